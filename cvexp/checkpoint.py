@@ -1,0 +1,80 @@
+"""Tensors on disk: written atomically, read only when the digest is right, and never as a pickle that can run code."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cvexp.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def save(path: Path, state: Mapping[str, Any]) -> str:
+    """Write `state` so that `path` holds either all of it or what was there before.
+
+    Args:
+        path: Its folder exists.
+        state: Tensors and plain values, as `torch.load(weights_only=True)` reads them.
+
+    Returns:
+        The file's SHA-256.
+    """
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    content = buffer.getvalue()
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def load(path: Path, *, sha256: str) -> dict[str, Any]:
+    """Read what `save` wrote, onto the CPU.
+
+    Args:
+        path: The file.
+        sha256: The digest it must have; it is checked before anything is parsed.
+
+    Raises:
+        WeightsError: The file is missing, altered, or not made of tensors and plain values.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise WeightsError(
+            f"damaged or altered weights: {path}",
+            f"its sha256 is {found[:16]}… where {sha256[:16]}… was recorded; train again, or restore the file",
+        )
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path} holds no weights cvexp can read safely") from error
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state_dict")
+    return state
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path`: a temporary file beside it, flushed to the disk, then renamed into place."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise

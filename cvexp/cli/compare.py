@@ -1,0 +1,77 @@
+"""`cvexp compare`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cvexp.cli import options
+
+
+class Format(StrEnum):
+    """How the comparison is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MD = "md"
+
+
+def compare(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Runs to compare, each as for evaluate; without any, all runs of the experiment.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    sort: Annotated[
+        str,
+        typer.Option(
+            help="accuracy, loss, val-accuracy, seconds, speed, parameters, started, or a metric's key; the best first."
+        ),
+    ] = "accuracy",
+    last: Annotated[
+        int | None, typer.Option(min=1, help="Only the most recently started so many.", show_default=False)
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            help="Only the runs that MLflow's filter selects: 'params.model = \"tinyvgg\"'.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw accuracy, and accuracy against training time, to this file.", show_default=False),
+    ] = None,
+    tracking_uri: options.TrackingUri = None,
+    experiment: options.Experiment = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare runs on accuracy and speed.
+
+    Training times are ranked only among runs under the same conditions (device, threads, versions, batch size,
+    epochs, data); where conditions differ, each time carries the letter of its own.
+    """
+    from cvexp.jobs.compare import run as job
+    from cvexp.report import compare as report
+    from cvexp.report.terminal import hint, print_json
+
+    comparison = job(runs or [], options.store(tracking_uri, experiment), sort=sort, last=last, where=where, plot=plot)
+    if as_json or output is Format.JSON:
+        print_json(report.document(comparison))
+    elif output is Format.CSV:
+        sys.stdout.write(report.to_csv(comparison))
+    elif output is Format.MD:
+        sys.stdout.write(report.to_markdown(comparison))
+    else:
+        report.show(comparison)
+    if plot is not None:
+        hint(f"drawn to {plot}")

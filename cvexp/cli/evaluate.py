@@ -1,0 +1,56 @@
+"""`cvexp evaluate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cvexp.cli import options
+from cvexp.errors import GateError
+from cvexp.settings import data_dir as resolve_data_dir
+
+
+def evaluate(
+    run: options.Run,
+    *,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Another dataset than the run's, of the same shape.", show_default=False),
+    ] = None,
+    device: options.Device = "auto",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="package.module:factory of a model that is not in the registry, if you trust it.",
+            show_default=False,
+        ),
+    ] = None,
+    data_dir: options.DataDir = None,
+    tracking_uri: options.TrackingUri = None,
+    experiment: options.Experiment = None,
+    as_json: options.Json = False,
+) -> None:
+    """Evaluate a run's stored weights on the test split, and check them against what the run logged.
+
+    The weights are read only when their digest is the recorded one. Exit code 4 says that on the same device
+    and data they give other figures than the run logged.
+    """
+    from cvexp.jobs.evaluate import run as job
+    from cvexp.report import evaluate as report
+    from cvexp.report.terminal import print_json
+
+    result = job(
+        run,
+        options.store(tracking_uri, experiment),
+        data_dir=resolve_data_dir(data_dir),
+        dataset_name=dataset,
+        device_name=device,
+        trusted_factory=model,
+    )
+    if as_json:
+        print_json(report.document(result))
+    else:
+        report.show(result)
+    if not result.gate_holds:
+        raise GateError(f"{result.run.name} does not give the figures it logged", "see both: cvexp evaluate RUN --json")

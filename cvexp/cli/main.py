@@ -1,0 +1,137 @@
+"""The application: its verbs, its errors on stderr, its exit codes."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+import cvexp
+from cvexp.cli import compare, data, evaluate, models, train
+from cvexp.errors import CvexpError, Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+SIGNAL_EXIT = 128
+BAD_INPUT = 2
+FAILED = 1
+
+app = typer.Typer(
+    name="cvexp",
+    help="Train small image classifiers, track every run in MLflow, and find out which one to ship.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _help_of(function: Callable[..., None]) -> str:
+    """The docstring as paragraphs of one line each: the terminal decides where they wrap."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+for _verb in (data.data, models.models, train.train, evaluate.evaluate, compare.compare):
+    app.command(_verb.__name__, help=_help_of(_verb))(_verb)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback protocol
+    if wanted:
+        typer.echo(f"cvexp {cvexp.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    del debug, version  # read before the command line is parsed, and in the callback
+
+
+def run(arguments: Sequence[str], *, started: float | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The words after `cvexp`.
+        started: `time.monotonic()` when the process began; by default now.
+
+    Returns:
+        0 done, 1 failed while running, 2 bad input, 4 a check did not hold, 129 / 130 / 143 interrupted.
+    """
+    debug = "--debug" in arguments
+    if not (debug or sys.warnoptions):
+        warnings.simplefilter("ignore")  # libraries talk to their developers there, not to users
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    if "" not in sys.path:
+        sys.path.append("")  # `package.module:factory` may lie in the working folder
+    _listen_for_signals()
+    command = typer.main.get_command(app)
+    context = {
+        "arguments": list(arguments),
+        "started": time.monotonic() if started is None else started,
+    }
+    try:
+        code = command.main(args=list(arguments), prog_name="cvexp", standalone_mode=False, obj=context)
+    except BaseException as error:  # noqa: BLE001 - every way out becomes lines and a code here
+        if debug and not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+        return _explain(error)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: BaseException) -> int:
+    """Say what went wrong in at most three lines on stderr, and give the exit code."""
+    usage_error = typer.BadParameter.__mro__[1]  # the same class in every typer, wherever it keeps click
+    click_error = usage_error.__mro__[1]
+    interrupt = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+    if isinstance(interrupt, KeyboardInterrupt):
+        signum = interrupt.signum if isinstance(interrupt, Interrupted) else int(signal.SIGINT)
+        _complain(f"interrupted by {signal.Signals(signum).name}")
+        return SIGNAL_EXIT + signum
+    if isinstance(error, CvexpError):
+        _complain(*error.lines())
+        return error.exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else FAILED
+    if isinstance(error, click_error):
+        ctx = getattr(error, "ctx", None)
+        message = error.format_message()  # type: ignore[attr-defined]  # every click error has it
+        if ctx is not None and not message:  # `cvexp` alone: its help was printed
+            return BAD_INPUT
+        _complain(message, f"see: {ctx.command_path if ctx else 'cvexp'} --help")
+        return BAD_INPUT
+    detail = " ".join(str(error).split())[:300]
+    _complain(f"{type(error).__name__}: {detail}", "see where: cvexp --debug …")
+    return FAILED
+
+
+def _complain(what: str, *hints: str) -> None:
+    from cvexp.report.terminal import clean
+
+    lines = [f"error: {' '.join(what.split())}", *(f"  {line}" for line in hints)]
+    sys.stderr.write("\n".join(clean(line) for line in lines) + "\n")
+
+
+def _listen_for_signals() -> None:
+    """Turn SIGTERM and SIGHUP into an exception, so that a run under way is closed like after Ctrl-C."""
+
+    def stop(signum: int, _frame: FrameType | None) -> NoReturn:
+        raise Interrupted(signum)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)

@@ -1,0 +1,1 @@
+"""What datasets exist, where their bytes are, and how they become batches."""

@@ -1,0 +1,179 @@
+"""A dataset in memory: uint8 images and int64 labels, in the splits a run asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from cvexp.data.sources import NotThisDataset
+from cvexp.errors import DatasetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from cvexp.data.registry import DatasetSpec
+    from cvexp.data.sources import Arrays
+
+DIGEST_DIGITS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Split:
+    """Images uint8 (N, C, H, W) and labels int64 (N,) in [0, K), on one device."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> Split:
+        """The split with its tensors on `device`."""
+        return Split(images=self.images.to(device), labels=self.labels.to(device))
+
+    def take(self, indices: npt.NDArray[np.int64]) -> Split:
+        """The images at `indices`, in that order."""
+        where = torch.from_numpy(indices)
+        return Split(images=self.images[where], labels=self.labels[where])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Dataset:
+    """A dataset, verified and cut.
+
+    Attributes:
+        name: As in the registry.
+        class_names: In label order; K of them.
+        train: What to learn from.
+        val: What to choose by; None unless a validation part was asked for.
+        test: What to report, and never to choose by.
+        digest: Hexadecimal digits that identify the published images and labels, whatever was cut afterwards.
+        place: Where they were found, for people.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    val: Split | None
+    test: Split
+    digest: str
+    place: str
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def n_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+
+def load(
+    spec: DatasetSpec,
+    data_dir: Path,
+    *,
+    val_split: float = 0.0,
+    split_seed: int = 42,
+    limit: int | None = None,
+) -> Dataset:
+    """Find, verify and cut a dataset, downloading it first where it is not on this machine.
+
+    Args:
+        spec: Which one.
+        data_dir: Where to look first, and where a download goes.
+        val_split: Fraction of the training images to set aside for validation, stratified.
+        split_seed: Seeds which images those are, and which ones `limit` keeps.
+        limit: At most so many images of each split.
+
+    Raises:
+        DatasetError: A file is damaged, nothing can be downloaded, or the split leaves a class without images.
+    """
+    arrays, place = _arrays(spec, data_dir)
+    train = Split(images=torch.from_numpy(arrays.train_images), labels=torch.from_numpy(arrays.train_labels))
+    test = Split(images=torch.from_numpy(arrays.test_images), labels=torch.from_numpy(arrays.test_labels))
+    val = None
+    if val_split:
+        train, val = _cut(train, val_split, split_seed)
+    return Dataset(
+        name=spec.name,
+        class_names=spec.class_names,
+        train=_limited(train, limit, split_seed),
+        val=None if val is None else _limited(val, limit, split_seed),
+        test=_limited(test, limit, split_seed),
+        digest=content_digest(arrays),
+        place=place,
+    )
+
+
+def _arrays(spec: DatasetSpec, data_dir: Path) -> tuple[Arrays, str]:
+    for attempt in ("find", "fetch"):
+        if attempt == "fetch":
+            spec.source.fetch(data_dir)
+        for place in spec.source.find(data_dir):
+            try:
+                return _writable(spec.source.read(place)), place
+            except NotThisDataset:
+                continue
+    raise DatasetError(
+        f"{spec.name} was downloaded to {data_dir}, and is not complete there",
+        f"run again: cvexp data {spec.name}",
+    )
+
+
+def _writable(arrays: Arrays) -> Arrays:
+    """Arrays over memory of their own: torch warns about the read-only bytes of a file."""
+    return type(arrays)(
+        train_images=np.require(arrays.train_images, requirements=["C", "W"]),
+        train_labels=np.require(arrays.train_labels, requirements=["C", "W"]),
+        test_images=np.require(arrays.test_images, requirements=["C", "W"]),
+        test_labels=np.require(arrays.test_labels, requirements=["C", "W"]),
+    )
+
+
+def content_digest(arrays: Arrays) -> str:
+    """Identify a dataset by its images and labels: SHA-256 over shapes and contents, shortened.
+
+    Where the bytes came from, and how they were compressed, plays no part.
+    """
+    whole = hashlib.sha256()
+    for array, dtype in (
+        (arrays.train_images, "u1"),
+        (arrays.train_labels, "<i8"),
+        (arrays.test_images, "u1"),
+        (arrays.test_labels, "<i8"),
+    ):
+        whole.update(repr(array.shape).encode())
+        whole.update(np.ascontiguousarray(array, dtype=dtype).data)
+    return whole.hexdigest()[:DIGEST_DIGITS]
+
+
+def _cut(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """Cut a stratified validation part off; both parts keep the published order."""
+    from sklearn.model_selection import train_test_split
+
+    labels = train.labels.numpy()
+    try:
+        rest, val = train_test_split(np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed)
+    except ValueError as error:
+        raise DatasetError(
+            f"--val-split {fraction} of {len(labels):,} images does not leave every class an image on both sides",
+            "choose a fraction nearer to 0.1",
+        ) from error
+    return train.take(np.sort(rest)), train.take(np.sort(val))
+
+
+def _limited(split: Split, limit: int | None, seed: int) -> Split:
+    """At most `limit` images, drawn at random, in the published order."""
+    if limit is None or limit >= len(split):
+        return split
+    chosen = np.random.default_rng(seed).choice(len(split), size=limit, replace=False)
+    return split.take(np.sort(chosen))

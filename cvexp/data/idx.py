@@ -1,0 +1,163 @@
+"""The MNIST family's idx files: found on disk, plain or gzipped, and verified by digest.
+
+The format is described by LeCun, Cortes and Burges at the MNIST page: two zero bytes, a type code (8 is
+unsigned byte), the number of dimensions, each dimension as a big-endian 32-bit count, then the values.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cvexp.data.sources import Arrays, NotThisDataset
+from cvexp.errors import DatasetError
+from cvexp.settings import DEBIAN_DATASETS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_UNSIGNED_BYTE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class IdxFile:
+    """One file of a dataset.
+
+    Attributes:
+        name: Without `.gz`.
+        shape: What it holds: (N,) labels or (N, H, W) images.
+        sha256: Digest of the uncompressed content, where it is known.
+        gz_sha256: Digest of the published `.gz`, for datasets that never published the other.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    sha256: str | None = None
+    gz_sha256: str | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the uncompressed content."""
+        return len(header(self.shape)) + math.prod(self.shape)
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    """The idx header of an unsigned-byte array of `shape`."""
+    return struct.pack(f">HBB{len(shape)}I", 0, _UNSIGNED_BYTE, len(shape), *shape)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdxSource:
+    """A dataset in four idx files, in the order train images, train labels, test images, test labels.
+
+    Attributes:
+        dataset: The dataset's name here, and its folder's name in Debian.
+        torchvision: Name of the torchvision class that downloads it, and of its folder.
+        files: The four files.
+        others: Digests that belong to sibling datasets, whose files bear the same names.
+        apt_package: The Debian package that carries it, if there is one.
+    """
+
+    dataset: str
+    torchvision: str
+    files: tuple[IdxFile, ...]
+    others: frozenset[str] = frozenset()
+    apt_package: str | None = None
+
+    def find(self, data_dir: Path) -> list[str]:
+        """Folders with all four files: the data directory's, then Debian's."""
+        folders = (
+            data_dir,
+            data_dir / self.torchvision / "raw",
+            data_dir / self.dataset,
+            DEBIAN_DATASETS / self.dataset,
+        )
+        return [str(f) for f in folders if all(_on_disk(f, file) for file in self.files) and not self._foreign(f)]
+
+    def _foreign(self, folder: Path) -> bool:
+        """Whether the folder's test labels, a small file, are another dataset's."""
+        file = self.files[3]
+        path = _on_disk(folder, file)
+        try:
+            return path is not None and hashlib.sha256(_content(path, file)).hexdigest() in self.others
+        except DatasetError:
+            return False  # damaged, and ours to complain about when it is read
+
+    def read(self, place: str) -> Arrays:
+        """Read the four files, each verified."""
+        train_images, train_labels, test_images, test_labels = (self._array(Path(place), file) for file in self.files)
+        return Arrays(
+            train_images=train_images[:, None],
+            train_labels=train_labels.astype(np.int64),
+            test_images=test_images[:, None],
+            test_labels=test_labels.astype(np.int64),
+        )
+
+    def _array(self, folder: Path, file: IdxFile) -> npt.NDArray[np.uint8]:
+        path = _on_disk(folder, file)
+        if path is None:
+            raise DatasetError(f"missing file: {folder / file.name}", f"run: cvexp data {self.dataset}")
+        content = _content(path, file)
+        digest = hashlib.sha256(content).hexdigest()
+        if digest in self.others:
+            raise NotThisDataset(str(path))
+        problem = _problem(content, digest, path, file)
+        if problem:
+            raise DatasetError(f"damaged file: {path}: {problem}", f"delete it, then run: cvexp data {self.dataset}")
+        return np.frombuffer(content, np.uint8, offset=len(header(file.shape))).reshape(file.shape)
+
+    def fetch(self, data_dir: Path) -> None:
+        """Download through torchvision, in its own folder layout."""
+        from cvexp.data.download import torchvision_download
+
+        ways = f"point --data-dir at a folder that holds {self.files[0].name} and its three siblings"
+        if self.apt_package:
+            ways = f"Debian, Ubuntu: sudo apt install {self.apt_package}; or {ways}"
+        torchvision_download(self.dataset, self.torchvision, data_dir, ways)
+
+
+def _on_disk(folder: Path, file: IdxFile) -> Path | None:
+    """The file in `folder`: the plain one first, unless only the `.gz` can be verified."""
+    names = [file.name, f"{file.name}.gz"]
+    if file.sha256 is None:
+        names.reverse()
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _content(path: Path, file: IdxFile) -> bytes:
+    """The uncompressed bytes, one more than there should be at the most.
+
+    Raises:
+        DatasetError: The file cannot be read, or its compression is broken.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            return stream.read(file.n_bytes + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(
+            f"damaged file: {path}: {error or type(error).__name__}", "delete it, then run: cvexp data"
+        ) from error
+
+
+def _problem(content: bytes, digest: str, path: Path, file: IdxFile) -> str | None:
+    """What is wrong with the content, or None."""
+    if len(content) != file.n_bytes:
+        n_bytes = f"more than {file.n_bytes:,}" if len(content) > file.n_bytes else f"{len(content):,}"
+        return f"{n_bytes} bytes where {file.n_bytes:,} belong"
+    if not content.startswith(header(file.shape)):
+        return f"its header is not that of {'x'.join(map(str, file.shape))} unsigned bytes"
+    if file.sha256 is not None and digest != file.sha256:
+        return f"sha256 {digest[:12]}… where {file.sha256[:12]}… belongs"
+    if file.sha256 is None and path.suffix == ".gz":
+        packed = hashlib.sha256(path.read_bytes()).hexdigest()
+        if packed != file.gz_sha256:
+            return f"sha256 {packed[:12]}… where {str(file.gz_sha256)[:12]}… belongs"
+    return None

@@ -1,0 +1,225 @@
+"""The datasets by name. Others join through the entry-point group `cvexp.datasets`.
+
+An entry point names a DatasetSpec. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from cvexp.data.cifar import Cifar10Source
+from cvexp.data.idx import IdxFile, IdxSource
+from cvexp.data.sources import MlxtendDigits, SklearnDigits
+from cvexp.errors import DatasetError, nearest
+
+if TYPE_CHECKING:
+    from cvexp.data.sources import Source
+
+ENTRY_POINTS = "cvexp.datasets"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetSpec:
+    """What is known of a dataset before any of it is read.
+
+    Attributes:
+        name: As typed on the command line.
+        title: What the images show, in a line.
+        class_names: In label order.
+        image_shape: (C, H, W).
+        n_train: Images in the published training split.
+        n_test: Images in the published test split.
+        source: Where its bytes come from.
+    """
+
+    name: str
+    title: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    n_train: int
+    n_test: int
+    source: Source
+
+
+_TEST_LABELS_SHA256 = {
+    "fashion-mnist": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    "mnist": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+
+_FASHION_FILES = (
+    IdxFile(
+        "train-images-idx3-ubyte",
+        (60000, 28, 28),
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    ),
+    IdxFile(
+        "train-labels-idx1-ubyte",
+        (60000,),
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    ),
+    IdxFile(
+        "t10k-images-idx3-ubyte",
+        (10000, 28, 28),
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    ),
+    IdxFile("t10k-labels-idx1-ubyte", (10000,), _TEST_LABELS_SHA256["fashion-mnist"]),
+)
+_MNIST_FILES = (
+    IdxFile(
+        "train-images-idx3-ubyte",
+        (60000, 28, 28),
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    IdxFile(
+        "train-labels-idx1-ubyte",
+        (60000,),
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    IdxFile(
+        "t10k-images-idx3-ubyte",
+        (10000, 28, 28),
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    IdxFile("t10k-labels-idx1-ubyte", (10000,), _TEST_LABELS_SHA256["mnist"]),
+)
+# Only the digests of the gzipped files are published for KMNIST.
+_KMNIST_FILES = (
+    IdxFile(
+        "train-images-idx3-ubyte",
+        (60000, 28, 28),
+        gz_sha256="51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+    ),
+    IdxFile(
+        "train-labels-idx1-ubyte",
+        (60000,),
+        gz_sha256="e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+    ),
+    IdxFile(
+        "t10k-images-idx3-ubyte",
+        (10000, 28, 28),
+        gz_sha256="edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+    ),
+    IdxFile(
+        "t10k-labels-idx1-ubyte",
+        (10000,),
+        gz_sha256="20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+    ),
+)
+
+
+def _siblings(name: str) -> frozenset[str]:
+    return frozenset(digest for other, digest in _TEST_LABELS_SHA256.items() if other != name)
+
+
+_DIGITS = tuple("0123456789")
+
+BUILTIN: tuple[DatasetSpec, ...] = (
+    DatasetSpec(
+        name="fashion-mnist",
+        title="clothes from the Zalando shop, grey",
+        class_names=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+        image_shape=(1, 28, 28),
+        n_train=60000,
+        n_test=10000,
+        source=IdxSource(
+            dataset="fashion-mnist",
+            torchvision="FashionMNIST",
+            files=_FASHION_FILES,
+            others=_siblings("fashion-mnist"),
+            apt_package="dataset-fashion-mnist",
+        ),
+    ),
+    DatasetSpec(
+        name="mnist",
+        title="handwritten digits, grey",
+        class_names=_DIGITS,
+        image_shape=(1, 28, 28),
+        n_train=60000,
+        n_test=10000,
+        source=IdxSource(dataset="mnist", torchvision="MNIST", files=_MNIST_FILES, others=_siblings("mnist")),
+    ),
+    DatasetSpec(
+        name="kmnist",
+        title="cursive Japanese characters, grey",
+        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        image_shape=(1, 28, 28),
+        n_train=60000,
+        n_test=10000,
+        source=IdxSource(dataset="kmnist", torchvision="KMNIST", files=_KMNIST_FILES, others=_siblings("kmnist")),
+    ),
+    DatasetSpec(
+        name="cifar10",
+        title="animals and vehicles, colour",
+        class_names=(
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck",
+        ),
+        image_shape=(3, 32, 32),
+        n_train=50000,
+        n_test=10000,
+        source=Cifar10Source(),
+    ),
+    DatasetSpec(
+        name="mnist-5k",
+        title="5,000 of MNIST's digits, no download",
+        class_names=_DIGITS,
+        image_shape=(1, 28, 28),
+        n_train=4000,
+        n_test=1000,
+        source=MlxtendDigits(),
+    ),
+    DatasetSpec(
+        name="digits",
+        title="scikit-learn's small digits, no download",
+        class_names=_DIGITS,
+        image_shape=(1, 8, 8),
+        n_train=1437,
+        n_test=360,
+        source=SklearnDigits(),
+    ),
+)
+
+
+def specs() -> dict[str, DatasetSpec]:
+    """Every dataset by name: the built-in ones, then those of installed plug-ins."""
+    known = {spec.name: spec for spec in BUILTIN}
+    for point in entry_points(group=ENTRY_POINTS):
+        known.setdefault(point.name, point.load())
+    return known
+
+
+def find_spec(name: str) -> DatasetSpec:
+    """The dataset called `name`.
+
+    Raises:
+        DatasetError: There is none; the nearest name is suggested.
+    """
+    for spec in BUILTIN:
+        if spec.name == name:
+            return spec
+    known = specs()
+    if name not in known:
+        raise DatasetError(f"unknown dataset: {name!r}", nearest(name, known))
+    return known[name]

@@ -1,0 +1,125 @@
+"""Choose the device, seed every generator, and read a clock that waits for the device."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cvexp.errors import DeviceError
+
+PRECISION = "float32"
+MEMORY_FORMAT = "contiguous"
+
+_NAME = re.compile(r"(?P<kind>auto|cpu|cuda|mps)(:(?P<index>\d+))?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """Where tensors live and steps run.
+
+    Attributes:
+        torch: The device for torch.
+        name: The product's name, for people and for the comparability key.
+        threads: CPU threads torch may use for one operation.
+    """
+
+    torch: torch.device
+    name: str
+    threads: int
+
+    def synchronize(self) -> None:
+        """Wait until everything queued on the device has run."""
+        if self.torch.type == "cuda":
+            torch.cuda.synchronize(self.torch)
+        elif self.torch.type == "mps":
+            torch.mps.synchronize()
+
+    def clock(self) -> float:
+        """Monotonic seconds, read once the device has caught up."""
+        self.synchronize()
+        return time.perf_counter()
+
+
+def choose(name: str = "auto") -> Device:
+    """The device called `name`; `auto` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        DeviceError: The name is not one of the known forms, or this machine has no such device.
+    """
+    match = _NAME.fullmatch(name)
+    if not match or (match["index"] and match["kind"] != "cuda"):
+        raise DeviceError(f"unknown device: {name!r}", "valid: auto, cpu, cuda, cuda:N, mps")
+    kind = match["kind"]
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has_mps = torch.backends.mps.is_available()
+    if kind == "auto":
+        kind = "cuda" if n_cuda else "mps" if has_mps else "cpu"
+    if kind == "cuda":
+        index = int(match["index"] or 0)
+        if index >= n_cuda:
+            raise DeviceError(_no_cuda(name, n_cuda), "use --device cpu, or --device auto to take what is there")
+        return _described(torch.device("cuda", index), torch.cuda.get_device_name(index))
+    if kind == "mps":
+        if not has_mps:
+            raise DeviceError("device 'mps' asked for, and this machine has none", "use --device cpu or --device auto")
+        return _described(torch.device("mps"), f"Apple {platform.machine()} GPU")
+    return _described(torch.device("cpu"), _cpu_name())
+
+
+def _described(device: torch.device, name: str) -> Device:
+    return Device(torch=device, name=name, threads=torch.get_num_threads())
+
+
+def _no_cuda(name: str, n_cuda: int) -> str:
+    if n_cuda:
+        return f"device {name!r} asked for, and this machine has {n_cuda}: cuda:0 to cuda:{n_cuda - 1}"
+    if torch.version.cuda is None:
+        return f"device {name!r} asked for, and this build of torch ({torch.__version__}) has no CUDA"
+    return f"device {name!r} asked for, and torch {torch.__version__} finds no CUDA GPU here"
+
+
+def _cpu_name() -> str:
+    """The processor's product name and count of logical CPUs, as far as the system tells."""
+    name = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
+        name = " ".join(found[1].split()) if found else ""
+    return f"{name or platform.processor() or platform.machine()} ({os.cpu_count()} CPUs)"
+
+
+def seed_everything(seed: int) -> None:
+    """Seed torch's default generator of every device."""
+    torch.manual_seed(seed)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorStates:
+    """The states of torch's default generators: the CPU's, and the device's own where it has one."""
+
+    cpu: torch.Tensor
+    device: torch.Tensor | None
+
+    @classmethod
+    def capture(cls, device: torch.device) -> GeneratorStates:
+        """Read the states as they are now."""
+        own = None
+        if device.type == "cuda":
+            own = torch.cuda.get_rng_state(device)
+        elif device.type == "mps":
+            own = torch.mps.get_rng_state()
+        return cls(torch.get_rng_state(), own)
+
+    def restore(self, device: torch.device) -> None:
+        """Put the states back, whatever was drawn since."""
+        torch.set_rng_state(self.cpu)
+        if self.device is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(self.device, device)
+        elif self.device is not None and device.type == "mps":
+            torch.mps.set_rng_state(self.device)

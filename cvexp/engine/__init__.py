@@ -1,0 +1,1 @@
+"""Training and evaluation on any device. Knows no tracker, no terminal and no files."""

@@ -1,0 +1,101 @@
+"""The errors cvexp raises on purpose: what was wrong, the value seen, and what to type next.
+
+Every message is made to be read on its own, in at most three lines. Only the command line turns one into text
+and an exit code; everything below it just raises.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class CvexpError(Exception):
+    """Something cvexp can explain.
+
+    Args:
+        what: One line: what was wrong, with the value seen.
+        hints: What to type or do next, a line each; two at the most.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *hints: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hints = hints
+
+    def lines(self) -> list[str]:
+        """The message as at most three single lines, the first of them the complaint."""
+        return [" ".join(line.split()) for line in (self.what, *self.hints[:2])]
+
+
+class InputError(CvexpError):
+    """An argument, file, dataset, model or run that cannot be used as given. Exit code 2."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A setting with a wrong name, type or range."""
+
+
+class DatasetError(InputError):
+    """A dataset that is unknown, missing, damaged or does not fit."""
+
+
+class ModelError(InputError):
+    """A model or model argument that is unknown or does not fit the data."""
+
+
+class DeviceError(InputError):
+    """A device that this machine does not have."""
+
+
+class StoreError(InputError):
+    """A tracking store that cannot be opened, read or written."""
+
+
+class RunError(InputError):
+    """A run that does not exist, is ambiguous, or lacks what was asked of it."""
+
+
+class WeightsError(InputError):
+    """Weights that are missing, damaged, unsafe or do not fit."""
+
+
+class GateError(CvexpError):
+    """A check the user asked for did not hold. Exit code 4."""
+
+    exit_code = 4
+
+
+class Interrupted(KeyboardInterrupt):
+    """The process was told to stop by a signal.
+
+    Args:
+        signum: The signal's number; the exit code is 128 plus it.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A hint for a mistyped name: the nearest valid one first, then all of them.
+
+    Args:
+        name: What was typed.
+        valid: What could have been typed.
+
+    Returns:
+        One line such as ``did you mean 'tinyvgg'? valid: linear, mlp, tinyvgg``.
+    """
+    names = list(valid)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    listed = "valid: " + ", ".join(names)
+    return f"did you mean '{close[0]}'? {listed}" if close else listed

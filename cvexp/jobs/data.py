@@ -1,0 +1,132 @@
+"""Say which datasets there are, and fetch, verify and describe one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cvexp.data.registry import find_spec, specs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cvexp.data.dataset import Dataset, Split
+    from cvexp.data.registry import DatasetSpec
+
+N_SAMPLES = 16
+SAMPLE_SEED = 42
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """A dataset in the list: what it is, and where it was found, if it was."""
+
+    spec: DatasetSpec
+    place: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Description:
+    """A verified dataset in figures.
+
+    Attributes:
+        counts: Images per class in label order, by split.
+        mean: Of the training pixels scaled to [0, 1], per channel.
+        std: Likewise.
+        samples: Where the sample grid was drawn, if it was asked for.
+    """
+
+    name: str
+    title: str
+    place: str
+    digest: str
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    counts: dict[str, tuple[int, ...]]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    samples: Path | None
+
+
+def list_all(data_dir: Path) -> list[Listed]:
+    """Every dataset, with the place it would be read from; nothing is read or fetched."""
+    listed = []
+    for spec in specs().values():
+        places = spec.source.find(data_dir)
+        listed.append(Listed(spec=spec, place=places[0] if places else None))
+    return listed
+
+
+def describe(
+    name: str,
+    data_dir: Path,
+    *,
+    val_split: float = 0.0,
+    split_seed: int = 42,
+    limit: int | None = None,
+    samples: Path | None = None,
+) -> Description:
+    """Fetch a dataset if need be, verify it, and describe the splits a run with the same options would get.
+
+    Args:
+        name: Which one.
+        data_dir: Where to look first, and where a download goes.
+        val_split: As for training.
+        split_seed: As for training.
+        limit: As for training.
+        samples: Where to draw a grid of random training images.
+
+    Raises:
+        InputError: It is unknown, damaged or not to be had, or the picture cannot be written.
+    """
+    spec = find_spec(name)
+    from cvexp.data.dataset import load
+
+    dataset = load(spec, data_dir, val_split=val_split, split_seed=split_seed, limit=limit)
+    if samples is not None:
+        _draw(dataset, samples)
+    splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    mean, std = _mean_std(dataset.train)
+    return Description(
+        name=spec.name,
+        title=spec.title,
+        place=dataset.place,
+        digest=dataset.digest,
+        image_shape=dataset.image_shape,
+        class_names=dataset.class_names,
+        counts={
+            name: tuple(np.bincount(split.labels.numpy(), minlength=dataset.n_classes).tolist())
+            for name, split in splits.items()
+            if split is not None
+        },
+        mean=mean,
+        std=std,
+        samples=samples,
+    )
+
+
+def _mean_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Per channel, of pixels scaled to [0, 1]; from counts of grey levels, so that nothing is rounded."""
+    levels = np.arange(256) / 255
+    means, stds = [], []
+    for channel in split.images.numpy().swapaxes(0, 1):
+        share = np.bincount(channel.reshape(-1), minlength=256) / channel.size
+        mean = float(share @ levels)
+        means.append(mean)
+        stds.append(float(np.sqrt(share @ (levels - mean) ** 2)))
+    return tuple(means), tuple(stds)
+
+
+def _draw(dataset: Dataset, path: Path) -> None:
+    from cvexp import plots
+
+    n_samples = min(N_SAMPLES, len(dataset.train))
+    chosen = dataset.train.take(np.random.default_rng(SAMPLE_SEED).choice(len(dataset.train), n_samples, replace=False))
+    figure = plots.image_grid(
+        chosen.images.numpy(),
+        [dataset.class_names[k] for k in chosen.labels.tolist()],
+        title=f"{dataset.name}: {n_samples} of {len(dataset.train):,} training images",
+    )
+    plots.save(figure, path)

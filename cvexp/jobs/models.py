@@ -1,0 +1,80 @@
+"""Say which models there are, and take one apart layer by layer."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cvexp.data.registry import find_spec
+from cvexp.models.registry import arguments, build, entries, find_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cvexp.config import ModelArg
+    from cvexp.models.registry import ModelEntry
+    from cvexp.models.summary import ModelSummary
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Described:
+    """A model built for one dataset's shape.
+
+    Attributes:
+        entry: Its name and a line about it.
+        about: What its builder's documentation says.
+        arguments: Its own arguments and their defaults.
+        hidden_units: It was built with.
+        image_shape: (C, H, W).
+        n_classes: K.
+        dataset: Whose shape that is.
+        summary: Totals and layers.
+    """
+
+    entry: ModelEntry
+    about: str
+    arguments: dict[str, Any]
+    hidden_units: int
+    image_shape: tuple[int, int, int]
+    n_classes: int
+    dataset: str
+    summary: ModelSummary
+
+
+def describe(
+    name: str, *, dataset: str, hidden_units: int = 10, model_args: Mapping[str, ModelArg] | None = None
+) -> Described:
+    """Build the model called `name` for a dataset's shape and take it apart; the dataset itself is not read.
+
+    Raises:
+        InputError: The model, an argument or the dataset is unknown, or they do not fit.
+    """
+    entry = find_entry(name, allow_path=True)
+    shape = find_spec(dataset)
+    from cvexp.models.summary import summarize
+
+    factory = entry.load()
+    model = build(
+        entry,
+        image_shape=shape.image_shape,
+        n_classes=len(shape.class_names),
+        hidden_units=hidden_units,
+        model_args=model_args or {},
+    )
+    about = (inspect.getdoc(factory) or "").partition("\nArgs:")[0].strip()
+    return Described(
+        entry=entry,
+        about=about,
+        arguments=arguments(factory),
+        hidden_units=hidden_units,
+        image_shape=shape.image_shape,
+        n_classes=len(shape.class_names),
+        dataset=dataset,
+        summary=summarize(model, shape.image_shape),
+    )
+
+
+def list_all(*, dataset: str, hidden_units: int = 10) -> list[Described]:
+    """Every registered model, built for a dataset's shape."""
+    return [describe(name, dataset=dataset, hidden_units=hidden_units) for name in entries()]

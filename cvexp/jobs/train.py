@@ -1,0 +1,244 @@
+"""Train one model on one dataset, and leave a run behind that says everything about it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cvexp.data.registry import find_spec
+from cvexp.jobs.observer import Opening, Silent
+from cvexp.models.registry import complete_arguments, find_entry
+from cvexp.results import Conditions, Timing, TrainResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import nn
+
+    from cvexp.config import RunConfig
+    from cvexp.data.dataset import Dataset
+    from cvexp.device import Device
+    from cvexp.jobs.observer import TrainObserver
+    from cvexp.results import EpochMetrics, Evaluation
+    from cvexp.settings import StoreSettings
+    from cvexp.tracking.run import Run
+    from cvexp.tracking.store import Store
+
+
+def run(
+    config: RunConfig,
+    settings: StoreSettings,
+    *,
+    data_dir: Path,
+    name: str | None = None,
+    command: Sequence[str] | None = None,
+    started: float | None = None,
+    observer: TrainObserver | None = None,
+) -> TrainResult:
+    """Train as `config` says and track it.
+
+    Everything that can be checked is checked before the run is opened, so bad input leaves no run behind.
+
+    Args:
+        config: What to train, on what, how long.
+        settings: Where to track it.
+        data_dir: Where datasets are looked for first, and downloaded to.
+        name: The run's name; by default the model's with the first digits of the run's id.
+        command: What was typed, for the record; by default this process's own arguments.
+        started: `time.monotonic()` when the command began, for the total time; by default now.
+        observer: Told how it goes.
+
+    Raises:
+        InputError: The model, dataset, device or store cannot be used as asked.
+    """
+    started = time.monotonic() if started is None else started
+    observer = observer or Silent()
+    spec = find_spec(config.dataset)
+    entry = find_entry(config.model, allow_path=True)
+    # torch and mlflow take seconds to import, and a mistyped name should not have to wait for them.
+    from cvexp.data.dataset import load
+    from cvexp.device import choose, seed_everything
+    from cvexp.models.registry import build
+    from cvexp.tracking.context import context_tags
+    from cvexp.tracking.run import open_run
+    from cvexp.tracking.store import open_store
+
+    config = replace(config, model_args=complete_arguments(config.model, entry.load(), config.model_args))
+    device = choose(config.device)
+    dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
+    seed_everything(config.seed)
+    model = build(
+        entry,
+        image_shape=dataset.image_shape,
+        n_classes=dataset.n_classes,
+        hidden_units=config.hidden_units,
+        model_args=config.model_args,
+    ).to(device.torch)
+    store = open_store(settings, create=True)
+    conditions = _conditions(config, dataset, device)
+    tags = {
+        **context_tags(sys.argv if command is None else command),
+        "cvexp.device": str(device.torch),
+        "cvexp.device_name": device.name,
+        "cvexp.threads": str(device.threads),
+        "cvexp.comparability_key": conditions.key,
+        "cvexp.conditions": conditions.to_json(),
+    }
+    with open_run(store, model=config.model.rpartition(":")[2], name=name, tags=tags) as tracked:
+        return _Training(config, dataset, device, model, tracked, store, started).run(observer)
+
+
+def _conditions(config: RunConfig, dataset: Dataset, device: Device) -> Conditions:
+    import torch
+
+    from cvexp.device import MEMORY_FORMAT, PRECISION
+
+    split = f"val {config.val_split:g}, seed {config.split_seed}" if dataset.val is not None else "none"
+    return Conditions(
+        device=device.name,
+        torch=torch.__version__,
+        precision=PRECISION,
+        memory_format=MEMORY_FORMAT,
+        threads=device.threads,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        dataset=dataset.digest,
+        train_images=len(dataset.train),
+        split=split,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """A run under way, from the first step to the last artifact."""
+
+    config: RunConfig
+    dataset: Dataset
+    device: Device
+    model: nn.Module
+    tracked: Run
+    store: Store
+    started: float
+
+    def run(self, observer: TrainObserver) -> TrainResult:
+        from cvexp.engine.fit import fit
+        from cvexp.models.summary import model_size
+
+        size = model_size(self.model)
+        self._record_inputs()
+        observer.opened(self._opening(size.parameters))
+        setup_seconds = time.monotonic() - self.started - self.tracked.seconds
+        history = []
+        for epoch in fit(
+            self.model, self.dataset, config=self.config, device=self.device, on_progress=observer.progressed
+        ):
+            history.append(epoch)
+            self.tracked.log_metrics(epoch.keyed(), step=epoch.epoch)
+            observer.finished_epoch(epoch)
+        evaluation, evaluate_seconds = self._test(history[-1])
+        self._store_artifacts(history, evaluation)
+        result = TrainResult(
+            run_id=self.tracked.run_id,
+            run_name=self.tracked.name,
+            experiment_id=self.store.experiment_id,
+            tracking_uri=self.store.settings.tracking_uri,
+            status="FINISHED",
+            config=self.config,
+            device=str(self.device.torch),
+            device_name=self.device.name,
+            class_names=self.dataset.class_names,
+            history=tuple(history),
+            evaluation=evaluation,
+            timing=Timing(
+                setup_seconds=setup_seconds,
+                first_step_seconds=history[0].timing.first_step_seconds,
+                train_seconds=sum(e.timing.train_seconds for e in history),
+                evaluate_seconds=sum(e.timing.evaluate_seconds for e in history) + evaluate_seconds,
+                tracking_seconds=self.tracked.seconds,
+                total_seconds=time.monotonic() - self.started,
+            ),
+            size=size,
+            artifacts_uri=self.tracked.artifacts_uri,
+        )
+        self._record_outcome(result)
+        return result
+
+    def _opening(self, n_parameters: int) -> Opening:
+        return Opening(
+            run_id=self.tracked.run_id,
+            run_name=self.tracked.name,
+            config=self.config,
+            device=str(self.device.torch),
+            device_name=self.device.name,
+            threads=self.device.threads,
+            dataset_place=self.dataset.place,
+            n_train=len(self.dataset.train),
+            n_val=0 if self.dataset.val is None else len(self.dataset.val),
+            n_test=len(self.dataset.test),
+            n_parameters=n_parameters,
+        )
+
+    def _record_inputs(self) -> None:
+        """Parameters and the dataset, before the first step."""
+        self.tracked.log_params(self.config.params())
+        splits = {"train": self.dataset.train, "val": self.dataset.val, "test": self.dataset.test}
+        profile = {
+            "images": {name: len(split) for name, split in splits.items() if split is not None},
+            "image_shape": self.dataset.image_shape,
+            "classes": self.dataset.n_classes,
+        }
+        self.tracked.log_dataset(
+            name=self.dataset.name,
+            digest=self.dataset.digest,
+            place=self.dataset.place,
+            profile=json.dumps(profile),
+            context="training",
+        )
+
+    def _test(self, last: EpochMetrics) -> tuple[Evaluation, float]:
+        """The test split's figures with the final weights, and the seconds it took to get them."""
+        if last.held_out_name == "test":
+            return last.held_out, 0.0
+        from cvexp.engine.evaluate import evaluate
+
+        start = self.device.clock()
+        evaluation = evaluate(self.model, self.dataset.test.to(self.device.torch), class_names=self.dataset.class_names)
+        return evaluation, self.device.clock() - start
+
+    def _store_artifacts(self, history: Sequence[EpochMetrics], evaluation: Evaluation) -> None:
+        """Write everything to the local disk first, then hand it to the store in one go."""
+        from cvexp.export import save_weights
+        from cvexp.jobs.artifacts import write_curves, write_evaluation
+        from cvexp.tracking.store import make_state_dir
+
+        folder = make_state_dir(self.store.settings) / "runs" / self.tracked.run_id
+        weights = folder / "artifacts" / "weights"
+        weights.mkdir(parents=True)
+        spec = save_weights(self.model, weights, config=self.config, dataset=self.dataset)
+        accuracy = f"{evaluation.metrics.accuracy:.2%}"
+        title = f"{self.tracked.name} on {self.dataset.name}: test accuracy {accuracy}"
+        write_evaluation(weights.parent, evaluation, self.dataset.class_names, title=title)
+        write_curves(weights.parent, history, title=f"{self.tracked.name} on {self.dataset.name}")
+        self.tracked.set_tags({"cvexp.weights_sha256": spec.weights_sha256})
+        self.tracked.log_folder(weights.parent)
+        shutil.rmtree(folder)
+
+    def _record_outcome(self, result: TrainResult) -> None:
+        """The final figures, and the description that the run's page shows."""
+        from cvexp.tracking.description import description
+
+        final = {
+            **result.evaluation.metrics.keyed("test"),
+            **result.timing.keyed(),
+            **result.size.keyed(),
+        }
+        if result.history[-1].held_out_name == "test":  # then it was logged with the last epoch already
+            for key in result.evaluation.metrics.keyed("test"):
+                del final[key]
+        self.tracked.log_metrics(final, step=result.config.epochs)
+        self.tracked.describe(description(result))

@@ -1,0 +1,1 @@
+"""The models by name, and the architectures behind the names."""

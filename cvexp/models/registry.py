@@ -1,0 +1,160 @@
+"""The models by name: built-in, from plug-ins, or `package.module:factory` from the command line.
+
+A factory takes the image shape (C, H, W) and the number of classes by position, `hidden_units` and arguments
+of its own by keyword, and returns a torch module from float images to logits. This file loads no torch until
+a model is built.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from cvexp.errors import ModelError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import nn
+
+    from cvexp.config import ModelArg
+
+    Factory = Callable[..., nn.Module]
+
+ENTRY_POINTS = "cvexp.models"
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelEntry:
+    """A model's name, what it is in a few words, and `package.module:factory`."""
+
+    name: str
+    summary: str
+    factory: str
+
+    def load(self) -> Factory:
+        """Import the factory.
+
+        Raises:
+            ModelError: It cannot be imported.
+        """
+        module, _, attribute = self.factory.partition(":")
+        try:
+            factory = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ModelError(
+                f"model {self.factory!r} cannot be imported: {error}",
+                "it must be importable from this folder or the environment",
+            ) from error
+        if not callable(factory):
+            raise ModelError(f"model {self.factory!r} is not callable", "name a class or a function")
+        return factory  # type: ignore[no-any-return]  # checked by building, not by type
+
+
+_HERE = "cvexp.models.architectures"
+BUILTIN: tuple[ModelEntry, ...] = (
+    ModelEntry(name="linear", summary="two linear layers, no activation", factory=f"{_HERE}:linear"),
+    ModelEntry(name="mlp", summary="two linear layers, each with a ReLU", factory=f"{_HERE}:mlp"),
+    ModelEntry(name="tinyvgg", summary="two convolutional blocks and a linear layer", factory=f"{_HERE}:tinyvgg"),
+)
+
+
+def entries() -> dict[str, ModelEntry]:
+    """Every model by name: the built-in ones, then those of installed plug-ins (entry points `cvexp.models`)."""
+    known = {entry.name: entry for entry in BUILTIN}
+    for point in entry_points(group=ENTRY_POINTS):
+        summary = f"from {point.dist.name}" if point.dist else "plug-in"
+        known.setdefault(point.name, ModelEntry(name=point.name, summary=summary, factory=point.value))
+    return known
+
+
+def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
+    """The model called `name`.
+
+    Args:
+        name: A registered name, or `package.module:factory`.
+        allow_path: Whether the second form will do. Say True only for what the user typed: importing a module
+            that a stored run names would hand the machine to whoever wrote the run.
+
+    Raises:
+        ModelError: There is no such model; the nearest name is suggested.
+    """
+    for entry in BUILTIN:
+        if entry.name == name:
+            return entry
+    if _PATH.fullmatch(name):
+        if not allow_path:
+            raise ModelError(
+                f"this run's model is {name!r}, code that only the command line may name",
+                f"if you trust it, add: --model {name}",
+            )
+        return ModelEntry(name=name, summary="from the command line", factory=name)
+    known = entries()
+    if name not in known:
+        raise ModelError(f"unknown model: {name!r}", nearest(name, known))
+    return known[name]
+
+
+def build(
+    entry: ModelEntry,
+    *,
+    image_shape: Sequence[int],
+    n_classes: int,
+    hidden_units: int,
+    model_args: Mapping[str, ModelArg],
+) -> nn.Module:
+    """Build the model for this data; its initial weights come from torch's default generator.
+
+    Args:
+        entry: Which model.
+        image_shape: (C, H, W).
+        n_classes: K.
+        hidden_units: Units of the hidden layer, or channels of the convolutions.
+        model_args: Arguments of the factory's own.
+
+    Raises:
+        ModelError: An argument is unknown or has the wrong type, or the model does not fit the shape.
+    """
+    factory = entry.load()
+    complete = complete_arguments(entry.name, factory, model_args)
+    try:
+        return factory(tuple(image_shape), n_classes, hidden_units=hidden_units, **complete)
+    except (TypeError, ValueError, RuntimeError) as error:
+        shape = "x".join(map(str, image_shape))
+        raise ModelError(f"{entry.name} cannot be built for {shape} images: {error}") from error
+
+
+def arguments(factory: Factory) -> dict[str, Any]:
+    """The factory's own keyword arguments and their defaults, `hidden_units` left out."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "hidden_units"
+    }
+
+
+def complete_arguments(name: str, factory: Factory, given: Mapping[str, ModelArg]) -> dict[str, ModelArg]:
+    """The factory's own arguments as it will get them: those given, and the defaults of the rest.
+
+    Raises:
+        ModelError: An argument is unknown, or its value has another type than the default's.
+    """
+    valid = arguments(factory)
+    for argument, value in given.items():
+        if argument not in valid:
+            has = nearest(argument, valid) if valid else f"{name} takes none besides --hidden-units"
+            raise ModelError(f"unknown argument of {name}: {argument!r}", has)
+        kind = type(valid[argument])
+        fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+        if kind in (bool, int, float, str) and not (fits or (kind is float and type(value) is int)):
+            raise ModelError(
+                f"{name}: {argument}={value!r} should be of type {kind.__name__}",
+                f"for example: --model-arg {argument}={str(valid[argument]).lower()}",
+            )
+    defaults = {key: value for key, value in valid.items() if isinstance(value, bool | int | float | str)}
+    return {**defaults, **given}

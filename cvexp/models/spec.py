@@ -1,0 +1,90 @@
+"""What it takes to rebuild a trained model: the JSON that travels beside its weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Len
+
+from cvexp.config import ModelArg  # noqa: TC001 - likewise
+from cvexp.errors import WeightsError
+from cvexp.models.registry import build, find_entry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Positive = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
+    """Architecture, data shapes and preprocessing of a trained model.
+
+    Attributes:
+        model: A name from the registry, or `package.module:factory`.
+        model_args: Arguments of the model's own.
+        hidden_units: Units of the hidden layer, or channels of the convolutions.
+        image_shape: (C, H, W) of the images it takes.
+        class_names: In the order of its logits.
+        preprocessing: How stored images become what the model takes.
+        dataset: What it was trained on.
+        dataset_digest: Which content that was.
+        weights_sha256: Digest of the weights file beside this specification.
+        schema_version: Of this layout.
+    """
+
+    model: str
+    model_args: Mapping[str, ModelArg]
+    hidden_units: Positive
+    image_shape: tuple[Positive, Positive, Positive]
+    class_names: Annotated[tuple[str, ...], Len(1)]
+    dataset: str
+    dataset_digest: str
+    weights_sha256: str
+    preprocessing: Literal["uint8 / 255"] = "uint8 / 255"
+    schema_version: Literal[1] = 1
+
+    def to_json(self) -> str:
+        """The specification as indented JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, origin: str) -> ModelSpec:
+        """Read a specification that may come from anyone.
+
+        Args:
+            text: JSON.
+            origin: Where it came from, for messages.
+
+        Raises:
+            WeightsError: It is not a specification this version reads.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            return TypeAdapter(cls).validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "content"
+            raise WeightsError(f"{origin} is no model specification: {where}: {first['msg']}") from None
+
+    def build(self, *, trusted_factory: str | None = None) -> nn.Module:
+        """Build the module with fresh weights.
+
+        Args:
+            trusted_factory: A `package.module:factory` the user typed; the specification's own is never imported.
+
+        Raises:
+            ModelError: The model is unknown here, or is code that was not trusted.
+        """
+        entry = find_entry(trusted_factory or self.model, allow_path=trusted_factory is not None)
+        return build(
+            entry,
+            image_shape=self.image_shape,
+            n_classes=len(self.class_names),
+            hidden_units=self.hidden_units,
+            model_args=self.model_args,
+        )

@@ -1,0 +1,192 @@
+"""Values to matplotlib figures. Nothing here computes a figure of merit.
+
+Colours are Okabe and Ito's, which stay apart for colour-blind eyes (jfly.uni-koeln.de/color).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cvexp.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cvexp.results import EpochMetrics
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
+DPI = 120
+MAX_LABELLED_CLASSES = 40
+LONGEST_NAME = 24
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` as PNG (or what the path's ending says), nothing clipped, and let go of it.
+
+    Raises:
+        InputError: The path cannot be written, or its ending is no picture's.
+    """
+    import matplotlib.pyplot as plt
+
+    try:
+        figure.savefig(path, dpi=DPI, bbox_inches="tight", facecolor="white")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "unknown kind of picture"
+        raise InputError(f"cannot draw to {path}: {reason}", "name a file that ends in .png, .svg or .pdf") from error
+    finally:
+        plt.close(figure)
+
+
+def confusion_matrix(confusion: npt.NDArray[np.int64], class_names: Sequence[str], *, title: str) -> Figure:
+    """Draw counts by true class (rows) and predicted class (columns); darker is more.
+
+    Args:
+        confusion: int64 (K, K).
+        class_names: K of them.
+        title: Above the picture.
+    """
+    import matplotlib.pyplot as plt
+    from mlxtend.plotting import plot_confusion_matrix
+
+    n_classes = len(class_names)
+    side = max(4.0, 0.75 * n_classes)
+    figure, axes = plt.subplots(figsize=(side + 1.5, side))
+    names = [shortened(name) for name in class_names]
+    plot_confusion_matrix(
+        np.maximum(confusion, 0), axis=axes, figure=figure, class_names=names, cmap="Blues", colorbar=False
+    )
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(title)
+    return figure
+
+
+def curves(history: Sequence[EpochMetrics], *, title: str) -> Figure:
+    """Draw loss and accuracy over epochs, training beside the held-out split."""
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    figure, (losses, accuracies) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    epochs = [e.epoch for e in history]
+    held_out = history[0].held_out_name
+    _lines(losses, epochs, [e.train.loss for e in history], [e.held_out.metrics.loss for e in history], held_out)
+    _lines(
+        accuracies,
+        epochs,
+        [e.train.accuracy for e in history],
+        [e.held_out.metrics.accuracy for e in history],
+        held_out,
+    )
+    losses.set_title("loss (nats per image)")
+    accuracies.set_title("accuracy")
+    accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))
+    for axes in (losses, accuracies):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend()
+    figure.suptitle(title)
+    return figure
+
+
+def _lines(axes: Axes, epochs: list[int], train: list[float], held_out: list[float], held_out_name: str) -> None:
+    axes.plot(epochs, train, color=BLUE, marker="o", label="train")
+    axes.plot(epochs, held_out, color=ORANGE, marker="s", linestyle="--", label=held_out_name)
+
+
+def image_grid(
+    images: npt.NDArray[np.uint8], titles: Sequence[str], *, title: str, colors: Sequence[str] | None = None
+) -> Figure:
+    """Draw a square grid of titled images.
+
+    Args:
+        images: uint8 (N, C, H, W), C 1 or 3.
+        titles: N of them.
+        title: Above the grid.
+        colors: Of the titles, N of them.
+    """
+    import matplotlib.pyplot as plt
+
+    n_columns = int(np.ceil(np.sqrt(len(images))))
+    n_rows = int(np.ceil(len(images) / n_columns))
+    figure, grid = plt.subplots(
+        n_rows, n_columns, figsize=(2.1 * n_columns, 2.3 * n_rows), layout="constrained", squeeze=False
+    )
+    for cell in grid.flat:
+        cell.axis("off")
+    for k, (cell, image) in enumerate(zip(grid.flat, images, strict=False)):
+        cell.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=255)
+        cell.set_title(shortened(titles[k]), fontsize=10, color=colors[k] if colors else "black")
+    figure.suptitle(title)
+    return figure
+
+
+def comparison(
+    names: Sequence[str],
+    accuracies: Sequence[float],
+    train_seconds: Sequence[float],
+    *,
+    groups: Sequence[str],
+) -> Figure:
+    """Draw the course's bar chart of accuracy, beside accuracy against training time.
+
+    Args:
+        names: Of the runs.
+        accuracies: Fractions.
+        train_seconds: Of the same runs.
+        groups: Comparability groups; times are comparable within one group only, so each has its own marker.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import PercentFormatter
+
+    height = max(3.5, 0.4 * len(names) + 1.5)
+    figure, (bars, scatter) = plt.subplots(1, 2, figsize=(11, height), layout="constrained")
+    order = np.argsort(accuracies, kind="stable")
+    drawn = bars.barh([shortened(names[k]) for k in order], [accuracies[k] for k in order], color=BLUE)
+    bars.bar_label(drawn, labels=[f"{accuracies[k]:.2%}" for k in order], padding=3)
+    bars.set_xlim(0, 1.15)
+    bars.set_xticks(np.linspace(0, 1, 6))
+    bars.xaxis.set_major_formatter(PercentFormatter(1.0))
+    bars.set_title("test accuracy")
+    markers, colors = "osD^vP*X", (BLUE, ORANGE, GREEN, GREY)
+    several = len(set(groups)) > 1
+    for k, group in enumerate(sorted(set(groups))):
+        members = [i for i, g in enumerate(groups) if g == group]
+        scatter.scatter(
+            [train_seconds[i] for i in members],
+            [accuracies[i] for i in members],
+            marker=markers[k % len(markers)],
+            color=colors[k % len(colors)],
+            s=60,
+            label=f"conditions {group}",
+        )
+    for i, name in enumerate(names):
+        scatter.annotate(
+            shortened(name),
+            (train_seconds[i], accuracies[i]),
+            xytext=(7, 4),
+            textcoords="offset points",
+            fontsize=9,
+        )
+    scatter.margins(x=0.25, y=0.15)
+    scatter.set_xlabel("training time, seconds" + (" (comparable within one marker only)" if several else ""))
+    scatter.set_ylabel("test accuracy")
+    scatter.yaxis.set_major_formatter(PercentFormatter(1.0))
+    scatter.set_title("accuracy against training time")
+    scatter.grid(visible=True, alpha=0.3)
+    if several:
+        scatter.legend(loc="lower right")
+    return figure
+
+
+def shortened(name: str) -> str:
+    """A name that fits a label, and that matplotlib does not read as a formula."""
+    text = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return text.replace("$", r"\$")

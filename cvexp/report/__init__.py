@@ -1,0 +1,1 @@
+"""Results into tables, JSON, CSV and Markdown. Beside cli, the only room that imports rich."""

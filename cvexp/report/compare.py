@@ -1,0 +1,230 @@
+"""Runs side by side: as a table that fits its terminal, as CSV, Markdown or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cvexp.report.terminal import cell, clean, console, hint, table
+from cvexp.results import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.table import Table
+
+    from cvexp.jobs.compare import Comparison
+    from cvexp.results import RunSummary
+
+NOT_SETTINGS = {"model", "dataset", "device"}
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its header, its text for a run, and how it behaves.
+
+    Attributes:
+        timed: Whether its figures are comparable only under equal conditions.
+        constant_to_caption: Whether a value that all runs share moves to the caption.
+        priority: The higher, the sooner it gives way in a narrow terminal; 0 never does.
+    """
+
+    header: str
+    text: Callable[[RunSummary], str]
+    justify: str = "right"
+    timed: bool = False
+    constant_to_caption: bool = False
+    priority: int = 0
+
+
+def _figure(metric: Metric, form: str) -> Callable[[RunSummary], str]:
+    def text(run: RunSummary) -> str:
+        return format(run.metrics[metric], form) if metric in run.metrics else "-"
+
+    return text
+
+
+def _columns(runs: Sequence[RunSummary]) -> list[Column]:
+    """The columns these runs need."""
+    differing = _differing_settings(runs)
+
+    def settings(run: RunSummary) -> str:
+        return " ".join(
+            f"{name.removeprefix('model_args.')}={run.params[name]}" for name in differing if name in run.params
+        )
+
+    columns = [
+        Column("model", lambda r: r.params.get("model", "?"), "left", constant_to_caption=True),
+        Column("settings", settings, "left") if differing else None,
+        Column("dataset", lambda r: r.params.get("dataset", "?"), "left", constant_to_caption=True, priority=2),
+        Column("val acc", _figure(Metric.VAL_ACCURACY, ".2%"))
+        if any(Metric.VAL_ACCURACY in r.metrics for r in runs)
+        else None,
+        Column("test acc", _figure(Metric.TEST_ACCURACY, ".2%")),
+        Column("test loss", _figure(Metric.TEST_LOSS, ".4f"), priority=4),
+        Column("train s", _figure(Metric.TRAIN_SECONDS, ",.1f"), timed=True),
+        Column("images/s", _figure(Metric.IMAGES_PER_SECOND, ",.0f"), timed=True, priority=3),
+        Column("params", _figure(Metric.PARAMETERS, ",.0f"), constant_to_caption=True, priority=5),
+        Column("device", lambda r: r.tags.get("cvexp.device", "?"), "left", constant_to_caption=True, priority=1),
+        Column("status", lambda r: r.status, "left", constant_to_caption=True),
+        Column("when", lambda r: f"{r.started_at.astimezone():%m-%d %H:%M}", "left", priority=6),
+        Column("run", lambda r: r.name, "left"),
+    ]
+    return [column for column in columns if column is not None]
+
+
+def _differing_settings(runs: Sequence[RunSummary]) -> list[str]:
+    """Parameters, the ones with columns of their own left out, that are not the same for all runs."""
+    names = dict.fromkeys(name for run in runs for name in run.params if name not in NOT_SETTINGS)
+    return [name for name in names if len({run.params.get(name) for run in runs}) > 1]
+
+
+def show(comparison: Comparison) -> None:
+    """Print the table, fitted to the terminal; what all runs share, and what had to give way, in the caption."""
+    if not comparison.runs:
+        hint("no run here matches; start one: cvexp train linear")
+        return
+    out = console()
+    columns = _columns(comparison.runs)
+    shared, columns = _split_constant(columns, comparison.runs)
+    hidden: list[str] = []
+    made = _table(comparison, columns)
+    while out.measure(made, options=out.options.update(max_width=10_000)).maximum > out.width:
+        droppable = [column for column in columns if column.priority]
+        if not droppable:
+            break
+        gives_way = max(droppable, key=lambda column: column.priority)
+        columns = [column for column in columns if column is not gives_way]
+        hidden.append(gives_way.header)
+        made = _table(comparison, columns)
+    out.print(made)
+    for line in _caption(comparison, shared, hidden):
+        out.print(cell(line, "dim"), soft_wrap=True)
+    for note in comparison.notes:
+        hint(note)
+    hint(f"next     cvexp evaluate {comparison.runs[0].name}   |   cvexp compare --plot compare.png")
+
+
+def _split_constant(columns: list[Column], runs: Sequence[RunSummary]) -> tuple[dict[str, str], list[Column]]:
+    """Take the columns whose value all runs share out of the table."""
+    shared: dict[str, str] = {}
+    kept = []
+    for column in columns:
+        values = {column.text(run) for run in runs}
+        if column.constant_to_caption and len(values) == 1 and len(runs) > 1:
+            shared[column.header] = values.pop()
+        else:
+            kept.append(column)
+    return shared, kept
+
+
+def _table(comparison: Comparison, columns: Sequence[Column]) -> Table:
+    made = table(*((column.header, column.justify) for column in columns))
+    for column in made.columns:
+        column.no_wrap = column.header != "settings"
+    best = _best_accuracy(comparison.runs)
+    for run, group in zip(comparison.runs, comparison.groups, strict=True):
+        made.add_row(
+            *(
+                cell(
+                    _marked(column, run, group, comparison),
+                    "bold" if run is best and column.header == "test acc" else "",
+                )
+                for column in columns
+            )
+        )
+    return made
+
+
+def _best_accuracy(runs: Sequence[RunSummary]) -> RunSummary | None:
+    measured = [run for run in runs if Metric.TEST_ACCURACY in run.metrics]
+    return max(measured, key=lambda run: run.metrics[Metric.TEST_ACCURACY], default=None)
+
+
+def _marked(column: Column, run: RunSummary, group: str, comparison: Comparison) -> str:
+    """The cell's text; a time carries the letter of its conditions where there are several."""
+    text = column.text(run)
+    return f"{text} {group}" if column.timed and comparison.differences and text != "-" else text
+
+
+def _caption(comparison: Comparison, shared: dict[str, str], hidden: Sequence[str]) -> list[str]:
+    lines = []
+    if shared:
+        lines.append("all: " + ", ".join(f"{name} {value}" for name, value in shared.items()))
+    if comparison.differences:
+        lines.append("Times may be ranked within one letter only; the letters differ in:")
+        lines += [f"  {letter}: {what}" for letter, what in comparison.differences.items()]
+    if hidden:
+        lines.append("left out at this width: " + ", ".join(hidden) + " (--format csv has everything)")
+    return lines
+
+
+def records(comparison: Comparison) -> list[dict[str, Any]]:
+    """One flat record a run: every parameter and every metric, keyed as in MLflow."""
+    return [
+        {
+            "run_id": run.run_id,
+            "run_name": run.name,
+            "status": run.status,
+            "started_at": run.started_at.isoformat(timespec="seconds"),
+            "device": run.tags.get("cvexp.device", ""),
+            "device_name": run.tags.get("cvexp.device_name", ""),
+            "comparability_key": run.tags.get("cvexp.comparability_key", ""),
+            "conditions": group,
+            "params": dict(run.params),
+            "metrics": dict(run.metrics),
+        }
+        for run, group in zip(comparison.runs, comparison.groups, strict=True)
+    ]
+
+
+def document(comparison: Comparison) -> dict[str, Any]:
+    """The result for `--json`."""
+    return {
+        "sort": comparison.sort,
+        "runs": records(comparison),
+        "conditions": comparison.differences,
+        "notes": list(comparison.notes),
+    }
+
+
+def to_csv(comparison: Comparison) -> str:
+    """A row a run with every parameter and metric, at full precision; no text cell can start a formula."""
+    rows = [
+        {
+            **{key: value for key, value in record.items() if not isinstance(value, dict)},
+            **{f"params.{key}": value for key, value in record["params"].items()},
+            **{f"metrics.{key}": value for key, value in record["metrics"].items()},
+        }
+        for record in records(comparison)
+    ]
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
+    return stream.getvalue()
+
+
+def _inert(value: object) -> object:
+    if isinstance(value, str):
+        text = clean(value)
+        return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return value
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """The table, with every column, as Markdown."""
+    columns = _columns(comparison.runs)
+    lines = [
+        "| " + " | ".join(column.header for column in columns) + " |",
+        "|" + "|".join("---:" if column.justify == "right" else "---" for column in columns) + "|",
+    ]
+    for run, group in zip(comparison.runs, comparison.groups, strict=True):
+        cells = (clean(_marked(column, run, group, comparison)) for column in columns)
+        lines.append("| " + " | ".join(text.replace("|", "\\|").replace("<", "&lt;") for text in cells) + " |")
+    lines += ["", *(f"{line}  " for line in _caption(comparison, {}, []))] if comparison.differences else []
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,103 @@
+"""How datasets are shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cvexp.report.terminal import cell, console, hint, shape, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cvexp.jobs.data import Description, Listed
+
+
+def show_list(listed: Sequence[Listed], data_dir: str) -> None:
+    """Print every dataset with its state, size, classes and image shape."""
+    made = table(
+        ("dataset", "left"),
+        ("train", "right"),
+        ("test", "right"),
+        ("classes", "right"),
+        ("image", "left"),
+        ("where", "left"),
+    )
+    made.columns[0].no_wrap = True
+    for item in listed:
+        spec = item.spec
+        made.add_row(
+            cell(spec.name),
+            f"{spec.n_train:,}",
+            f"{spec.n_test:,}",
+            str(len(spec.class_names)),
+            shape(spec.image_shape),
+            cell(item.place or "not here yet", "" if item.place else "dim"),
+        )
+    console().print(made)
+    hint(f"data directory: {data_dir}")
+    hint("next     cvexp data NAME   fetches, verifies and describes one")
+
+
+def list_document(listed: Sequence[Listed], data_dir: str) -> dict[str, Any]:
+    """The list for `--json`."""
+    return {
+        "data_dir": data_dir,
+        "datasets": [
+            {
+                "name": item.spec.name,
+                "title": item.spec.title,
+                "here": item.place is not None,
+                "place": item.place,
+                "train": item.spec.n_train,
+                "test": item.spec.n_test,
+                "class_names": list(item.spec.class_names),
+                "image_shape": list(item.spec.image_shape),
+            }
+            for item in listed
+        ],
+    }
+
+
+def show(description: Description) -> None:
+    """Print one dataset's counts, shape, mean and standard deviation."""
+    out = console()
+    out.print(cell(f"{description.name}: {description.title}", "bold"))
+    facts = table(("", "left"), ("", "left"))
+    facts.show_header = False
+    facts.add_row("read from", cell(description.place))
+    facts.add_row("verified content", cell(description.digest))
+    facts.add_row("image shape", shape(description.image_shape) + " (channels, height, width)")
+    facts.add_row("training pixels", f"mean {_figures(description.mean)}, std {_figures(description.std)} (in [0, 1])")
+    out.print(facts)
+    made = table(("label", "right"), ("class", "left"), *((split, "right") for split in description.counts))
+    for label, name in enumerate(description.class_names):
+        made.add_row(str(label), cell(name), *(f"{counts[label]:,}" for counts in description.counts.values()))
+    made.add_section()
+    made.add_row("", "all", *(f"{sum(counts):,}" for counts in description.counts.values()))
+    out.print(made)
+    if description.samples:
+        hint(f"samples drawn to {description.samples}")
+    hint(f"next     cvexp train linear --dataset {description.name}")
+
+
+def _figures(values: Sequence[float]) -> str:
+    return " / ".join(f"{value:.4f}" for value in values)
+
+
+def document(description: Description) -> dict[str, Any]:
+    """The description for `--json`."""
+    return {
+        "name": description.name,
+        "title": description.title,
+        "place": description.place,
+        "digest": description.digest,
+        "image_shape": list(description.image_shape),
+        "class_names": list(description.class_names),
+        "counts": {
+            split: dict(zip(description.class_names, counts, strict=True))
+            for split, counts in description.counts.items()
+        },
+        "mean": list(description.mean),
+        "std": list(description.std),
+        "samples": str(description.samples) if description.samples else None,
+    }

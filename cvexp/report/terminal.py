@@ -1,0 +1,85 @@
+"""Consoles, and text made safe for them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SCHEMA_VERSION = 1
+WIDE = 240
+"""Columns where there is no terminal to fit: files and pipes get whole rows."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\n|\t")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on stdout or stderr that honours NO_COLOR and COLUMNS, and never cuts what goes to a file."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+
+
+def clean(text: object) -> str:
+    """Text from data without control characters, which could move a terminal's cursor or hide what follows."""
+    return _CONTROL.sub("�", str(text))
+
+
+def cell(text: object, style: str = "") -> Text:
+    """A table cell that shows `text` as it is, whatever brackets it contains."""
+    return Text(clean(text), style=style)
+
+
+def table(*columns: tuple[str, str], title: str | None = None) -> Table:
+    """An open table whose columns are (header, `left` or `right`)."""
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, caption_justify="left")
+    for header, justify in columns:
+        made.add_column(header, justify="right" if justify == "right" else "left")
+    return made
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON object with `schema_version` on stdout; figures that are not finite become null."""
+    text = json.dumps(
+        _finite({"schema_version": SCHEMA_VERSION, **document}), indent=2, ensure_ascii=False, allow_nan=False
+    )
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def hint(text: str) -> None:
+    """Say on stderr what to type next."""
+    console(stderr=True).print(Text(clean(text), style="dim"), soft_wrap=True)
+
+
+def shape(dimensions: Sequence[int]) -> str:
+    """Dimensions as people write them: 1x28x28."""
+    return "x".join(map(str, dimensions))
+
+
+def seconds(value: float) -> str:
+    """A duration to a tenth of a second under a minute, in minutes above."""
+    if value < 60:  # noqa: PLR2004 - seconds in a minute
+        return f"{value:.1f} s"
+    return f"{int(value // 60)} min {value % 60:.0f} s"

@@ -1,0 +1,124 @@
+"""How training is shown: a line an epoch, a bar where there is a terminal, a summary at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from cvexp.report.terminal import cell, clean, console, hint, seconds, table
+from cvexp.results import Metric
+
+if TYPE_CHECKING:
+    from cvexp.engine.fit import Progress as Steps
+    from cvexp.jobs.observer import Opening
+    from cvexp.results import EpochMetrics, TrainResult
+
+
+class TrainConsole:
+    """Shows training on stderr as it goes. Use as a context manager, so that the bar never outlives it."""
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+        self._n_epochs = 0
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stop_bar()
+
+    def opened(self, opening: Opening) -> None:
+        """Say what is about to be trained, on what, and where."""
+        self._n_epochs = opening.config.epochs
+        threads = f", {opening.threads} threads" if opening.device == "cpu" else ""
+        val = f"{opening.n_val:,} validation, " if opening.n_val else ""
+        self._say(f"run      {opening.run_name} ({opening.run_id})")
+        self._say(f"model    {opening.config.model}, {opening.n_parameters:,} parameters")
+        self._say(
+            f"data     {opening.config.dataset}: {opening.n_train:,} training, {val}{opening.n_test:,} test images "
+            f"from {opening.dataset_place}"
+        )
+        self._say(f"device   {opening.device}: {opening.device_name}{threads}")
+
+    def progressed(self, progress: Steps) -> None:
+        """Move the bar, where there is a terminal."""
+        if not self._console.is_terminal:
+            return
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("steps"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+                refresh_per_second=2,
+            )
+            self._task = self._bar.add_task("", total=progress.n_steps)
+            self._bar.start()
+        if self._task is not None:
+            description = f"epoch {progress.epoch}/{self._n_epochs}"
+            self._bar.update(self._task, completed=progress.step, total=progress.n_steps, description=description)
+
+    def finished_epoch(self, metrics: EpochMetrics) -> None:
+        """Write the epoch's line."""
+        self._stop_bar()
+        held_out = metrics.held_out.metrics
+        self._say(
+            f"epoch {metrics.epoch}/{self._n_epochs}"
+            f"  train loss {metrics.train.loss:.5f} acc {metrics.train.accuracy:.2%}"
+            f"  {metrics.held_out_name} loss {held_out.loss:.5f} acc {held_out.accuracy:.2%}"
+            f"  {seconds(metrics.timing.train_seconds + metrics.timing.evaluate_seconds)}"
+        )
+
+    def _stop_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = self._task = None
+
+    def _say(self, line: str) -> None:
+        self._console.print(Text(clean(line)), soft_wrap=True)
+
+
+def show(result: TrainResult) -> None:
+    """Print the summary on stdout, and what to type next on stderr."""
+    metrics = result.metrics()
+    timing = result.timing
+    summary = table(("", "left"), ("", "right"))
+    summary.show_header = False
+    rows = {
+        "test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}",
+        "test loss": f"{metrics[Metric.TEST_LOSS]:.5f}",
+        "training time": seconds(timing.train_seconds),
+        "images per second": f"{metrics[Metric.IMAGES_PER_SECOND]:,.0f}",
+        "whole command": seconds(timing.total_seconds),
+    }
+    if Metric.VAL_ACCURACY in metrics:
+        rows = {"validation accuracy": f"{metrics[Metric.VAL_ACCURACY]:.2%}", **rows}
+    for name, value in rows.items():
+        summary.add_row(name, cell(value, "bold" if name == "test accuracy" else ""))
+    console().print(summary)
+    hint(f"next     cvexp evaluate {result.run_name}   |   cvexp compare   |   mlflow ui")
+
+
+def document(result: TrainResult) -> dict[str, Any]:
+    """The result for `--json`."""
+    return {
+        "run_id": result.run_id,
+        "run_name": result.run_name,
+        "status": result.status,
+        "model": result.config.model,
+        "dataset": result.config.dataset,
+        "device": result.device,
+        "device_name": result.device_name,
+        "epochs": result.config.epochs,
+        "seed": result.config.seed,
+        "metrics": result.metrics(),
+        "history": [{"epoch": epoch.epoch, **epoch.keyed()} for epoch in result.history],
+        "artifacts_uri": result.artifacts_uri,
+    }

@@ -1,0 +1,234 @@
+"""What comes out of cvexp: frozen values over numbers and numpy arrays, no torch.
+
+Metric keys are defined here and nowhere else. A key's part before the slash groups its charts in MLflow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from cvexp.config import RunConfig
+
+SplitName = Literal["train", "val", "test"]
+HeldOutName = Literal["val", "test"]
+
+
+class Metric(StrEnum):
+    """The metric keys of a run. Accuracies are fractions, losses nats per image, times seconds."""
+
+    TRAIN_LOSS = "train/loss"
+    TRAIN_ACCURACY = "train/accuracy"
+    VAL_LOSS = "val/loss"
+    VAL_ACCURACY = "val/accuracy"
+    TEST_LOSS = "test/loss"
+    TEST_ACCURACY = "test/accuracy"
+    EPOCH_SECONDS = "time/epoch_seconds"
+    SETUP_SECONDS = "time/setup_seconds"
+    FIRST_STEP_SECONDS = "time/first_step_seconds"
+    TRAIN_SECONDS = "time/train_seconds"
+    EVALUATE_SECONDS = "time/evaluate_seconds"
+    TRACKING_SECONDS = "time/tracking_seconds"
+    TOTAL_SECONDS = "time/total_seconds"
+    IMAGES_PER_SECOND = "throughput/images_per_second"
+    PARAMETERS = "model/parameters"
+    BYTES = "model/bytes"
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether a larger value of `metric` is the better one: accuracies and throughputs, not losses or times."""
+    return metric.endswith("accuracy") or metric.startswith("throughput/")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitMetrics:
+    """How well a model did on one split, every image counting once.
+
+    Attributes:
+        loss: Mean cross-entropy, nats per image.
+        accuracy: Fraction of images whose top class is the true one, in [0, 1].
+        n_images: How many images that was.
+    """
+
+    loss: float
+    accuracy: float
+    n_images: int
+
+    def keyed(self, split: SplitName) -> dict[str, float]:
+        """The figures under their metric keys."""
+        return {f"{split}/loss": self.loss, f"{split}/accuracy": self.accuracy}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassMetrics:
+    """One class's precision, recall and F1 in [0, 1], and its support in images."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """One pass over a split.
+
+    Attributes:
+        metrics: Loss and accuracy.
+        per_class: Figures per class, in label order.
+        confusion: int64 (K, K), images counted by true class (row) and predicted class (column).
+        predictions: int64 (N,), the top class of every image, in the split's order.
+    """
+
+    metrics: SplitMetrics
+    per_class: tuple[ClassMetrics, ...]
+    confusion: npt.NDArray[np.int64]
+    predictions: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochTiming:
+    """Where one epoch's wall-clock seconds went; the tracker's are in neither."""
+
+    train_seconds: float
+    evaluate_seconds: float
+    first_step_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochMetrics:
+    """One epoch: training figures gathered while the weights moved, then one pass over the held-out split.
+
+    Attributes:
+        epoch: Counted from 1.
+        train: Over the epoch's training images, each measured with the weights of its own step.
+        held_out: Over the held-out split with the epoch's final weights.
+        held_out_name: `val` where a validation part was cut, else `test`, which is for watching only.
+        timing: Seconds.
+    """
+
+    epoch: int
+    train: SplitMetrics
+    held_out: Evaluation
+    held_out_name: HeldOutName
+    timing: EpochTiming
+
+    def keyed(self) -> dict[str, float]:
+        """Everything that is logged for this epoch, under its metric keys."""
+        return {
+            **self.train.keyed("train"),
+            **self.held_out.metrics.keyed(self.held_out_name),
+            Metric.EPOCH_SECONDS.value: self.timing.train_seconds + self.timing.evaluate_seconds,
+            Metric.IMAGES_PER_SECOND.value: self.train.n_images / self.timing.train_seconds,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """A whole run's wall-clock seconds in parts. `train` is training steps only, summed over epochs."""
+
+    setup_seconds: float
+    first_step_seconds: float
+    train_seconds: float
+    evaluate_seconds: float
+    tracking_seconds: float
+    total_seconds: float
+
+    def keyed(self) -> dict[str, float]:
+        """The seconds under their metric keys."""
+        return {f"time/{name}": seconds for name, seconds in asdict(self).items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conditions:
+    """Everything besides the model that decides how long training takes, or how many images it saw.
+
+    Times of two runs may be ranked only when all of this is equal.
+    """
+
+    device: str
+    torch: str
+    precision: str
+    memory_format: str
+    threads: int
+    batch_size: int
+    epochs: int
+    dataset: str
+    train_images: int
+    split: str
+
+    @property
+    def key(self) -> str:
+        """Ten hexadecimal digits that are equal exactly when the conditions are."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:10]
+
+    def to_json(self) -> str:
+        """The conditions as canonical JSON, so that two runs' differences can be named."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSize:
+    """How large a model is: parameters counted, and the bytes of its parameters and buffers in memory."""
+
+    parameters: int
+    bytes: int
+
+    def keyed(self) -> dict[str, float]:
+        """The figures under their metric keys."""
+        return {Metric.PARAMETERS.value: float(self.parameters), Metric.BYTES.value: float(self.bytes)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainResult:
+    """A finished training run."""
+
+    run_id: str
+    run_name: str
+    experiment_id: str
+    tracking_uri: str
+    status: str
+    config: RunConfig
+    device: str
+    device_name: str
+    class_names: tuple[str, ...]
+    history: tuple[EpochMetrics, ...]
+    evaluation: Evaluation
+    timing: Timing
+    size: ModelSize
+    artifacts_uri: str
+
+    def metrics(self) -> dict[str, float]:
+        """The last value of every metric of the run, keyed as in MLflow."""
+        return {
+            **self.history[-1].keyed(),
+            **self.evaluation.metrics.keyed("test"),
+            **self.timing.keyed(),
+            **self.size.keyed(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSummary:
+    """A run as the store remembers it; metrics are last values."""
+
+    run_id: str
+    name: str
+    status: str
+    experiment_id: str
+    artifacts_uri: str
+    started_at: datetime
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)

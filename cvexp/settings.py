@@ -1,0 +1,67 @@
+"""Where things live, and which environment variable says so.
+
+A flag beats its environment variable, which beats the default.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+"""MLflow's own default, so that a plain `mlflow ui` in the same folder shows the same runs."""
+
+DEFAULT_EXPERIMENT = "Default"
+"""MLflow's own default, so that a plain `mlflow.search_runs()` finds the runs."""
+
+DEBIAN_DATASETS = Path("/usr/share/datasets")
+"""Where Debian's dataset packages put their files."""
+
+_SQLITE = re.compile(r"^sqlite(\+\w+)?:///(?P<path>[^?]+)")
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreSettings:
+    """Which MLflow store and experiment to use."""
+
+    tracking_uri: str = DEFAULT_TRACKING_URI
+    experiment: str = DEFAULT_EXPERIMENT
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The database file of a local store; None for any other kind."""
+        match = _SQLITE.match(self.tracking_uri)
+        return Path(match["path"]) if match else None
+
+    @property
+    def state_dir(self) -> Path:
+        """Where local state that is not a result lives: `.cvexp` beside the database, else in the working folder."""
+        file = self.sqlite_file
+        return (file.parent if file else Path()) / ".cvexp"
+
+
+def store_settings(tracking_uri: str | None = None, experiment: str | None = None) -> StoreSettings:
+    """Resolve the store: arguments, then `MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME`, then MLflow's defaults."""
+    return StoreSettings(
+        tracking_uri=tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI,
+        experiment=experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT,
+    )
+
+
+def data_dir(given: Path | None = None) -> Path:
+    """The data directory: the argument, then `CVEXP_DATA_DIR`, then the platform's cache folder for the user."""
+    if given is not None:
+        return given.expanduser()
+    if named := os.environ.get("CVEXP_DATA_DIR"):
+        return Path(named).expanduser()
+    import platformdirs
+
+    return platformdirs.user_cache_path("cvexp") / "data"
+
+
+def without_credentials(text: str) -> str:
+    """`text` with the `user:password@` part of every URI in it removed."""
+    return _CREDENTIALS.sub("", text)

@@ -1,0 +1,34 @@
+"""The Markdown table that stands at the top of a run's page in MLflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cvexp.results import Metric
+
+if TYPE_CHECKING:
+    from cvexp.results import TrainResult
+
+
+def description(result: TrainResult) -> str:
+    """A finished run in one short table, figures with their units."""
+    metrics = result.metrics()
+    config = result.config
+    rows = {
+        "model": f"{config.model}, {result.size.parameters:,} parameters",
+        "dataset": config.dataset,
+        "test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}",
+        "test loss": f"{metrics[Metric.TEST_LOSS]:.5f}",
+        "training": f"{config.epochs} epochs in {result.timing.train_seconds:.1f} s, "
+        f"{metrics[Metric.IMAGES_PER_SECOND]:,.0f} images/s",
+        "device": f"{result.device}: {result.device_name}",
+    }
+    if Metric.VAL_ACCURACY in metrics:
+        rows["validation accuracy"] = f"{metrics[Metric.VAL_ACCURACY]:.2%}"
+    table = "\n".join(f"| {name} | {_escaped(value)} |" for name, value in rows.items())
+    return f"| | |\n|---|---|\n{table}\n"
+
+
+def _escaped(text: str) -> str:
+    """Text that cannot break out of a Markdown table cell."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

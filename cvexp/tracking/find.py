@@ -1,0 +1,204 @@
+"""Find runs again: by id, prefix, name, `@last` or `@best`, or by MLflow's own filter language."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cvexp.errors import RunError, StoreError
+from cvexp.results import Metric, RunSummary, higher_is_better
+from cvexp.tracking.store import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cvexp.tracking.store import Store
+
+OURS = "tags.`cvexp.version` != ''"
+"""Selects the runs cvexp wrote; a store may hold others."""
+
+PAGE = 1000
+MIN_PREFIX = 4
+SHOWN_CANDIDATES = 5
+_HEX = re.compile(r"[0-9a-f]{4,32}")
+_ID_DIGITS = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """The run a selector means, and what the user should know about the choice."""
+
+    run: RunSummary
+    note: str | None = None
+
+
+def search(store: Store, *, where: str | None = None, last: int | None = None) -> list[RunSummary]:
+    """The experiment's runs, most recently started first.
+
+    Args:
+        store: Where to look.
+        where: A filter in MLflow's language, such as `params.model = "tinyvgg"`.
+        last: At most so many.
+
+    Raises:
+        RunError: The filter cannot be read.
+        StoreError: The store cannot be.
+    """
+    from mlflow.exceptions import MlflowException
+
+    clauses = [OURS, where] if where else [OURS]
+    found: list[Any] = []
+    token = None
+    with translated(store.settings):
+        while last is None or len(found) < last:
+            try:
+                page = store.client.search_runs(
+                    [store.experiment_id],
+                    filter_string=" and ".join(clauses),
+                    max_results=min(PAGE, last - len(found)) if last else PAGE,
+                    order_by=["attributes.start_time DESC"],
+                    page_token=token,
+                )
+            except MlflowException as error:
+                if where and error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+                    reason = str(error).splitlines()[0][:160]
+                    raise RunError(
+                        f"--where {where!r} cannot be read: {reason}",
+                        "for example: --where 'params.model = \"tinyvgg\"'",
+                    ) from error
+                raise
+            found += page
+            token = page.token
+            if not token:
+                break
+    return [_summary(run) for run in found]
+
+
+def find(store: Store, selector: str) -> Selection:
+    """The one run that `selector` means.
+
+    Args:
+        store: Where to look.
+        selector: A run id or a unique prefix of one (at least 4 digits), a run's name, `@last` (the most recently
+            started one, whatever its status), `@best` (highest validation accuracy among the finished, or test
+            accuracy where no run has any), or `@best:METRIC`.
+
+    Raises:
+        RunError: No run fits, or several do.
+    """
+    if selector == "@last":
+        runs = search(store, last=1)
+        if not runs:
+            raise RunError("no run has been started here yet", "start one: cvexp train linear")
+        return Selection(run=runs[0])
+    if selector == "@best" or selector.startswith("@best:"):
+        return _best(store, selector.partition(":")[2])
+    if selector.startswith("@"):
+        raise RunError(f"unknown selector: {selector!r}", "valid: @last, @best, @best:METRIC, a run's id or name")
+    return Selection(run=_named(store, selector))
+
+
+def _named(store: Store, selector: str) -> RunSummary:
+    if len(selector) == _ID_DIGITS and _HEX.fullmatch(selector) and (run := _by_id(store, selector)):
+        return run
+    quote = "'" if '"' in selector else '"'
+    matches = {r.run_id: r for r in search(store, where=f"attributes.run_name = {quote}{selector}{quote}")}
+    if not matches and _HEX.fullmatch(selector):
+        matches = {r.run_id: r for r in search(store, where=f"attributes.run_id LIKE '{selector}%'")}
+    if len(matches) == 1:
+        return next(iter(matches.values()))
+    if matches:
+        shown = [f"{r.run_id[:12]} ({r.name})" for r in list(matches.values())[:SHOWN_CANDIDATES]]
+        more = f" and {len(matches) - len(shown)} more" if len(matches) > len(shown) else ""
+        raise RunError(f"{selector!r} fits {len(matches)} runs", "candidates: " + ", ".join(shown) + more)
+    short = "" if len(selector) >= MIN_PREFIX else f" (a prefix of an id needs at least {MIN_PREFIX} digits)"
+    raise RunError(f"no run here is {selector!r}{short}", "see which there are: cvexp compare")
+
+
+def _by_id(store: Store, run_id: str) -> RunSummary | None:
+    from mlflow.exceptions import MlflowException
+
+    with translated(store.settings):
+        try:
+            run = store.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+    if run.info.lifecycle_stage == "deleted":
+        raise RunError(f"run {run_id} was deleted", f"restore it: mlflow runs restore --run-id {run_id}")
+    return _summary(run)
+
+
+def _best(store: Store, metric: str) -> Selection:
+    """The finished run with the best value of `metric`."""
+    finished = search(store, where="attributes.status = 'FINISHED'")
+    note = None
+    if not metric:
+        metric = Metric.VAL_ACCURACY.value
+        if not any(metric in run.metrics for run in finished):
+            metric = Metric.TEST_ACCURACY.value
+            note = (
+                "@best chose by test accuracy, since no run has a validation part; "
+                "train with --val-split 0.1 to choose fairly"
+            )
+    candidates = [run for run in finished if metric in run.metrics]
+    if not candidates:
+        known = sorted({key for run in finished for key in run.metrics})
+        hint = "there are: " + ", ".join(known) if known else "start one: cvexp train linear"
+        raise RunError(f"no finished run here has the metric {metric!r}", hint)
+    sign = 1 if higher_is_better(metric) else -1
+    return Selection(run=max(candidates, key=lambda run: sign * run.metrics[metric]), note=note)
+
+
+def artifact_folder(store: Store, run: RunSummary, folder: str, target: Path) -> Path:
+    """Bring one folder of a run's artifacts to this machine.
+
+    Args:
+        store: Where the run is.
+        run: Which run.
+        folder: Such as `weights`.
+        target: An empty folder to download into; a local store's files are read where they are.
+
+    Raises:
+        RunError: The run has no such artifacts.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with translated(store.settings):
+        if not store.client.list_artifacts(run.run_id, folder):
+            raise RunError(
+                f"run {run.name} has no {folder} among its artifacts (status {run.status})",
+                f"looked in {run.artifacts_uri}; was the folder moved, or the run ended early?",
+            )
+        try:
+            local = store.client.download_artifacts(run.run_id, folder, str(target))
+        except MlflowException as error:
+            raise StoreError(f"cannot fetch {folder} of run {run.name}: {str(error).splitlines()[0]}") from error
+    from pathlib import Path as LocalPath
+
+    return LocalPath(local)
+
+
+def select(store: Store, selectors: Sequence[str]) -> list[Selection]:
+    """`find` for each of several selectors."""
+    return [find(store, selector) for selector in selectors]
+
+
+def _summary(run: Any) -> RunSummary:
+    """What we keep of an MLflow run."""
+    tags = dict(run.data.tags)
+    return RunSummary(
+        run_id=run.info.run_id,
+        name=run.info.run_name or tags.get("mlflow.runName", ""),
+        status=run.info.status,
+        experiment_id=run.info.experiment_id,
+        artifacts_uri=run.info.artifact_uri,
+        started_at=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        tags=tags,
+    )

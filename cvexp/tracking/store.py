@@ -1,0 +1,175 @@
+"""Open an MLflow store, creating its schema once even when many processes want to."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cvexp.errors import StoreError
+from cvexp.settings import without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mlflow import MlflowClient
+
+    from cvexp.settings import StoreSettings
+
+CREATION_TIMEOUT_SECONDS = 300
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+_KINDS = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Store:
+    """An open store and the experiment in it that is read and written."""
+
+    settings: StoreSettings
+    client: MlflowClient
+    experiment_id: str
+
+
+def open_store(settings: StoreSettings, *, create: bool) -> Store:
+    """Open the store, with its experiment.
+
+    Args:
+        settings: Which one.
+        create: Whether to make a store and an experiment that do not exist yet. Say False for commands that
+            only read, so that a typo leaves nothing behind.
+
+    Raises:
+        StoreError: The store cannot be opened, or does not exist and was not to be created.
+    """
+    _check(settings, create=create)
+    with _creation_lock(settings, create=create), translated(settings):
+        client = _client(settings.tracking_uri)
+        experiment = client.get_experiment_by_name(settings.experiment)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            raise StoreError(
+                f"experiment {settings.experiment!r} was deleted",
+                f"restore it: mlflow experiments restore -x {experiment.experiment_id}",
+                "or name another with --experiment",
+            )
+        if experiment is not None:
+            experiment_id = experiment.experiment_id
+        elif create:
+            experiment_id = client.create_experiment(settings.experiment)
+        else:
+            names = ", ".join(e.name for e in client.search_experiments(max_results=10))
+            raise StoreError(f"no experiment is called {settings.experiment!r}", f"there are: {names}")
+    return Store(settings=settings, client=client, experiment_id=experiment_id)
+
+
+def _client(tracking_uri: str) -> MlflowClient:
+    """MLflow's own client, quiet, without telemetry, and patient for seconds rather than minutes."""
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_UV_AUTO_DETECT": "false",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=tracking_uri)
+
+
+def _check(settings: StoreSettings, *, create: bool) -> None:
+    """Refuse at once what MLflow would refuse after minutes of retries, or with a page of traceback."""
+    uri = without_credentials(settings.tracking_uri)
+    kind = settings.tracking_uri.partition(":")[0].partition("+")[0]
+    if "://" not in settings.tracking_uri or kind not in _KINDS:
+        raise StoreError(
+            f"not a tracking URI cvexp can use: {uri!r}",
+            "for example: sqlite:///mlflow.db, postgresql://host/name or http://host:5000",
+        )
+    if kind != "sqlite":
+        return
+    file = settings.sqlite_file
+    if file is None:
+        raise StoreError(f"not a path to a database: {uri!r}", "three slashes for a relative path: sqlite:///mlflow.db")
+    if not file.exists():
+        if not create:
+            raise StoreError(f"no runs here yet: {file.absolute()} does not exist", "start one: cvexp train linear")
+        if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+            raise StoreError(
+                f"cannot create {file}: {file.parent.absolute()} is not a folder one can write to",
+                "go to another folder, or name another store with --tracking-uri",
+            )
+    elif not file.is_file() or not _is_sqlite(file):
+        raise StoreError(f"{file} is not an SQLite database", "move it away, or name another store with --tracking-uri")
+    elif create and not os.access(file, os.W_OK):
+        raise StoreError(f"{file} is not writable", "change its permissions, or name another store with --tracking-uri")
+
+
+def _is_sqlite(file: Path) -> bool:
+    """Whether the file starts as SQLite's do; an empty one is a database that was just begun."""
+    with file.open("rb") as stream:
+        return stream.read(len(_SQLITE_MAGIC)) in (_SQLITE_MAGIC, b"")
+
+
+@contextlib.contextmanager
+def _creation_lock(settings: StoreSettings, *, create: bool) -> Iterator[None]:
+    """Let one process at a time open a local store: several that create its schema together break it.
+
+    A store that is only read, in a folder that cannot be written to, is nobody's to create.
+    """
+    file = settings.sqlite_file
+    if file is None or not (create or os.access(file.parent, os.W_OK)):
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    try:
+        folder = make_state_dir(settings)
+        with FileLock(folder / "store.lock", timeout=CREATION_TIMEOUT_SECONDS):
+            yield
+    except Timeout as error:
+        raise StoreError(
+            f"another process has held {settings.state_dir / 'store.lock'} for {CREATION_TIMEOUT_SECONDS} s",
+            "end that process, then try again",
+        ) from error
+
+
+def make_state_dir(settings: StoreSettings) -> Path:
+    """Make the folder for local state, which hides itself from git.
+
+    Raises:
+        StoreError: It cannot be made.
+    """
+    folder = settings.state_dir
+    try:
+        folder.mkdir(exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to {folder.absolute()}: {error.strerror}", "check the folder's permissions"
+        ) from error
+    return folder
+
+
+@contextlib.contextmanager
+def translated(settings: StoreSettings) -> Iterator[None]:
+    """Turn what MLflow and its database raise into a StoreError of one readable line."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        uri = without_credentials(settings.tracking_uri)
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise StoreError(
+            f"the tracking store {uri} does not answer as it should: {without_credentials(first)[:200]}",
+            "check --tracking-uri (or MLFLOW_TRACKING_URI) and that the store is up",
+        ) from error
