@@ -168,14 +168,10 @@ def comparison(
             label=f"conditions {group}",
         )
     for i, name in enumerate(names):
-        scatter.annotate(
-            shortened(name),
-            (train_seconds[i], accuracies[i]),
-            xytext=(7, 4),
-            textcoords="offset points",
-            fontsize=9,
-        )
-    scatter.margins(x=0.25, y=0.15)
+        at = (train_seconds[i], accuracies[i])
+        scatter.annotate(shortened(name), at, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9)
+    scatter.margins(x=0.25, y=0.2)
+    scatter.set_xlim(left=min(0.0, *scatter.get_xlim()) if len(names) > 1 else None)
     scatter.set_xlabel("training time, seconds" + (" (comparable within one marker only)" if several else ""))
     scatter.set_ylabel("test accuracy")
     scatter.yaxis.set_major_formatter(PercentFormatter(1.0))

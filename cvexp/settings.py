@@ -46,9 +46,18 @@ class StoreSettings:
 def store_settings(tracking_uri: str | None = None, experiment: str | None = None) -> StoreSettings:
     """Resolve the store: arguments, then `MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME`, then MLflow's defaults."""
     return StoreSettings(
-        tracking_uri=tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI,
+        tracking_uri=_anchored(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI),
         experiment=experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT,
     )
+
+
+def _anchored(tracking_uri: str) -> str:
+    """A relative SQLite path made absolute: MLflow caches stores by URI, and a process may change its folder."""
+    match = _SQLITE.match(tracking_uri)
+    if not match or match["path"].startswith(":memory:"):
+        return tracking_uri
+    start, end = match.span("path")
+    return f"{tracking_uri[:start]}{Path(match['path']).absolute()}{tracking_uri[end:]}"
 
 
 def data_dir(given: Path | None = None) -> Path:

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 import warnings
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 SIGNAL_EXIT = 128
 BAD_INPUT = 2
+COMPLETION = "_CVEXP_COMPLETE"
+"""Set by the shell when it asks for completions."""
+
 FAILED = 1
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""Typer's class of wrong uses, wherever its release keeps it."""
 
 app = typer.Typer(
     name="cvexp",
@@ -84,39 +89,60 @@ def run(arguments: Sequence[str], *, started: float | None = None) -> int:
         "arguments": list(arguments),
         "started": time.monotonic() if started is None else started,
     }
+    if COMPLETION in os.environ:
+        command(prog_name="cvexp")
     try:
-        code = command.main(args=list(arguments), prog_name="cvexp", standalone_mode=False, obj=context)
+        # Not command.main(): it answers a KeyboardInterrupt itself, and forgets which signal it was.
+        with command.make_context("cvexp", list(arguments), obj=context) as ctx:
+            command.invoke(ctx)
     except BaseException as error:  # noqa: BLE001 - every way out becomes lines and a code here
-        if debug and not isinstance(error, SystemExit):
+        if debug and not isinstance(error, SystemExit | typer.Exit):
             traceback.print_exception(error)
-        return _explain(error)
-    return code if isinstance(code, int) else 0
+        return _explain(error, arguments)
+    return 0
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     """Say what went wrong in at most three lines on stderr, and give the exit code."""
-    usage_error = typer.BadParameter.__mro__[1]  # the same class in every typer, wherever it keeps click
-    click_error = usage_error.__mro__[1]
-    interrupt = error if isinstance(error, KeyboardInterrupt) else error.__cause__
-    if isinstance(interrupt, KeyboardInterrupt):
-        signum = interrupt.signum if isinstance(interrupt, Interrupted) else int(signal.SIGINT)
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        signum = error.signum if isinstance(error, Interrupted) else int(signal.SIGINT)
         _complain(f"interrupted by {signal.Signals(signum).name}")
         return SIGNAL_EXIT + signum
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else FAILED
     if isinstance(error, CvexpError):
         _complain(*error.lines())
         return error.exit_code
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else FAILED
-    if isinstance(error, click_error):
-        ctx = getattr(error, "ctx", None)
-        message = error.format_message()  # type: ignore[attr-defined]  # every click error has it
-        if ctx is not None and not message:  # `cvexp` alone: its help was printed
-            return BAD_INPUT
-        _complain(message, f"see: {ctx.command_path if ctx else 'cvexp'} --help")
+    if isinstance(error, USAGE_ERROR):
+        _complain_of_usage(error, arguments)
         return BAD_INPUT
     detail = " ".join(str(error).split())[:300]
     _complain(f"{type(error).__name__}: {detail}", "see where: cvexp --debug …")
     return FAILED
+
+
+def _complain_of_usage(error: Any, arguments: Sequence[str]) -> None:
+    """Typer's own complaint without its box, with the value it was about."""
+    message = error.format_message()
+    if not message:  # `cvexp` alone: its help was printed
+        return
+    given = _given(getattr(error, "param", None), arguments)
+    if given and given not in message:
+        message = f"{message.rstrip('.')}: {given!r}"
+    _complain(message, f"see: {error.ctx.command_path if error.ctx else 'cvexp'} --help")
+
+
+def _given(parameter: object, arguments: Sequence[str]) -> str | None:
+    """What was typed for an option that typer refused; it does not always say."""
+    for name in getattr(parameter, "opts", ()):
+        for position, word in enumerate(arguments):
+            if word == name and position + 1 < len(arguments):
+                return arguments[position + 1]
+            if word.startswith(f"{name}="):
+                return word.partition("=")[2]
+    return None
 
 
 def _complain(what: str, *hints: str) -> None:

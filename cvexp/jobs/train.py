@@ -232,13 +232,8 @@ class _Training:
         """The final figures, and the description that the run's page shows."""
         from cvexp.tracking.description import description
 
-        final = {
-            **result.evaluation.metrics.keyed("test"),
-            **result.timing.keyed(),
-            **result.size.keyed(),
-        }
-        if result.history[-1].held_out_name == "test":  # then it was logged with the last epoch already
-            for key in result.evaluation.metrics.keyed("test"):
-                del final[key]
-        self.tracked.log_metrics(final, step=result.config.epochs)
+        if result.history[-1].held_out_name == "val":  # else the last epoch's figures are the test split's
+            self.tracked.log_metrics(result.evaluation.metrics.keyed("test"), step=result.config.epochs)
+        # MLflow draws what has no step but 0 as bars, run beside run.
+        self.tracked.log_metrics({**result.timing.keyed(), **result.size.keyed()}, step=0)
         self.tracked.describe(description(result))

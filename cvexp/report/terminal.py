@@ -79,7 +79,9 @@ def shape(dimensions: Sequence[int]) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration to a tenth of a second under a minute, in minutes above."""
+    """A duration in seconds under a minute, in minutes above."""
+    if value < 1:
+        return f"{value:.2f} s"
     if value < 60:  # noqa: PLR2004 - seconds in a minute
         return f"{value:.1f} s"
     return f"{int(value // 60)} min {value % 60:.0f} s"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from cvexp.errors import RunError, StoreError
 from cvexp.results import Metric, RunSummary, higher_is_better
@@ -13,7 +16,6 @@ from cvexp.tracking.store import translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from cvexp.tracking.store import Store
 
@@ -161,26 +163,35 @@ def artifact_folder(store: Store, run: RunSummary, folder: str, target: Path) ->
         store: Where the run is.
         run: Which run.
         folder: Such as `weights`.
-        target: An empty folder to download into; a local store's files are read where they are.
+        target: An empty folder to download into; files on this machine are read where they are.
 
     Raises:
         RunError: The run has no such artifacts.
     """
     from mlflow.exceptions import MlflowException
 
+    missing = RunError(
+        f"run {run.name} has no {folder} among its artifacts (status {run.status})",
+        f"looked in {run.artifacts_uri}; was the folder moved, or did the run end early?",
+    )
+    if (here := _local_path(run.artifacts_uri)) is not None:
+        if not (here / folder).is_dir():
+            raise missing
+        return here / folder
     with translated(store.settings):
         if not store.client.list_artifacts(run.run_id, folder):
-            raise RunError(
-                f"run {run.name} has no {folder} among its artifacts (status {run.status})",
-                f"looked in {run.artifacts_uri}; was the folder moved, or the run ended early?",
-            )
+            raise missing
         try:
-            local = store.client.download_artifacts(run.run_id, folder, str(target))
+            return Path(store.client.download_artifacts(run.run_id, folder, str(target)))
         except MlflowException as error:
             raise StoreError(f"cannot fetch {folder} of run {run.name}: {str(error).splitlines()[0]}") from error
-    from pathlib import Path as LocalPath
 
-    return LocalPath(local)
+
+def _local_path(uri: str) -> Path | None:
+    """The path of a local artifact location; None for one that only the store can reach."""
+    if uri.startswith("file:"):
+        return Path(url2pathname(urlparse(uri).path))
+    return None if "://" in uri or uri.startswith("mlflow-artifacts:") else Path(uri)
 
 
 def select(store: Store, selectors: Sequence[str]) -> list[Selection]:

@@ -1,0 +1,111 @@
+"""What tests share: a quiet environment, one store with a few tiny runs, and the command line in process."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["OMP_NUM_THREADS"] = "1"  # two test processes share two cores
+
+from cvexp.cli.main import run as run_cli
+from cvexp.config import run_config
+from cvexp.settings import store_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cvexp.results import TrainResult
+    from cvexp.settings import StoreSettings
+
+STORE_VARIABLES = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_EXPERIMENT_NAME",
+    "CVEXP_DATA_DIR",
+    "COLUMNS",
+    "NO_COLOR",
+    "FORCE_COLOR",
+)
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No store, data directory or terminal width from outside reaches a test."""
+    for name in STORE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command printed, and how it ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return json.loads(self.stdout)
+
+
+@pytest.fixture
+def cvexp(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command in this process, in the current folder."""
+
+    def command(*words: str) -> Outcome:
+        capsys.readouterr()
+        code = run_cli(words)
+        printed = capsys.readouterr()
+        return Outcome(code, printed.out, printed.err)
+
+    return command
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A folder with a store and finished runs on scikit-learn's digits."""
+
+    folder: Path
+    settings: StoreSettings
+    runs: dict[str, TrainResult]
+
+
+@pytest.fixture(scope="session")
+def _lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    from cvexp.jobs import train
+
+    folder = tmp_path_factory.mktemp("lab")
+    before = Path.cwd()
+    os.chdir(folder)  # MLflow keeps artifacts in the folder a store is created in
+    try:
+        settings = store_settings(f"sqlite:///{folder}/mlflow.db", "Default")
+        asked = {
+            "linear": {"model": "linear"},
+            "mlp": {"model": "mlp", "model_args": {"output_relu": False}, "epochs": 2, "seed": 7},
+            "tinyvgg": {"model": "tinyvgg", "val_split": 0.2, "optimizer": "adam"},
+        }
+        runs = {
+            name: train.run(
+                run_config({"dataset": "digits", "device": "cpu", "epochs": 1, **settings_of}),
+                settings,
+                data_dir=folder / "data",
+                command=["cvexp", "train", name],
+            )
+            for name, settings_of in asked.items()
+        }
+    finally:
+        os.chdir(before)
+    return Lab(folder, settings, runs)
+
+
+@pytest.fixture
+def lab(_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """The shared lab as the working folder; tests may read it, and must not change its runs."""
+    monkeypatch.chdir(_lab.folder)
+    return _lab

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from cvexp.errors import RunError
+from cvexp.tracking.find import find, search
+from cvexp.tracking.store import open_store
+
+
+@pytest.fixture
+def store(lab):
+    return open_store(lab.settings, create=False)
+
+
+@pytest.mark.parametrize("selector", [lambda r: r.run_id, lambda r: r.run_id[:8], lambda r: r.run_name])
+@pytest.mark.parametrize("model", ["linear", "mlp", "tinyvgg"])
+def test_a_run_is_found_by_id_prefix_and_name(store, lab, model, selector):
+    run = lab.runs[model]
+    assert find(store, selector(run)).run.run_id == run.run_id
+
+
+def test_last_is_the_most_recently_started(store, lab):
+    assert find(store, "@last").run.run_id == lab.runs["tinyvgg"].run_id
+
+
+def test_best_chooses_by_validation_accuracy_where_there_is_any(store, lab):
+    chosen = find(store, "@best")
+    assert chosen.run.run_id == lab.runs["tinyvgg"].run_id
+    assert chosen.note is None
+
+
+@pytest.mark.parametrize("metric", ["test/loss", "time/train_seconds"])
+def test_the_best_loss_or_time_is_the_lowest(store, lab, metric):
+    lowest = min(lab.runs.values(), key=lambda r: r.metrics()[metric])
+    assert find(store, f"@best:{metric}").run.run_id == lowest.run_id
+
+
+def test_the_best_accuracy_is_the_highest(store, lab):
+    highest = max(lab.runs.values(), key=lambda r: r.metrics()["test/accuracy"])
+    assert find(store, "@best:test/accuracy").run.run_id == highest.run_id
+
+
+@pytest.mark.parametrize(
+    "selector", ["@first", "@best:no/such", "nobody", "0123456789", "abc", "a'b\"c", "%", "x' or '1'='1"]
+)
+def test_what_no_run_answers_to_is_refused(store, selector):
+    with pytest.raises(RunError):
+        find(store, selector)
+
+
+def test_search_filters_limits_and_orders(store, lab):
+    assert [r.run_id for r in search(store)] == [lab.runs[m].run_id for m in ("tinyvgg", "mlp", "linear")]
+    assert [r.run_id for r in search(store, last=1)] == [lab.runs["tinyvgg"].run_id]
+    assert [r.run_id for r in search(store, where='params.model = "mlp"')] == [lab.runs["mlp"].run_id]
+
+
+def test_an_unreadable_filter_is_explained(store):
+    with pytest.raises(RunError, match="cannot be read"):
+        search(store, where="params.model == ==")
