@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cvexp.device import GeneratorStates, choose, seed_everything
+from cvexp.errors import DeviceError
+
+HERE = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")),
+]
+
+
+@pytest.fixture
+def with_gpus(monkeypatch):
+    """Make torch believe in so many CUDA devices, and in MPS or not."""
+
+    def pretend(n, *, mps=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: n > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: n)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU number {index}")
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return pretend
+
+
+def test_the_cpu_is_always_there_and_bears_a_name():
+    device = choose("cpu")
+    assert device.torch == torch.device("cpu")
+    assert device.threads == torch.get_num_threads()
+    assert device.name.endswith(" CPUs)")
+    assert device.name == choose("cpu").name
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "mps", "name", "chosen"),
+    [
+        (0, False, "auto", "cpu"),
+        (0, True, "auto", "mps"),
+        (2, True, "auto", "cuda:0"),
+        (2, False, "cpu", "cpu"),
+        (2, False, "cuda", "cuda:0"),
+        (2, False, "cuda:1", "cuda:1"),
+        (0, True, "mps", "mps"),
+    ],
+)
+def test_the_asked_for_device_is_chosen_where_it_exists(with_gpus, n_gpus, mps, name, chosen):
+    with_gpus(n_gpus, mps=mps)
+    device = choose(name)
+    assert device.torch == torch.device(chosen)
+    if device.torch.type == "cuda":
+        assert device.name == f"GPU number {device.torch.index}"
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "name"), [(0, "cuda"), (0, "cuda:0"), (0, "cuda:7"), (1, "cuda:1"), (2, "cuda:7"), (0, "mps")]
+)
+def test_an_absent_device_is_refused_and_the_way_out_named(with_gpus, n_gpus, name):
+    with_gpus(n_gpus)
+    with pytest.raises(DeviceError) as caught:
+        choose(name)
+    complaint, hint = caught.value.lines()
+    assert repr(name) in complaint
+    assert "--device cpu" in hint
+
+
+def test_a_number_too_high_is_told_which_ones_there_are(with_gpus):
+    with_gpus(2)
+    with pytest.raises(DeviceError, match="cuda:0 to cuda:1"):
+        choose("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "CPU", "cpu:0", "auto:1", "mps:0", "cuda:", "cuda:x", "cuda:-1", " cpu"])
+def test_nonsense_is_refused_and_the_forms_named(with_gpus, name):
+    with_gpus(4, mps=True)
+    with pytest.raises(DeviceError, match="unknown device") as caught:
+        choose(name)
+    assert caught.value.hints == ("valid: auto, cpu, cuda, cuda:N, mps",)
+
+
+def test_the_clock_never_runs_backwards():
+    device = choose("cpu")
+    readings = [device.clock() for _ in range(100)]
+    assert readings == sorted(readings)
+    assert readings[-1] > readings[0]
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_one_seed_gives_one_sequence(name):
+    device = choose(name).torch
+    seed_everything(5)
+    first = torch.rand(4, device=device)
+    assert not torch.equal(torch.rand(4, device=device), first)
+    seed_everything(5)
+    assert torch.equal(torch.rand(4, device=device), first)
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_restored_generators_draw_again_what_followed_the_capture(name):
+    device = choose(name).torch
+    seed_everything(5)
+    torch.rand(3, device=device)
+    states = GeneratorStates.capture(device)
+    following = torch.rand(4), torch.rand(4, device=device)
+    seed_everything(99)
+    torch.rand(7, device=device)
+    states.restore(device)
+    again = torch.rand(4), torch.rand(4, device=device)
+    assert all(torch.equal(one, other) for one, other in zip(following, again, strict=True))
+
+
+def test_a_captured_state_does_not_move_with_the_generator():
+    seed_everything(5)
+    states = GeneratorStates.capture(torch.device("cpu"))
+    torch.rand(4)
+    assert not torch.equal(states.cpu, torch.get_rng_state())
+    assert states.device is None

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from cvexp import checkpoint
+from cvexp.config import RunConfig
+from cvexp.data.dataset import Dataset, Split
+from cvexp.errors import ModelError, WeightsError
+from cvexp.export import SPEC, STATE_DICT, load_spec, load_weights, save_weights
+from cvexp.models.registry import build, find_entry
+
+SHAPE = (3, 9, 7)
+FORMS = {"linear": {}, "mlp": {"output_relu": False}, "tinyvgg": {}}
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Save a freshly drawn model into the test's folder; the model and its specification come back."""
+    split = Split(images=torch.zeros(2, *SHAPE, dtype=torch.uint8), labels=torch.tensor([0, 1]))
+    dataset = Dataset(
+        name="tiny", class_names=("ö", "b", "c"), train=split, val=None, test=split, digest="d" * 16, place="here"
+    )
+
+    def saved(name):
+        config = RunConfig(model=name, model_args=FORMS[name], hidden_units=6)
+        torch.manual_seed(1)
+        model = build(find_entry(name), image_shape=SHAPE, n_classes=3, hidden_units=6, model_args=FORMS[name])
+        return model, save_weights(model, tmp_path, config=config, dataset=dataset)
+
+    return saved
+
+
+def altered(folder, **changes):
+    document = json.loads((folder / SPEC).read_text(encoding="utf-8"))
+    document.update(changes)
+    (folder / SPEC).write_text(json.dumps(document), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_loaded_model_gives_the_very_same_logits(tmp_path, save, name):
+    model, spec = save(name)
+    torch.manual_seed(2)
+    loaded = load_weights(tmp_path, load_spec(tmp_path))
+    images = torch.rand(5, *SHAPE)
+    assert load_spec(tmp_path) == spec
+    assert torch.equal(loaded(images), model(images))
+
+
+def test_the_folder_holds_the_weights_and_what_it_takes_to_rebuild_the_model(tmp_path, save):
+    save("mlp")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([SPEC, STATE_DICT])
+    assert json.loads((tmp_path / SPEC).read_text(encoding="utf-8")) == {
+        "model": "mlp",
+        "model_args": {"output_relu": False},
+        "hidden_units": 6,
+        "image_shape": list(SHAPE),
+        "class_names": ["ö", "b", "c"],
+        "dataset": "tiny",
+        "dataset_digest": "d" * 16,
+        "weights_sha256": load_spec(tmp_path).weights_sha256,
+        "preprocessing": "uint8 / 255",
+        "schema_version": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "tinyvgg", "model_args": {}},
+        {"hidden_units": 7},
+        {"image_shape": [1, 9, 7]},
+        {"class_names": ["a", "b"]},
+    ],
+    ids=["model", "hidden_units", "image_shape", "class_names"],
+)
+def test_weights_of_another_architecture_are_refused(tmp_path, save, changes):
+    save("mlp")
+    altered(tmp_path, **changes)
+    with pytest.raises(WeightsError, match=f"does not fit {changes.get('model', 'mlp')}: ") as caught:
+        load_weights(tmp_path, load_spec(tmp_path))
+    assert str(tmp_path / STATE_DICT) in caught.value.what
+
+
+@pytest.mark.parametrize("state", [{"1.weight": 3}, {3: torch.ones(1)}, {}], ids=["no tensor", "no name", "nothing"])
+def test_a_state_that_is_none_is_refused(tmp_path, save, state):
+    save("linear")
+    altered(tmp_path, weights_sha256=checkpoint.save(tmp_path / STATE_DICT, state))
+    with pytest.raises(WeightsError, match="does not fit linear"):
+        load_weights(tmp_path, load_spec(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("hidden_units", 0),
+        ("hidden_units", "many"),
+        ("image_shape", [3, 9]),
+        ("image_shape", [3, 9, -7]),
+        ("class_names", []),
+        ("class_names", [1, 2, 3]),
+        ("model_args", [1]),
+        ("model_args", {"output_relu": None}),
+        ("preprocessing", "mean and std"),
+        ("schema_version", 2),
+        ("weights_sha256", None),
+    ],
+)
+def test_a_tampered_specification_is_refused_and_the_field_named(tmp_path, save, field, value):
+    save("mlp")
+    altered(tmp_path, **{field: value})
+    with pytest.raises(WeightsError, match=field) as caught:
+        load_spec(tmp_path)
+    assert str(tmp_path / SPEC) in caught.value.what
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"model": "mlp"}'])
+def test_a_specification_that_is_none_is_refused(tmp_path, content):
+    (tmp_path / SPEC).write_bytes(content)
+    with pytest.raises(WeightsError) as caught:
+        load_spec(tmp_path)
+    assert str(tmp_path / SPEC) in caught.value.what
+
+
+@pytest.mark.parametrize("missing", [SPEC, STATE_DICT])
+def test_a_missing_file_is_named(tmp_path, save, missing):
+    save("linear")
+    (tmp_path / missing).unlink()
+    with pytest.raises(WeightsError, match="cannot read") as caught:
+        load_weights(tmp_path, load_spec(tmp_path))
+    assert str(tmp_path / missing) in caught.value.what
+
+
+def test_a_digest_recorded_elsewhere_counts_for_more_than_the_folders_own(tmp_path, save):
+    model, before = save("linear")
+    zeros = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    altered(tmp_path, weights_sha256=checkpoint.save(tmp_path / STATE_DICT, zeros))
+    forged = load_weights(tmp_path, load_spec(tmp_path))
+    assert not any(parameter.any() for parameter in forged.parameters())
+    with pytest.raises(WeightsError, match="damaged or altered"):
+        load_weights(tmp_path, load_spec(tmp_path), sha256=before.weights_sha256)
+
+
+def test_code_that_a_stored_specification_names_is_never_imported(tmp_path, save, monkeypatch):
+    save("linear")
+    (tmp_path / "sly.py").write_text(
+        "import pathlib\n"
+        "pathlib.Path(__file__).with_name('ran').touch()\n"
+        "from cvexp.models.architectures import linear as model\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    altered(tmp_path, model="sly:model")
+    with pytest.raises(ModelError, match="only the command line may name"):
+        load_weights(tmp_path, load_spec(tmp_path))
+    assert not (tmp_path / "ran").exists()
+    load_weights(tmp_path, load_spec(tmp_path), trusted_factory="sly:model")
+    assert (tmp_path / "ran").exists(), "the code was live"
+
+
+def test_a_model_this_place_does_not_know_is_a_model_error(tmp_path, save):
+    save("linear")
+    altered(tmp_path, model="resnet")
+    with pytest.raises(ModelError, match="unknown model"):
+        load_weights(tmp_path, load_spec(tmp_path))

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from cvexp.config import RunConfig
+from cvexp.results import (
+    Conditions,
+    EpochMetrics,
+    EpochTiming,
+    Evaluation,
+    Metric,
+    ModelSize,
+    RunSummary,
+    SplitMetrics,
+    Timing,
+    TrainResult,
+    higher_is_better,
+)
+
+CONDITIONS = Conditions(
+    device="a CPU",
+    torch="2.15.0",
+    precision="float32",
+    memory_format="contiguous",
+    threads=2,
+    batch_size=32,
+    epochs=3,
+    dataset="0123456789abcdef",
+    train_images=60000,
+    split="val 0.1 seed 42",
+)
+FIELDS = [field.name for field in dataclasses.fields(Conditions)]
+TIMING = Timing(
+    setup_seconds=1.0,
+    first_step_seconds=0.5,
+    train_seconds=6.0,
+    evaluate_seconds=2.0,
+    tracking_seconds=0.25,
+    total_seconds=9.75,
+)
+
+
+def evaluation(loss, accuracy):
+    return Evaluation(
+        metrics=SplitMetrics(loss=loss, accuracy=accuracy, n_images=4),
+        per_class=(),
+        confusion=np.zeros((2, 2), np.int64),
+        predictions=np.zeros(4, np.int64),
+    )
+
+
+def epoch(number, name, loss):
+    return EpochMetrics(
+        epoch=number,
+        train=SplitMetrics(loss=0.75, accuracy=0.5, n_images=12),
+        held_out=evaluation(loss, 0.25),
+        held_out_name=name,
+        timing=EpochTiming(train_seconds=3.0, evaluate_seconds=1.0, first_step_seconds=0.5),
+    )
+
+
+def test_equal_conditions_have_equal_keys():
+    assert CONDITIONS.key == dataclasses.replace(CONDITIONS).key
+    assert len(CONDITIONS.key) == 10
+    assert set(CONDITIONS.key) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_each_condition_changes_the_key(field):
+    value = getattr(CONDITIONS, field)
+    other = dataclasses.replace(CONDITIONS, **{field: value + 1 if isinstance(value, int) else value + "1"})
+    assert other != CONDITIONS
+    assert other.key != CONDITIONS.key
+
+
+def test_values_that_merely_change_places_change_the_key():
+    swapped = dataclasses.replace(CONDITIONS, threads=CONDITIONS.epochs, epochs=CONDITIONS.threads)
+    assert swapped.key != CONDITIONS.key
+
+
+def test_conditions_can_be_read_back_from_their_json():
+    assert Conditions(**json.loads(CONDITIONS.to_json())) == CONDITIONS
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_accuracies_and_throughputs_should_rise_and_the_rest_should_fall(metric):
+    rising = {"train/accuracy", "val/accuracy", "test/accuracy", "throughput/images_per_second"}
+    assert higher_is_better(metric) is (metric.value in rising)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_splits_figures_lie_under_its_own_keys(split):
+    keyed = SplitMetrics(loss=0.5, accuracy=0.75, n_images=8).keyed(split)
+    assert keyed == {f"{split}/loss": 0.5, f"{split}/accuracy": 0.75}
+    assert set(keyed) <= set(Metric)
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_an_epoch_logs_its_figures_its_seconds_and_its_throughput(name):
+    assert epoch(1, name, 0.5).keyed() == {
+        "train/loss": 0.75,
+        "train/accuracy": 0.5,
+        f"{name}/loss": 0.5,
+        f"{name}/accuracy": 0.25,
+        "time/epoch_seconds": 4.0,
+        "throughput/images_per_second": 4.0,
+    }
+
+
+def test_timings_and_sizes_lie_under_keys_that_are_defined():
+    assert TIMING.keyed()["time/train_seconds"] == 6.0
+    assert ModelSize(parameters=3, bytes=12).keyed() == {"model/parameters": 3.0, "model/bytes": 12.0}
+    assert {*TIMING.keyed(), *ModelSize(parameters=3, bytes=12).keyed()} <= set(Metric)
+
+
+def test_a_run_reports_its_last_epoch_and_its_final_evaluation():
+    result = TrainResult(
+        run_id="1",
+        run_name="one",
+        experiment_id="0",
+        tracking_uri="sqlite:///x.db",
+        status="FINISHED",
+        config=RunConfig(model="mlp"),
+        device="cpu",
+        device_name="a CPU",
+        class_names=("a", "b"),
+        history=(epoch(1, "test", 0.9), epoch(2, "test", 0.8)),
+        evaluation=evaluation(0.7, 0.875),
+        timing=TIMING,
+        size=ModelSize(parameters=3, bytes=12),
+        artifacts_uri="here",
+    )
+    assert set(result.metrics()) == set(Metric) - {"val/loss", "val/accuracy"}
+    assert result.metrics()["test/loss"] == 0.7
+    assert result.metrics()["test/accuracy"] == 0.875
+
+
+def test_two_summaries_do_not_share_their_figures():
+    common = {"status": "FINISHED", "experiment_id": "0", "artifacts_uri": "", "started_at": datetime.now(UTC)}
+    one, two = (RunSummary(run_id=name, name=name, **common) for name in "ab")
+    one.metrics["test/loss"] = 1.0
+    assert two.metrics == {}
