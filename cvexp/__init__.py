@@ -1,3 +1,32 @@
-"""Train small image classifiers, track every run in MLflow, and find out which one to ship."""
+"""Train small image classifiers, track every run in MLflow, and find out which one to ship.
 
-__version__ = "0.1.0"
+`from cvexp import train, load_model, compare` are the verbs as functions; they load nothing until they are used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cvexp import settings
+
+if TYPE_CHECKING:
+    from cvexp.jobs.api import compare, load_model, train
+
+__all__ = ["__version__", "compare", "load_model", "train"]
+
+
+__version__ = settings.VERSION
+
+
+def __getattr__(name: str) -> Any:
+    """Import a verb when it is first asked for."""
+    if name not in ("compare", "load_model", "train"):
+        raise AttributeError(f"module 'cvexp' has no attribute {name!r}")
+    from cvexp.jobs import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    """The names one can ask for."""
+    return sorted([*globals(), *__all__])

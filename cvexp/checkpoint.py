@@ -6,9 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
-import pickle
-import tempfile
-from pathlib import Path
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +15,7 @@ from cvexp.errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 def save(path: Path, state: Mapping[str, Any]) -> str:
@@ -46,6 +45,22 @@ def load(path: Path, *, sha256: str) -> dict[str, Any]:
     Raises:
         WeightsError: The file is missing, altered, or not made of tensors and plain values.
     """
+    content = read_verified(path, sha256=sha256)
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # hostile content makes the unpickler raise whatever it likes
+        raise WeightsError(f"{path} holds no weights cvexp can read safely") from error
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state_dict")
+    return state
+
+
+def read_verified(path: Path, *, sha256: str) -> bytes:
+    """The bytes at `path`, if their digest is the one that was recorded.
+
+    Raises:
+        WeightsError: The file is missing or altered.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -56,25 +71,19 @@ def load(path: Path, *, sha256: str) -> dict[str, Any]:
             f"damaged or altered weights: {path}",
             f"its sha256 is {found[:16]}… where {sha256[:16]}… was recorded; train again, or restore the file",
         )
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path} holds no weights cvexp can read safely") from error
-    if not isinstance(state, dict):
-        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state_dict")
-    return state
+    return content
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put `content` at `path`: a temporary file beside it, flushed to the disk, then renamed into place."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).replace(path)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(name).unlink()
+            temporary.unlink()
         raise

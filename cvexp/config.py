@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from cvexp.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 ModelArg = bool | int | float | str
 OptimizerName = Literal["sgd", "adam", "adamw"]
@@ -42,7 +48,7 @@ class RunConfig:
 
     model: Annotated[str, MinLen(1)]
     model_args: Mapping[str, ModelArg] = field(default_factory=dict)
-    hidden_units: Annotated[int, Ge(1)] = 10
+    hidden_units: Annotated[int, Ge(1), Le(2**16)] = 10
     dataset: Annotated[str, MinLen(1)] = "fashion-mnist"
     epochs: Annotated[int, Ge(1)] = 3
     batch_size: Annotated[int, Ge(1)] = 32
@@ -94,7 +100,7 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        flag = "--" + name.replace("_", "-")
+        flag = "--model-arg" if name == "model_args" else "--" + name.replace("_", "-")
         raise ConfigError(f"{flag} {first.get('input')}: {_reason(first)}", "see: cvexp train --help") from None
 
 
@@ -105,26 +111,132 @@ def _reason(error: Mapping[str, Any]) -> str:
 
 
 def parse_model_args(pairs: list[str]) -> dict[str, ModelArg]:
-    """Read `name=value` pairs; a value is read as YAML would: `false`, `3`, `0.5`, else text.
+    """Read `name=value` pairs; a value is `true` or `false`, a whole number, a number, or else text.
 
     Raises:
-        ConfigError: A pair without `=`, a repeated name, or a value that is no plain scalar.
+        ConfigError: A pair without `=` or a value, or a repeated name.
     """
-    import yaml
-
     args: dict[str, ModelArg] = {}
     for pair in pairs:
-        name, equals, text = pair.partition("=")
-        name = name.strip()
-        if not equals or not name:
+        name, _, text = (part.strip() for part in pair.partition("="))
+        if not name or not text:
             raise ConfigError(f"--model-arg {pair!r} is not name=value", "for example: --model-arg output_relu=false")
         if name in args:
             raise ConfigError(f"--model-arg {name} is given twice", "give it once")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = None
-        if not isinstance(value, bool | int | float | str):
-            raise ConfigError(f"--model-arg {pair!r}: the value is not a number, true, false or a word")
-        args[name] = value
+        args[name] = _typed(text)
     return args
+
+
+def _typed(text: str) -> ModelArg:
+    """The value that was meant: `0.5` is a number and `word` is text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+MAX_PLANNED = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedRun:
+    """One configuration of an experiment.
+
+    Attributes:
+        config: What to train.
+        name: What to call the run; None for the usual name.
+        published: Figures published elsewhere for this configuration, by metric key.
+    """
+
+    config: RunConfig
+    name: str | None = None
+    published: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """An experiment file: which MLflow experiment it belongs to, and the runs it asks for.
+
+    Attributes:
+        experiment: The MLflow experiment; None leaves it to flags and environment.
+        plot: Where the comparison is drawn; None for nowhere.
+        runs: In the order they are trained.
+    """
+
+    experiment: str | None
+    plot: str | None
+    runs: tuple[PlannedRun, ...]
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read an experiment file.
+
+    It is YAML with the keys `defaults` (settings of every run), `runs` (a list of settings, which may add `name` and
+    `published`), `grid` (settings with lists of values, every combination of which is a run), `experiment` and `plot`.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key or value in it is wrong; the nearest valid key is named.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", "see: cvexp run --help") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())[:160]}") from error
+    top = _keys(content, ("experiment", "plot", "defaults", "runs", "grid"), str(path))
+    defaults = _settings(top.get("defaults") or {}, f"{path}: defaults")
+    planned = [_planned(run, defaults, f"{path}: run {n}") for n, run in enumerate(_list(top.get("runs"), path), 1)]
+    planned += [_planned(run, defaults, f"{path}: grid") for run in _combinations(top.get("grid") or {}, path)]
+    if not planned:
+        raise ConfigError(f"{path} asks for no runs", "list some under `runs:` or `grid:`")
+    if len(planned) > MAX_PLANNED:
+        raise ConfigError(f"{path} asks for {len(planned):,} runs", f"at most {MAX_PLANNED:,} fit one file")
+    return Experiment(experiment=top.get("experiment"), plot=top.get("plot"), runs=tuple(planned))
+
+
+def _keys(value: Any, valid: Iterable[str], where: str) -> dict[str, Any]:
+    """`value` as a mapping whose keys are all valid."""
+    names = list(valid)
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: a mapping is wanted, not {value!r}", "valid keys: " + ", ".join(names))
+    for key in value:
+        if key not in names:
+            raise ConfigError(f"{where}: unknown key {key!r}", nearest(str(key), names))
+    return value
+
+
+def _settings(value: Any, where: str, *more: str) -> dict[str, Any]:
+    return _keys(value, [*(f.name for f in fields(RunConfig)), *more], where)
+
+
+def _list(value: Any, path: Path) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise ConfigError(f"{path}: `runs` is a list, not {value!r}", "start each run with a dash")
+    return value or []
+
+
+def _planned(run: Any, defaults: Mapping[str, Any], where: str) -> PlannedRun:
+    settings = {**defaults, **_settings(run, where, "name", "published")}
+    name, published = settings.pop("name", None), settings.pop("published", None) or {}
+    numbers = isinstance(published, dict) and all(isinstance(v, int | float) for v in published.values())
+    if not numbers:
+        raise ConfigError(f"{where}: `published` maps metric keys to numbers, not {published!r}")
+    if name is not None and not isinstance(name, str):
+        raise ConfigError(f"{where}: `name` is text, not {name!r}")
+    try:
+        return PlannedRun(config=run_config(settings), name=name, published=published)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.what}", *error.hints) from None
+
+
+def _combinations(grid: Any, path: Path) -> list[dict[str, Any]]:
+    """Every combination of the values that a grid lists."""
+    axes = _settings(grid, f"{path}: grid")
+    for name, values in axes.items():
+        if not isinstance(values, list) or not values:
+            raise ConfigError(f"{path}: grid: `{name}` is a list of values, not {values!r}")
+    return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())] if axes else []

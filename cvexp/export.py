@@ -1,16 +1,27 @@
-"""Trained weights and their specification, as a folder that can be read back into a module."""
+"""Trained weights and what it takes to rebuild the model: inside a run, and as files of their own.
+
+A format is one entry of FORMATS. One that holds a whole program instead of weights (ONNX, torch.export) would join
+there with an entry whose `load` answers the same question: which state goes into the rebuilt module.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import json
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+from annotated_types import MinLen
 
 from cvexp import checkpoint
-from cvexp.errors import WeightsError
-from cvexp.models.spec import ModelSpec
+from cvexp.errors import ConfigError, WeightsError, nearest
+from cvexp.models.spec import ModelSpec, parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from torch import nn
 
     from cvexp.config import RunConfig
@@ -18,6 +29,107 @@ if TYPE_CHECKING:
 
 STATE_DICT = "state_dict.pt"
 SPEC = "model.json"
+
+
+class WeightsFormat(Protocol):
+    """How weights lie in a file."""
+
+    suffix: str
+
+    def save(self, path: Path, state: Mapping[str, torch.Tensor]) -> str:
+        """Write the tensors atomically and return the file's SHA-256."""
+        ...
+
+    def load(self, path: Path, *, sha256: str) -> dict[str, Any]:
+        """Read them back onto the CPU, the digest first.
+
+        Raises:
+            WeightsError: The file is missing, altered, or not of this format.
+        """
+        ...
+
+
+class StateDict:
+    """torch's own file, read with `weights_only`."""
+
+    suffix = ".pt"
+
+    def save(self, path: Path, state: Mapping[str, torch.Tensor]) -> str:
+        """Write the tensors atomically and return the file's SHA-256."""
+        return checkpoint.save(path, state)
+
+    def load(self, path: Path, *, sha256: str) -> dict[str, Any]:
+        """Read them back onto the CPU, the digest first."""
+        return checkpoint.load(path, sha256=sha256)
+
+
+class Safetensors:
+    """The safetensors format, which cannot carry code."""
+
+    suffix = ".safetensors"
+
+    def save(self, path: Path, state: Mapping[str, torch.Tensor]) -> str:
+        """Write the tensors atomically and return the file's SHA-256."""
+        from safetensors.torch import save
+
+        content = save({name: tensor.contiguous() for name, tensor in state.items()})
+        checkpoint.write_atomically(path, content)
+        return hashlib.sha256(content).hexdigest()
+
+    def load(self, path: Path, *, sha256: str) -> dict[str, Any]:
+        """Read them back onto the CPU, the digest first."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        content = checkpoint.read_verified(path, sha256=sha256)
+        try:
+            return dict(load(content))
+        except (SafetensorError, ValueError) as error:
+            raise WeightsError(f"{path} is no safetensors file") from error
+
+
+FORMATS: Mapping[str, WeightsFormat] = {"state-dict": StateDict(), "safetensors": Safetensors()}
+
+
+def format_called(name: str) -> WeightsFormat:
+    """The format called `name`.
+
+    Raises:
+        ConfigError: There is none; the nearest name is suggested.
+    """
+    if name not in FORMATS:
+        raise ConfigError(f"unknown export format: {name!r}", nearest(name, FORMATS))
+    return FORMATS[name]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCard:
+    """What travels beside an exported file: how to rebuild the model, where it comes from, how good it was.
+
+    Attributes:
+        spec: Architecture, shapes, classes, preprocessing; its digest is the exported file's.
+        format: One of FORMATS.
+        run_id: The run it was exported from.
+        run_name: That run's name.
+        device_name: Where that run was measured.
+        split_seed: Of that run, so that the same test images can be found again.
+        limit: Of that run, likewise.
+        metrics: The run's last figures.
+    """
+
+    spec: ModelSpec
+    format: Annotated[str, MinLen(1)]
+    run_id: str
+    run_name: str
+    device_name: str = ""
+    split_seed: int = 42
+    limit: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    schema_version: Literal[1] = 1
+
+    def to_json(self) -> str:
+        """The card as indented JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
 def save_weights(model: nn.Module, folder: Path, *, config: RunConfig, dataset: Dataset) -> ModelSpec:
@@ -32,9 +144,7 @@ def save_weights(model: nn.Module, folder: Path, *, config: RunConfig, dataset: 
     Returns:
         The specification, which carries the weights' digest.
     """
-    digest = checkpoint.save(
-        folder / STATE_DICT, {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    )
+    digest = checkpoint.save(folder / STATE_DICT, cpu_state(model))
     spec = ModelSpec(
         model=config.model,
         model_args=dict(config.model_args),
@@ -49,6 +159,11 @@ def save_weights(model: nn.Module, folder: Path, *, config: RunConfig, dataset: 
     return spec
 
 
+def cpu_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The module's state_dict, detached and on the CPU."""
+    return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+
+
 def load_spec(folder: Path) -> ModelSpec:
     """Read `model.json` from `folder`.
 
@@ -56,17 +171,38 @@ def load_spec(folder: Path) -> ModelSpec:
         WeightsError: It is missing or not a specification.
     """
     path = folder / SPEC
+    return parse_json(ModelSpec, _text(path), origin=str(path))
+
+
+def card_path(path: Path) -> Path:
+    """Where the card of the exported file `path` lies."""
+    return path.with_name(f"{path.name}.json")
+
+
+def load_card(path: Path) -> ModelCard:
+    """Read the card beside the exported file `path`.
+
+    Raises:
+        WeightsError: It is missing or not a card.
+    """
+    beside = card_path(path)
+    card = parse_json(ModelCard, _text(beside), origin=str(beside))
+    if card.format not in FORMATS or FORMATS[card.format].suffix != path.suffix:
+        raise WeightsError(f"{beside} describes a file of format {card.format!r}, and {path} is none")
+    return card
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(f"cannot read the model specification {path}") from error
-    return ModelSpec.from_json(text, origin=str(path))
+        raise WeightsError(f"cannot read {path}, which says what model the weights belong to") from error
 
 
 def load_weights(
     folder: Path, spec: ModelSpec, *, sha256: str | None = None, trusted_factory: str | None = None
 ) -> nn.Module:
-    """Rebuild the model and put the stored weights in.
+    """Rebuild a run's model and put its stored weights in.
 
     Args:
         folder: Holds `state_dict.pt`.
@@ -80,6 +216,21 @@ def load_weights(
     """
     path = folder / STATE_DICT
     state = checkpoint.load(path, sha256=sha256 or spec.weights_sha256)
+    return _filled(spec, state, path, trusted_factory)
+
+
+def load_exported(path: Path, card: ModelCard, *, trusted_factory: str | None = None) -> nn.Module:
+    """Rebuild the model of an exported file.
+
+    Raises:
+        WeightsError: The file is missing, altered, unsafe, or of another architecture.
+        ModelError: The model cannot be built here.
+    """
+    state = FORMATS[card.format].load(path, sha256=card.spec.weights_sha256)
+    return _filled(card.spec, state, path, trusted_factory)
+
+
+def _filled(spec: ModelSpec, state: dict[str, Any], path: Path, trusted_factory: str | None) -> nn.Module:
     model = spec.build(trusted_factory=trusted_factory)
     try:
         model.load_state_dict(state)

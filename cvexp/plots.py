@@ -5,7 +5,7 @@ Colours are Okabe and Ito's, which stay apart for colour-blind eyes (jfly.uni-ko
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from cvexp.results import EpochMetrics
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
+RIGHT, WRONG = GREEN, "#D55E00"
 DPI = 120
-MAX_LABELLED_CLASSES = 40
+RGB = 3
+MAX_MATRIX_INCHES = 16.0
+SMALLEST_FONT = 5.0
 LONGEST_NAME = 24
 
 
@@ -44,27 +47,53 @@ def save(figure: Figure, path: Path) -> None:
         plt.close(figure)
 
 
-def confusion_matrix(confusion: npt.NDArray[np.int64], class_names: Sequence[str], *, title: str) -> Figure:
-    """Draw counts by true class (rows) and predicted class (columns); darker is more.
+def confusion_matrix(
+    matrix: npt.NDArray[np.int64] | npt.NDArray[np.floating[Any]],
+    class_names: Sequence[str],
+    *,
+    title: str,
+    normalize: str = "none",
+) -> Figure:
+    """Draw true classes as rows and predicted classes as columns; darker is more.
+
+    Up to some twenty classes every cell carries its figure; with more, cells shrink, and figures that could not be
+    read are left out.
 
     Args:
-        confusion: int64 (K, K).
+        matrix: (K, K) counts, or shares in [0, 1].
         class_names: K of them.
         title: Above the picture.
+        normalize: What the shares are of: `true` the true class, `pred` the predicted one, `all` all images;
+            `none` for counts.
     """
     import matplotlib.pyplot as plt
     from mlxtend.plotting import plot_confusion_matrix
 
     n_classes = len(class_names)
-    side = max(4.0, 0.75 * n_classes)
+    cell = min(0.75, MAX_MATRIX_INCHES / n_classes)
+    side = max(3.0, cell * n_classes)
     figure, axes = plt.subplots(figsize=(side + 1.5, side))
     names = [shortened(name) for name in class_names]
-    plot_confusion_matrix(
-        np.maximum(confusion, 0), axis=axes, figure=figure, class_names=names, cmap="Blues", colorbar=False
-    )
+    # mlxtend normalises by true class alone and writes a figure into every cell, so it draws the frame from
+    # whole numbers, and values and figures are put in afterwards.
+    counts = np.maximum(np.rint(matrix), 0).astype(np.int64)
+    plot_confusion_matrix(counts, axis=axes, figure=figure, class_names=names, cmap="Blues", colorbar=True)
+    image = axes.images[0]
+    image.set_data(matrix)
+    image.set_clim(0, max(float(matrix.max()), 1e-9))
+    font = min(10.0, 72 * cell * 0.3)
+    for text, value in zip(list(axes.texts), matrix.reshape(-1), strict=True):
+        if font < SMALLEST_FONT:
+            text.remove()
+            continue
+        text.set_text(f"{int(value)}" if normalize == "none" else f"{value:.2f}")
+        text.set_color("white" if value > matrix.max() / 2 else "black")
+        text.set_fontsize(font)
+    axes.tick_params(labelsize=max(SMALLEST_FONT, min(10.0, 72 * cell * 0.8)))
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title(title)
+    of = {"true": "share of the true class", "pred": "share of the predicted class", "all": "share of all images"}
+    axes.set_title(title if normalize == "none" else f"{title}\n{of[normalize]}")
     return figure
 
 
@@ -107,8 +136,8 @@ def image_grid(
     """Draw a square grid of titled images.
 
     Args:
-        images: uint8 (N, C, H, W), C 1 or 3.
-        titles: N of them.
+        images: uint8 (N, C, H, W); other than 3 channels are shown by their mean.
+        titles: N of them, short enough already.
         title: Above the grid.
         colors: Of the titles, N of them.
     """
@@ -117,13 +146,14 @@ def image_grid(
     n_columns = int(np.ceil(np.sqrt(len(images))))
     n_rows = int(np.ceil(len(images) / n_columns))
     figure, grid = plt.subplots(
-        n_rows, n_columns, figsize=(2.1 * n_columns, 2.3 * n_rows), layout="constrained", squeeze=False
+        n_rows, n_columns, figsize=(2.6 * n_columns, 2.7 * n_rows), layout="constrained", squeeze=False
     )
     for cell in grid.flat:
         cell.axis("off")
     for k, (cell, image) in enumerate(zip(grid.flat, images, strict=False)):
-        cell.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=255)
-        cell.set_title(shortened(titles[k]), fontsize=10, color=colors[k] if colors else "black")
+        shown = image.transpose(1, 2, 0) if len(image) == RGB else image.mean(axis=0)
+        cell.imshow(shown, cmap="gray", vmin=0, vmax=255)
+        cell.set_title(titles[k], fontsize=9, color=colors[k] if colors else "black")
     figure.suptitle(title)
     return figure
 
@@ -171,7 +201,7 @@ def comparison(
         at = (train_seconds[i], accuracies[i])
         scatter.annotate(shortened(name), at, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9)
     scatter.margins(x=0.25, y=0.2)
-    scatter.set_xlim(left=min(0.0, *scatter.get_xlim()) if len(names) > 1 else None)
+    scatter.set_xticks([tick for tick in scatter.get_xticks() if 0 <= tick <= scatter.get_xlim()[1]])
     scatter.set_xlabel("training time, seconds" + (" (comparable within one marker only)" if several else ""))
     scatter.set_ylabel("test accuracy")
     scatter.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+VERSION = "0.1.0"
+"""Of cvexp; the package's metadata takes it from here."""
+
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 """MLflow's own default, so that a plain `mlflow ui` in the same folder shows the same runs."""
 
@@ -19,8 +22,8 @@ DEFAULT_EXPERIMENT = "Default"
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 """Where Debian's dataset packages put their files."""
 
-_SQLITE = re.compile(r"^sqlite(\+\w+)?:///(?P<path>[^?]+)")
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_SQLITE = re.compile(r"^sqlite(\+\w+)?:///(?P<path>(?!:memory:)[^?]+)")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +57,7 @@ def store_settings(tracking_uri: str | None = None, experiment: str | None = Non
 def _anchored(tracking_uri: str) -> str:
     """A relative SQLite path made absolute: MLflow caches stores by URI, and a process may change its folder."""
     match = _SQLITE.match(tracking_uri)
-    if not match or match["path"].startswith(":memory:"):
+    if not match:
         return tracking_uri
     start, end = match.span("path")
     return f"{tracking_uri[:start]}{Path(match['path']).absolute()}{tracking_uri[end:]}"

@@ -12,20 +12,14 @@ from cvexp.settings import data_dir as resolve_data_dir
 
 
 def evaluate(
-    run: options.Run,
+    run: options.RunOrFile,
     *,
     dataset: Annotated[
         str | None,
         typer.Option(help="Another dataset than the run's, of the same shape.", show_default=False),
     ] = None,
     device: options.Device = "auto",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="package.module:factory of a model that is not in the registry, if you trust it.",
-            show_default=False,
-        ),
-    ] = None,
+    model: options.TrustedModel = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
@@ -53,4 +47,4 @@ def evaluate(
     else:
         report.show(result)
     if not result.gate_holds:
-        raise GateError(f"{result.run.name} does not give the figures it logged", "see both: cvexp evaluate RUN --json")
+        raise GateError(f"{result.name} does not give the figures it logged", "see both: cvexp evaluate RUN --json")

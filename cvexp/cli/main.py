@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-import cvexp
-from cvexp.cli import compare, data, evaluate, models, train
+from cvexp.cli import compare, confmat, data, evaluate, export, models, predict, train, ui
+from cvexp.cli import run as run_file
 from cvexp.errors import CvexpError, Interrupted
+from cvexp.settings import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,13 +46,24 @@ def _help_of(function: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-for _verb in (data.data, models.models, train.train, evaluate.evaluate, compare.compare):
+for _verb in (
+    data.data,
+    models.models,
+    train.train,
+    evaluate.evaluate,
+    compare.compare,
+    confmat.confmat,
+    predict.predict,
+    export.export,
+    run_file.run,
+    ui.ui,
+):
     app.command(_verb.__name__, help=_help_of(_verb))(_verb)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback protocol
     if wanted:
-        typer.echo(f"cvexp {cvexp.__version__}")
+        typer.echo(f"cvexp {VERSION}")
         raise typer.Exit
 
 

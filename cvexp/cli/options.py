@@ -39,10 +39,19 @@ Model = Annotated[
         show_default=False,
     ),
 ]
-Run = Annotated[
+RunOrFile = Annotated[
     str,
     typer.Argument(
-        help="A run's id, a unique prefix of it (4 digits or more), its name, @last, @best or @best:METRIC."
+        help="A run, by its id, a unique prefix of it (4 digits or more), its name, @last, @best or @best:METRIC; "
+        "or an exported .pt or .safetensors file."
+    ),
+]
+TrustedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="package.module:factory of a model that is not in the registry, if you trust it.",
+        show_default=False,
     ),
 ]
 Dataset = Annotated[

@@ -56,7 +56,10 @@ class Cifar10Source:
                 f"missing file: {path}", f"run: cvexp data {self.dataset} --data-dir {path.parent.parent}"
             )
         # MD5 is what the publisher gives; it guards against damage, and its preimages cannot be forged.
-        found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        try:
+            found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        except OSError as error:
+            raise DatasetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
         if found != md5:
             raise DatasetError(f"damaged file: {path}: md5 {found[:12]}… where {md5[:12]}… belongs", remedy)
 

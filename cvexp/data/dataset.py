@@ -163,11 +163,14 @@ def _cut(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     labels = train.labels.numpy()
     try:
         rest, val = train_test_split(np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed)
-    except ValueError as error:
+        complete = len(np.unique(labels[val])) == len(np.unique(labels[rest])) == len(np.unique(labels))
+    except ValueError:
+        complete = False
+    if not complete:
         raise DatasetError(
             f"--val-split {fraction} of {len(labels):,} images does not leave every class an image on both sides",
-            "choose a fraction nearer to 0.1",
-        ) from error
+            "choose another fraction",
+        )
     return train.take(np.sort(rest)), train.take(np.sort(val))
 
 

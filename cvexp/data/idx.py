@@ -125,10 +125,8 @@ class IdxSource:
 
 
 def _on_disk(folder: Path, file: IdxFile) -> Path | None:
-    """The file in `folder`: the plain one first, unless only the `.gz` can be verified."""
-    names = [file.name, f"{file.name}.gz"]
-    if file.sha256 is None:
-        names.reverse()
+    """The file in `folder`: the plain one first, or the `.gz` alone where nothing else can be verified."""
+    names = [f"{file.name}.gz"] if file.sha256 is None else [file.name, f"{file.name}.gz"]
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
@@ -141,10 +139,10 @@ def _content(path: Path, file: IdxFile) -> bytes:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             return stream.read(file.n_bytes + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(
-            f"damaged file: {path}: {error or type(error).__name__}", "delete it, then run: cvexp data"
-        ) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DatasetError(f"damaged file: {path}: {error}", "delete it, then run: cvexp data NAME") from error
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
 
 
 def _problem(content: bytes, digest: str, path: Path, file: IdxFile) -> str | None:

@@ -5,8 +5,9 @@ An entry point names a DatasetSpec. Nothing here imports torch.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from cvexp.data.cifar import Cifar10Source
@@ -43,12 +44,6 @@ class DatasetSpec:
     source: Source
 
 
-_TEST_LABELS_SHA256 = {
-    "fashion-mnist": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    "mnist": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
-
-
 _FASHION_FILES = (
     IdxFile(
         "train-images-idx3-ubyte",
@@ -65,7 +60,7 @@ _FASHION_FILES = (
         (10000, 28, 28),
         "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     ),
-    IdxFile("t10k-labels-idx1-ubyte", (10000,), _TEST_LABELS_SHA256["fashion-mnist"]),
+    IdxFile("t10k-labels-idx1-ubyte", (10000,), "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
 )
 _MNIST_FILES = (
     IdxFile(
@@ -83,7 +78,7 @@ _MNIST_FILES = (
         (10000, 28, 28),
         "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     ),
-    IdxFile("t10k-labels-idx1-ubyte", (10000,), _TEST_LABELS_SHA256["mnist"]),
+    IdxFile("t10k-labels-idx1-ubyte", (10000,), "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 )
 # Only the digests of the gzipped files are published for KMNIST.
 _KMNIST_FILES = (
@@ -110,8 +105,8 @@ _KMNIST_FILES = (
 )
 
 
-def _siblings(name: str) -> frozenset[str]:
-    return frozenset(digest for other, digest in _TEST_LABELS_SHA256.items() if other != name)
+def _digests(*groups: tuple[IdxFile, ...]) -> frozenset[str]:
+    return frozenset(file.sha256 for group in groups for file in group if file.sha256)
 
 
 _DIGITS = tuple("0123456789")
@@ -139,7 +134,7 @@ BUILTIN: tuple[DatasetSpec, ...] = (
             dataset="fashion-mnist",
             torchvision="FashionMNIST",
             files=_FASHION_FILES,
-            others=_siblings("fashion-mnist"),
+            others=_digests(_MNIST_FILES),
             apt_package="dataset-fashion-mnist",
         ),
     ),
@@ -150,7 +145,7 @@ BUILTIN: tuple[DatasetSpec, ...] = (
         image_shape=(1, 28, 28),
         n_train=60000,
         n_test=10000,
-        source=IdxSource(dataset="mnist", torchvision="MNIST", files=_MNIST_FILES, others=_siblings("mnist")),
+        source=IdxSource(dataset="mnist", torchvision="MNIST", files=_MNIST_FILES, others=_digests(_FASHION_FILES)),
     ),
     DatasetSpec(
         name="kmnist",
@@ -159,7 +154,9 @@ BUILTIN: tuple[DatasetSpec, ...] = (
         image_shape=(1, 28, 28),
         n_train=60000,
         n_test=10000,
-        source=IdxSource(dataset="kmnist", torchvision="KMNIST", files=_KMNIST_FILES, others=_siblings("kmnist")),
+        source=IdxSource(
+            dataset="kmnist", torchvision="KMNIST", files=_KMNIST_FILES, others=_digests(_FASHION_FILES, _MNIST_FILES)
+        ),
     ),
     DatasetSpec(
         name="cifar10",
@@ -203,23 +200,34 @@ BUILTIN: tuple[DatasetSpec, ...] = (
 
 
 def specs() -> dict[str, DatasetSpec]:
-    """Every dataset by name: the built-in ones, then those of installed plug-ins."""
+    """Every dataset by name: the built-in ones, then those of installed plug-ins that can be loaded."""
     known = {spec.name: spec for spec in BUILTIN}
     for point in entry_points(group=ENTRY_POINTS):
-        known.setdefault(point.name, point.load())
+        with contextlib.suppress(DatasetError):
+            known.setdefault(point.name, _plugged_in(point))
     return known
+
+
+def _plugged_in(point: EntryPoint) -> DatasetSpec:
+    try:
+        spec = point.load()
+    except Exception as error:  # a plug-in may raise anything
+        raise DatasetError(f"dataset {point.name!r} cannot be loaded from {point.value}: {error}") from error
+    if not isinstance(spec, DatasetSpec):
+        raise DatasetError(f"dataset {point.name!r} is no DatasetSpec: {point.value}")
+    return spec
 
 
 def find_spec(name: str) -> DatasetSpec:
     """The dataset called `name`.
 
     Raises:
-        DatasetError: There is none; the nearest name is suggested.
+        DatasetError: There is none, and the nearest name is suggested; or its plug-in cannot be loaded.
     """
     for spec in BUILTIN:
         if spec.name == name:
             return spec
-    known = specs()
-    if name not in known:
-        raise DatasetError(f"unknown dataset: {name!r}", nearest(name, known))
-    return known[name]
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name == name:
+            return _plugged_in(point)
+    raise DatasetError(f"unknown dataset: {name!r}", nearest(name, specs()))

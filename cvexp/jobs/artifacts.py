@@ -6,18 +6,29 @@ import csv
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cvexp import plots
+from cvexp.engine.predict import predict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy.typing as npt
+    from torch import nn
+
+    from cvexp.data.dataset import Dataset
+    from cvexp.device import Device
     from cvexp.results import EpochMetrics, Evaluation
 
 CONFUSION_PNG = "confusion_matrix.png"
 CONFUSION_JSON = "confusion_matrix.json"
 PER_CLASS_CSV = "per_class.csv"
 CURVES_PNG = "curves.png"
+PREDICTIONS_PNG = "predictions.png"
+GRID = 9
+GRID_SEED = 42
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence[str], *, title: str) -> None:
@@ -36,6 +47,43 @@ def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence
         writer.writerow(["class", "precision", "recall", "f1", "support"])
         for row in evaluation.per_class:
             writer.writerow([row.name, f"{row.precision:.6f}", f"{row.recall:.6f}", f"{row.f1:.6f}", row.support])
+
+
+def write_predictions(folder: Path, model: nn.Module, dataset: Dataset, *, device: Device, title: str) -> None:
+    """Write a 3x3 grid of random test images, each with what the model takes it for, as a picture."""
+    test, names = dataset.test, dataset.class_names
+    some = test.take(random_choice(len(test), GRID, GRID_SEED))
+    guesses = predict(model, some.images.to(device.torch)).argmax(dim=1).tolist()
+    answers = [(names[guess], names[truth]) for guess, truth in zip(guesses, some.labels.tolist(), strict=True)]
+    draw_grid(some.images.numpy(), answers, title=title, out=folder / PREDICTIONS_PNG)
+
+
+def random_choice(n_images: int, n_chosen: int, seed: int) -> npt.NDArray[np.int64]:
+    """Indices of `n_chosen` different images, at the most as many as there are."""
+    return np.random.default_rng(seed).choice(n_images, min(n_chosen, n_images), replace=False)
+
+
+def draw_grid(images: npt.NDArray[np.uint8], answers: Sequence[tuple[str, str]], *, title: str, out: Path) -> None:
+    """Draw images titled `prediction | truth`, right ones in green with a tick, wrong ones in red with a cross.
+
+    Args:
+        images: uint8 (N, C, H, W), C 1 or 3.
+        answers: N pairs of predicted and true class.
+        title: Above the grid.
+        out: The picture.
+
+    Raises:
+        InputError: The picture cannot be written.
+    """
+    shown = [(plots.shortened(guess), plots.shortened(truth)) for guess, truth in answers]
+    right = [guess == truth for guess, truth in answers]
+    figure = plots.image_grid(
+        images,
+        [f"{guess} | {truth} {'✓' if ok else '✗'}" for (guess, truth), ok in zip(shown, right, strict=True)],
+        title=f"{title}\nprediction | truth",
+        colors=[plots.RIGHT if ok else plots.WRONG for ok in right],
+    )
+    plots.save(figure, out)
 
 
 def write_curves(folder: Path, history: Sequence[EpochMetrics], *, title: str) -> None:

@@ -36,6 +36,7 @@ class Comparison:
         differences: For each letter, what sets its conditions apart, in words; empty when there is one letter.
         notes: What to know about how the runs were chosen.
         sort: The metric they are sorted by, or `started`.
+        experiment: The MLflow experiment that was asked.
     """
 
     runs: tuple[RunSummary, ...]
@@ -43,6 +44,7 @@ class Comparison:
     differences: dict[str, str]
     notes: tuple[str, ...]
     sort: str
+    experiment: str
 
 
 def run(
@@ -83,7 +85,14 @@ def run(
     key = _sort_key(sort, runs)
     runs.sort(key=lambda r: _position(r, key))
     groups, differences = _condition_groups(runs)
-    comparison = Comparison(runs=tuple(runs), groups=groups, differences=differences, notes=notes, sort=key)
+    comparison = Comparison(
+        runs=tuple(runs),
+        groups=groups,
+        differences=differences,
+        notes=notes,
+        sort=key,
+        experiment=settings.experiment,
+    )
     if plot is not None:
         _draw(comparison, plot)
     return comparison

@@ -126,7 +126,7 @@ def _draw(dataset: Dataset, path: Path) -> None:
     chosen = dataset.train.take(np.random.default_rng(SAMPLE_SEED).choice(len(dataset.train), n_samples, replace=False))
     figure = plots.image_grid(
         chosen.images.numpy(),
-        [dataset.class_names[k] for k in chosen.labels.tolist()],
+        [plots.shortened(dataset.class_names[k]) for k in chosen.labels.tolist()],
         title=f"{dataset.name}: {n_samples} of {len(dataset.train):,} training images",
     )
     plots.save(figure, path)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.data.registry import find_spec
-from cvexp.errors import DatasetError
+from cvexp.jobs.source import open_trained
 from cvexp.results import Evaluation, Metric
 
 if TYPE_CHECKING:
-    from cvexp.data.dataset import Dataset
-    from cvexp.models.spec import ModelSpec
-    from cvexp.results import RunSummary
+    from pathlib import Path
+
     from cvexp.settings import StoreSettings
 
 LOSS_TOLERANCE = 1e-5
@@ -28,7 +25,8 @@ class EvaluateResult:
     """A run's weights, measured again.
 
     Attributes:
-        run: Which run.
+        run_id: Which run trained it.
+        name: The run's name, or the exported file's.
         note: What to know about how it was chosen.
         dataset: What it was evaluated on.
         device: Where.
@@ -38,7 +36,8 @@ class EvaluateResult:
         same_device: Whether the run was measured on the same device.
     """
 
-    run: RunSummary
+    run_id: str
+    name: str
     note: str | None
     dataset: str
     class_names: tuple[str, ...]
@@ -67,8 +66,8 @@ def run(
     """Rebuild a run's model from its specification and evaluate it on the test split.
 
     Args:
-        selector: Which run; see tracking.find.
-        settings: Where the runs are.
+        selector: Which run, or which exported file; see jobs.source.
+        settings: Where runs are.
         data_dir: Where datasets are looked for first.
         dataset_name: Another dataset than the run's, of the same shape.
         device_name: Where to evaluate.
@@ -79,40 +78,23 @@ def run(
     """
     if dataset_name is not None:
         find_spec(dataset_name)
-    from cvexp.tracking.find import artifact_folder, find
-    from cvexp.tracking.store import open_store
-
-    store = open_store(settings, create=False)
-    selection = find(store, selector)
-    chosen = selection.run
-    from cvexp.data.dataset import load
+    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
     from cvexp.device import choose
     from cvexp.engine.evaluate import evaluate
-    from cvexp.export import load_spec, load_weights
 
     device = choose(device_name)
-    with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
-        folder = artifact_folder(store, chosen, "weights", Path(scratch))
-        spec = load_spec(folder)
-        model = load_weights(
-            folder, spec, sha256=chosen.tags.get("cvexp.weights_sha256"), trusted_factory=trusted_factory
-        )
-    limit = chosen.params.get("limit", "none")
-    dataset = load(
-        find_spec(dataset_name or spec.dataset),
-        data_dir,
-        split_seed=int(chosen.params.get("split_seed", "42")),
-        limit=None if dataset_name or limit == "none" else int(limit),
+    dataset = trained.load_dataset(data_dir, dataset_name)
+    evaluation = evaluate(
+        trained.model.to(device.torch), dataset.test.to(device.torch), class_names=dataset.class_names
     )
-    check_fit(spec, dataset)
-    evaluation = evaluate(model.to(device.torch), dataset.test.to(device.torch), class_names=dataset.class_names)
-    same_data = dataset.digest == spec.dataset_digest
+    same_data = dataset.digest == trained.spec.dataset_digest and (dataset_name is None or trained.limit is None)
     logged = {
-        key: chosen.metrics[key] for key in evaluation.metrics.keyed("test") if same_data and key in chosen.metrics
+        key: trained.metrics[key] for key in evaluation.metrics.keyed("test") if same_data and key in trained.metrics
     }
     return EvaluateResult(
-        run=chosen,
-        note=selection.note,
+        run_id=trained.run_id,
+        name=trained.name,
+        note=trained.note,
         dataset=dataset.name,
         class_names=dataset.class_names,
         device=str(device.torch),
@@ -120,22 +102,8 @@ def run(
         evaluation=evaluation,
         logged=logged,
         matches=_agree(evaluation, logged),
-        same_device=device.name == chosen.tags.get("cvexp.device_name"),
+        same_device=device.name == trained.device_name,
     )
-
-
-def check_fit(spec: ModelSpec, dataset: Dataset) -> None:
-    """Refuse data whose images or classes the model was not built for.
-
-    Raises:
-        DatasetError: They differ in shape or in number.
-    """
-    if dataset.image_shape != tuple(spec.image_shape) or dataset.n_classes != len(spec.class_names):
-        theirs = f"{'x'.join(map(str, dataset.image_shape))} images in {dataset.n_classes} classes"
-        ours = f"{'x'.join(map(str, spec.image_shape))} in {len(spec.class_names)}"
-        raise DatasetError(
-            f"{dataset.name} has {theirs}, and this model takes {ours}", f"evaluate it on {spec.dataset}"
-        )
 
 
 def _agree(evaluation: Evaluation, logged: dict[str, float]) -> bool | None:

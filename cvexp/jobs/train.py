@@ -90,7 +90,7 @@ def run(
         "cvexp.conditions": conditions.to_json(),
     }
     with open_run(store, model=config.model.rpartition(":")[2], name=name, tags=tags) as tracked:
-        return _Training(config, dataset, device, model, tracked, store, started).run(observer)
+        return _Training(config, dataset, device, model, entry.is_builtin, tracked, store, started).run(observer)
 
 
 def _conditions(config: RunConfig, dataset: Dataset, device: Device) -> Conditions:
@@ -121,6 +121,7 @@ class _Training:
     dataset: Dataset
     device: Device
     model: nn.Module
+    servable: bool
     tracked: Run
     store: Store
     started: float
@@ -199,6 +200,8 @@ class _Training:
             profile=json.dumps(profile),
             context="training",
         )
+        if self.servable:
+            self.tracked.begin_model(self.config.params())
 
     def _test(self, last: EpochMetrics) -> tuple[Evaluation, float]:
         """The test split's figures with the final weights, and the seconds it took to get them."""
@@ -211,21 +214,35 @@ class _Training:
         return evaluation, self.device.clock() - start
 
     def _store_artifacts(self, history: Sequence[EpochMetrics], evaluation: Evaluation) -> None:
-        """Write everything to the local disk first, then hand it to the store in one go."""
+        """Write everything to the local disk first, the weights before all else, and hand it to the store."""
         from cvexp.export import save_weights
-        from cvexp.jobs.artifacts import write_curves, write_evaluation
+        from cvexp.jobs.artifacts import write_curves, write_evaluation, write_predictions
+        from cvexp.tracking.model import write_model
         from cvexp.tracking.store import make_state_dir
 
         folder = make_state_dir(self.store.settings) / "runs" / self.tracked.run_id
-        weights = folder / "artifacts" / "weights"
+        weights, figures = folder / "weights", folder / "figures"
         weights.mkdir(parents=True)
+        figures.mkdir()
         spec = save_weights(self.model, weights, config=self.config, dataset=self.dataset)
-        accuracy = f"{evaluation.metrics.accuracy:.2%}"
-        title = f"{self.tracked.name} on {self.dataset.name}: test accuracy {accuracy}"
-        write_evaluation(weights.parent, evaluation, self.dataset.class_names, title=title)
-        write_curves(weights.parent, history, title=f"{self.tracked.name} on {self.dataset.name}")
         self.tracked.set_tags({"cvexp.weights_sha256": spec.weights_sha256})
-        self.tracked.log_folder(weights.parent)
+        self.tracked.log_folder(weights, "weights")
+        if self.servable:
+            write_model(
+                folder / "model",
+                weights,
+                model_id=str(self.tracked.model_id),
+                run_id=self.tracked.run_id,
+                image_shape=self.dataset.image_shape,
+                n_classes=self.dataset.n_classes,
+            )
+            self.tracked.log_model(folder / "model")
+        title = f"{self.tracked.name} on {self.dataset.name}"
+        scored = f"{title}: test accuracy {evaluation.metrics.accuracy:.2%}"
+        write_evaluation(figures, evaluation, self.dataset.class_names, title=scored)
+        write_predictions(figures, self.model, self.dataset, device=self.device, title=f"{title}: random test images")
+        write_curves(figures, history, title=title)
+        self.tracked.log_folder(figures)
         shutil.rmtree(folder)
 
     def _record_outcome(self, result: TrainResult) -> None:

@@ -2,6 +2,8 @@
 
 Each builder takes the data's own shape, so that nothing about it is typed twice. Layers are created in the
 course's order, so that one seed gives the course's initial weights.
+
+A logged model carries this file along, so it imports torch and nothing of cvexp.
 """
 
 from __future__ import annotations
@@ -11,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-
-from cvexp.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,12 +100,9 @@ def tinyvgg(image_shape: Sequence[int], n_classes: int, *, hidden_units: int = 1
         hidden_units: Channels of every convolution.
 
     Raises:
-        ModelError: The images are too small to be halved twice.
+        ValueError: The images are too small to be halved twice.
     """
     _, height, width = image_shape
     if min(height, width) < MIN_TINYVGG_SIDE:
-        raise ModelError(
-            f"tinyvgg needs images of at least 4x4 pixels, and these are {height}x{width}",
-            "use linear or mlp",
-        )
+        raise ValueError(f"tinyvgg needs images of at least 4x4 pixels, and these are {height}x{width}")
     return TinyVGG(image_shape, n_classes, hidden_units=hidden_units)

@@ -37,6 +37,11 @@ class ModelEntry:
     summary: str
     factory: str
 
+    @property
+    def is_builtin(self) -> bool:
+        """Whether cvexp carries the model's code itself, and so can ship it with a logged model."""
+        return self in BUILTIN
+
     def load(self) -> Factory:
         """Import the factory.
 
@@ -46,7 +51,7 @@ class ModelEntry:
         module, _, attribute = self.factory.partition(":")
         try:
             factory = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # a module may raise anything while it is imported
             raise ModelError(
                 f"model {self.factory!r} cannot be imported: {error}",
                 "it must be importable from this folder or the environment",
@@ -123,10 +128,16 @@ def build(
     factory = entry.load()
     complete = complete_arguments(entry.name, factory, model_args)
     try:
-        return factory(tuple(image_shape), n_classes, hidden_units=hidden_units, **complete)
-    except (TypeError, ValueError, RuntimeError) as error:
+        model = factory(tuple(image_shape), n_classes, hidden_units=hidden_units, **complete)
+    except Exception as error:  # and a factory while it builds
         shape = "x".join(map(str, image_shape))
-        raise ModelError(f"{entry.name} cannot be built for {shape} images: {error}") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(f"{entry.name} cannot be built for {shape} images: {reason}", "see: cvexp models") from error
+    from torch.nn import Module
+
+    if not isinstance(model, Module):
+        raise ModelError(f"{entry.name} gives no torch module but {type(model).__name__}", "return an nn.Module")
+    return model
 
 
 def arguments(factory: Factory) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from annotated_types import Ge, Len
 
@@ -51,26 +51,6 @@ class ModelSpec:
         """The specification as indented JSON."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
-    @classmethod
-    def from_json(cls, text: str, *, origin: str) -> ModelSpec:
-        """Read a specification that may come from anyone.
-
-        Args:
-            text: JSON.
-            origin: Where it came from, for messages.
-
-        Raises:
-            WeightsError: It is not a specification this version reads.
-        """
-        from pydantic import TypeAdapter, ValidationError
-
-        try:
-            return TypeAdapter(cls).validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "content"
-            raise WeightsError(f"{origin} is no model specification: {where}: {first['msg']}") from None
-
     def build(self, *, trusted_factory: str | None = None) -> nn.Module:
         """Build the module with fresh weights.
 
@@ -88,3 +68,27 @@ class ModelSpec:
             hidden_units=self.hidden_units,
             model_args=self.model_args,
         )
+
+
+T = TypeVar("T")
+
+
+def parse_json(kind: type[T], text: str, *, origin: str) -> T:
+    """Read a dataclass from JSON that may come from anyone.
+
+    Args:
+        kind: Which dataclass.
+        text: JSON.
+        origin: Where it came from, for messages.
+
+    Raises:
+        WeightsError: It is not what this version reads.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise WeightsError(f"{origin} does not describe a model: {where}: {first['msg']}") from None

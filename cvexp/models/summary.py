@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from cvexp.results import ModelSize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import nn
-    from torch.utils.hooks import RemovableHandle
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,34 +65,37 @@ def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
         image_shape: (C, H, W).
     """
     leaves = {name: module for name, module in model.named_modules() if not list(module.children())}
-    met: list[tuple[str, tuple[int, ...]]] = []
-
-    def note(name: str) -> RemovableHandle:
-        def hook(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-            met.append((name, tuple(output.shape[1:])))
-
-        handle: RemovableHandle = leaves[name].register_forward_hook(hook)
-        return handle
-
-    handles = [note(name) for name in leaves]
-    was_training = model.training
-    try:
+    shapes: dict[str, tuple[int, ...]] = {}
+    modes = {module: module.training for module in model.modules()}
+    with contextlib.ExitStack() as undo:
+        for name, module in leaves.items():
+            handle = module.register_forward_hook(_noting(shapes, name))
+            undo.callback(handle.remove)
+        for module, mode in modes.items():
+            undo.callback(setattr, module, "training", mode)
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model.eval()(torch.zeros(1, *image_shape))
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
     flops = counter.get_flop_counts()
     root = type(model).__name__
     layers = tuple(
         LayerSummary(
-            name=name,
+            name=name or root,
             kind=type(leaves[name]).__name__,
             output_shape=shape,
             parameters=sum(p.numel() for p in leaves[name].parameters()),
-            macs=sum(flops.get(f"{root}.{name}", {}).values()) // 2,
+            macs=sum(flops.get(f"{root}.{name}" if name else root, {}).values()) // 2,
         )
-        for name, shape in met
+        for name, shape in shapes.items()
     )
     return ModelSummary(size=model_size(model), macs=counter.get_total_flops() // 2, layers=layers)
+
+
+def _noting(shapes: dict[str, tuple[int, ...]], name: str) -> Callable[..., None]:
+    """A forward hook that writes the output's shape down, of its first tensor where there are several."""
+
+    def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+        while isinstance(output, list | tuple) and output:
+            output = output[0]
+        shapes[name] = tuple(output.shape[1:]) if isinstance(output, torch.Tensor) else ()
+
+    return hook

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cvexp.report.terminal import cell, clean, console, hint, table
 from cvexp.results import Metric
+from cvexp.settings import DEFAULT_EXPERIMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,7 +107,8 @@ def show(comparison: Comparison) -> None:
         out.print(cell(line, "dim"), soft_wrap=True)
     for note in comparison.notes:
         hint(note)
-    hint(f"next     cvexp evaluate {comparison.runs[0].name}   |   cvexp compare --plot compare.png")
+    named = "" if comparison.experiment == DEFAULT_EXPERIMENT else f" --experiment {shlex.quote(comparison.experiment)}"
+    hint(f"next     cvexp evaluate {comparison.runs[0].name}   |   cvexp compare{named} --plot compare.png")
 
 
 def _split_constant(columns: list[Column], runs: Sequence[RunSummary]) -> tuple[dict[str, str], list[Column]]:

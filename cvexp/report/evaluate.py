@@ -18,7 +18,7 @@ def show(result: EvaluateResult) -> None:
     metrics = result.evaluation.metrics
     out.print(
         cell(
-            f"{result.run.name} on {result.dataset} ({metrics.n_images:,} test images, {result.device}): "
+            f"{result.name} on {result.dataset} ({metrics.n_images:,} test images, {result.device}): "
             f"accuracy {metrics.accuracy:.2%}, loss {metrics.loss:.5f}",
             "bold",
         ),
@@ -56,8 +56,8 @@ def verdict(result: EvaluateResult) -> str:
 def document(result: EvaluateResult) -> dict[str, Any]:
     """The result for `--json`."""
     return {
-        "run_id": result.run.run_id,
-        "run_name": result.run.name,
+        "run_id": result.run_id,
+        "run_name": result.name,
         "dataset": result.dataset,
         "device": result.device,
         "device_name": result.device_name,

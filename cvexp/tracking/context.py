@@ -11,7 +11,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-import cvexp
+from cvexp.settings import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def context_tags(command: Sequence[str]) -> dict[str, str]:
         command: The words of the command that started it.
     """
     return {
-        "cvexp.version": cvexp.__version__,
+        "cvexp.version": VERSION,
         "cvexp.command": shlex.join(command),
         "cvexp.host": socket.gethostname(),
         "cvexp.pid": str(os.getpid()),

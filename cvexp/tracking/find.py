@@ -37,13 +37,16 @@ class Selection:
     note: str | None = None
 
 
-def search(store: Store, *, where: str | None = None, last: int | None = None) -> list[RunSummary]:
+def search(
+    store: Store, *, where: str | None = None, last: int | None = None, everywhere: bool = False
+) -> list[RunSummary]:
     """The experiment's runs, most recently started first.
 
     Args:
         store: Where to look.
         where: A filter in MLflow's language, such as `params.model = "tinyvgg"`.
         last: At most so many.
+        everywhere: Whether to look in every experiment of the store.
 
     Raises:
         RunError: The filter cannot be read.
@@ -55,10 +58,11 @@ def search(store: Store, *, where: str | None = None, last: int | None = None) -
     found: list[Any] = []
     token = None
     with translated(store.settings):
+        ids = [e.experiment_id for e in store.client.search_experiments()] if everywhere else [store.experiment_id]
         while last is None or len(found) < last:
             try:
                 page = store.client.search_runs(
-                    [store.experiment_id],
+                    ids,
                     filter_string=" and ".join(clauses),
                     max_results=min(PAGE, last - len(found)) if last else PAGE,
                     order_by=["attributes.start_time DESC"],
@@ -81,6 +85,8 @@ def search(store: Store, *, where: str | None = None, last: int | None = None) -
 
 def find(store: Store, selector: str) -> Selection:
     """The one run that `selector` means.
+
+    An id, prefix or name is looked for in every experiment; `@last` and `@best` mean the one in use.
 
     Args:
         store: Where to look.
@@ -107,13 +113,13 @@ def _named(store: Store, selector: str) -> RunSummary:
     if len(selector) == _ID_DIGITS and _HEX.fullmatch(selector) and (run := _by_id(store, selector)):
         return run
     quote = "'" if '"' in selector else '"'
-    matches = {r.run_id: r for r in search(store, where=f"attributes.run_name = {quote}{selector}{quote}")}
+    matches = search(store, where=f"attributes.run_name = {quote}{selector}{quote}", everywhere=True)
     if not matches and _HEX.fullmatch(selector):
-        matches = {r.run_id: r for r in search(store, where=f"attributes.run_id LIKE '{selector}%'")}
+        matches = search(store, where=f"attributes.run_id LIKE '{selector}%'", everywhere=True)
     if len(matches) == 1:
-        return next(iter(matches.values()))
+        return matches[0]
     if matches:
-        shown = [f"{r.run_id[:12]} ({r.name})" for r in list(matches.values())[:SHOWN_CANDIDATES]]
+        shown = [f"{r.run_id[:12]} ({r.name})" for r in matches[:SHOWN_CANDIDATES]]
         more = f" and {len(matches) - len(shown)} more" if len(matches) > len(shown) else ""
         raise RunError(f"{selector!r} fits {len(matches)} runs", "candidates: " + ", ".join(shown) + more)
     short = "" if len(selector) >= MIN_PREFIX else f" (a prefix of an id needs at least {MIN_PREFIX} digits)"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.settings import without_credentials
+from cvexp.tracking.model import LOGGED_NAME
 from cvexp.tracking.store import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from mlflow import MlflowClient
     from mlflow.entities import RunTag
@@ -28,17 +31,21 @@ class Run:
 
     Attributes:
         run_id: 32 hexadecimal digits.
+        model_id: Of the logged model that the figures belong to; None where none will be logged.
         name: The model's name and the first digits of the id, unless the user named the run.
         artifacts_uri: Where its artifacts go.
         seconds: Spent so far on writing to the store.
     """
 
-    def __init__(self, store: Store, *, run_id: str, name: str, artifacts_uri: str, seconds: float) -> None:
+    def __init__(self, store: Store, *, run_id: str, name: str, artifacts_uri: str) -> None:
         self._store = store
+        self._dataset: tuple[str, str] | tuple[None, None] = (None, None)
+        self._model_pending = False
+        self.model_id: str | None = None
         self.run_id = run_id
         self.name = name
         self.artifacts_uri = artifacts_uri
-        self.seconds = seconds
+        self.seconds = 0.0
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[MlflowClient]:
@@ -62,7 +69,10 @@ class Run:
 
         now = int(time.time() * 1000)
         with self._timed() as client:
-            client.log_batch(self.run_id, metrics=[Metric(k, v, now, step) for k, v in metrics.items()])
+            client.log_batch(
+                self.run_id,
+                metrics=[Metric(k, v, now, step, self.model_id, *self._dataset) for k, v in metrics.items()],
+            )
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Record facts about the run; credentials in URIs are left out."""
@@ -96,16 +106,50 @@ class Run:
         )
         with self._timed() as client:
             client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+        self._dataset = (name, digest)
 
-    def log_folder(self, folder: Path) -> None:
-        """Store everything in `folder` among the run's artifacts, keeping its layout."""
+    def log_folder(self, folder: Path, name: str | None = None) -> None:
+        """Store everything in `folder` among the run's artifacts, under `name` if one is given."""
         with self._timed() as client:
-            client.log_artifacts(self.run_id, str(folder))
+            client.log_artifacts(self.run_id, str(folder), name)
+
+    def begin_model(self, params: Mapping[str, str]) -> None:
+        """Announce the model that this run will log, so that every figure from here on belongs to it too."""
+        from mlflow.entities import LoggedModelOutput
+
+        with self._timed() as client:
+            model = client.create_logged_model(
+                self._store.experiment_id,
+                name=LOGGED_NAME,
+                source_run_id=self.run_id,
+                params=dict(params),
+                model_type="image classifier",
+            )
+            self.model_id, self._model_pending = model.model_id, True
+            client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
+
+    def log_model(self, folder: Path) -> None:
+        """Store the MLflow model in `folder` as the one that `begin_model` announced."""
+        if self.model_id is None:
+            raise RuntimeError("begin_model comes first")
+        with self._timed() as client:
+            client.log_model_artifacts(self.model_id, str(folder))
+            client.finalize_logged_model(self.model_id, "READY")
+        self._model_pending = False
 
     def end(self, status: str) -> None:
-        """Close the run as FINISHED, FAILED or KILLED."""
+        """Close the run as FINISHED, FAILED or KILLED, and with it a model that never came."""
         with self._timed() as client:
+            if self.model_id is not None and self._model_pending:
+                client.finalize_logged_model(self.model_id, "FAILED")
             client.set_terminated(self.run_id, status)
+
+
+def log_file(store: Store, run_id: str, path: Path, *, name: str) -> None:
+    """Store a file among the artifacts of a run that has ended, as `name`."""
+    with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch, translated(store.settings):
+        renamed = shutil.copy(path, Path(scratch) / name)
+        store.client.log_artifact(run_id, str(renamed))
 
 
 @contextlib.contextmanager
@@ -132,7 +176,6 @@ def open_run(store: Store, *, model: str, name: str | None, tags: Mapping[str, s
                 run_id=created.info.run_id,
                 name=name or f"{model}-{created.info.run_id[:NAME_DIGITS]}",
                 artifacts_uri=created.info.artifact_uri,
-                seconds=0.0,
             )
             if name is None:
                 store.client.update_run(run.run_id, name=run.name)

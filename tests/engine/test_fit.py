@@ -186,9 +186,10 @@ def test_tinyvgg_trains_on_images_of_any_shape(shape):
     dataset = Dataset(
         name="noise", class_names=("a", "b", "c"), train=split, val=None, test=split, digest="0" * 16, place="memory"
     )
-    module = build(find_entry("tinyvgg"), image_shape=shape, n_classes=3, hidden_units=4, model_args={})
+    seed_everything(1)
+    module = build(find_entry("tinyvgg"), image_shape=shape, n_classes=3, hidden_units=10, model_args={})
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    config = run_config({"model": "tinyvgg", "epochs": 2, "batch_size": 16})
+    config = run_config({"model": "tinyvgg", "epochs": 2, "batch_size": 16, "lr": 0.01})
     figures = list(fit(module, dataset, config=config, device=choose("cpu")))
     assert figures[1].train.loss != figures[0].train.loss
     assert all(not torch.equal(before[name], value) for name, value in module.state_dict().items())

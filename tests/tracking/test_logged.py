@@ -41,6 +41,7 @@ ARTIFACTS = {
     "confusion_matrix.json",
     "per_class.csv",
     "curves.png",
+    "predictions.png",
     "weights/state_dict.pt",
     "weights/model.json",
 }
@@ -99,7 +100,7 @@ def check_everything(client, run_id, folder, *, epochs):
     rows = list(csv.DictReader((local / "per_class.csv").open()))
     assert [row["class"] for row in rows] == list("0123456789")
     assert rows[0].keys() == {"class", "precision", "recall", "f1", "support"}
-    for picture in ("confusion_matrix.png", "curves.png"):
+    for picture in ("confusion_matrix.png", "curves.png", "predictions.png"):
         assert (local / picture).read_bytes().startswith(b"\x89PNG")
 
 

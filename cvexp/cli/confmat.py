@@ -1,0 +1,51 @@
+"""`cvexp confmat`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cvexp.cli import options
+from cvexp.settings import data_dir as resolve_data_dir
+
+
+def confmat(
+    run: options.RunOrFile,
+    *,
+    normalize: Annotated[
+        str,
+        typer.Option(help="none for counts; true, pred or all for shares of the true class, the predicted one or all."),
+    ] = "none",
+    out: Annotated[
+        Path | None, typer.Option(help="Where to draw. Without it: confusion_matrix.png.", show_default=False)
+    ] = None,
+    device: options.Device = options.DEFAULTS.device,
+    model: options.TrustedModel = None,
+    data_dir: options.DataDir = None,
+    tracking_uri: options.TrackingUri = None,
+    experiment: options.Experiment = None,
+    as_json: options.Json = False,
+) -> None:
+    """Draw a run's confusion matrix from its weights, and name the most confused pairs.
+
+    The picture is logged to the run too.
+    """
+    from cvexp.jobs.confmat import run as job
+    from cvexp.report import confmat as report
+    from cvexp.report.terminal import print_json
+
+    result = job(
+        run,
+        options.store(tracking_uri, experiment),
+        data_dir=resolve_data_dir(data_dir),
+        normalize=normalize,
+        out=out,
+        device_name=device,
+        trusted_factory=model,
+    )
+    if as_json:
+        print_json(report.document(result))
+    else:
+        report.show(result)

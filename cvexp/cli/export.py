@@ -1,0 +1,48 @@
+"""`cvexp export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cvexp.cli import options
+from cvexp.settings import data_dir as resolve_data_dir
+
+
+def export(
+    run: options.RunOrFile,
+    *,
+    output: Annotated[str, typer.Option("--format", help="state-dict or safetensors.")] = "state-dict",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file to write. Without it: models/ and the run's name.", show_default=False),
+    ] = None,
+    model: options.TrustedModel = None,
+    data_dir: options.DataDir = None,
+    tracking_uri: options.TrackingUri = None,
+    experiment: options.Experiment = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write a run's weights as a file of their own, with a card that says how to rebuild the model.
+
+    What was written is read back, and its logits on test images are compared before it says so; exit code 4 if
+    they differ.
+    """
+    from cvexp.jobs.export import run as job
+    from cvexp.report import export as report
+    from cvexp.report.terminal import print_json
+
+    result = job(
+        run,
+        options.store(tracking_uri, experiment),
+        data_dir=resolve_data_dir(data_dir),
+        format_name=output,
+        out=out,
+        trusted_factory=model,
+    )
+    if as_json:
+        print_json(report.document(result))
+    else:
+        report.show(result)

@@ -1,0 +1,57 @@
+"""`cvexp run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cvexp.cli import options
+from cvexp.settings import data_dir as resolve_data_dir
+
+
+def run(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="An experiment file, such as experiments/learnpytorch.yaml.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and train nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Train even what is trained already.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Where to draw the comparison. Without it: where the file says.", show_default=False),
+    ] = None,
+    data_dir: options.DataDir = None,
+    tracking_uri: options.TrackingUri = None,
+    experiment: options.Experiment = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train every configuration of an experiment file that is not trained yet, then compare them.
+
+    A configuration counts as trained when a finished run of the experiment has every one of its parameters.
+    """
+    from cvexp.jobs import experiment as job
+    from cvexp.report import experiment as report
+    from cvexp.report.terminal import print_json
+    from cvexp.report.train import TrainConsole
+
+    planned = job.plan(file, tracking_uri=tracking_uri, experiment=experiment, again=again)
+    if dry_run:
+        if as_json:
+            print_json(report.plan_document(planned))
+        else:
+            report.show_plan(planned)
+        return
+    with TrainConsole() as observer:
+        result = job.run(
+            planned,
+            data_dir=resolve_data_dir(data_dir),
+            plot=plot,
+            command=["cvexp", *ctx.obj["arguments"]],
+            observer=observer,
+            on_skip=report.skipped,
+        )
+    if as_json:
+        print_json(report.document(result))
+    else:
+        report.show(result)

@@ -1,0 +1,85 @@
+"""A user's image file as the model's training images were: same channels, same size, uint8."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from cvexp.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+GREY, COLOUR = 1, 3
+_SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+def read_image(path: Path, image_shape: Sequence[int]) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """Read an image of any common mode and size.
+
+    Orientation tags are obeyed, 16-bit values are brought to 8, transparency becomes black, colours become grey or
+    grey becomes colour, and the size is made the model's, without keeping the proportions.
+
+    Args:
+        path: The file.
+        image_shape: (C, H, W) of the training images, C 1 or 3.
+
+    Returns:
+        uint8 (C, H, W), and what was done that may surprise, in words.
+
+    Raises:
+        DatasetError: The file cannot be read, is no image, or is too large to be opened safely.
+    """
+    channels, height, width = image_shape
+    if channels not in (GREY, COLOUR):
+        raise DatasetError(f"this model takes images of {channels} channels, and image files have 1 or 3")
+    notes: list[str] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                opened.load()
+                image = ImageOps.exif_transpose(opened)
+                image = _flattened(_eight_bit(image, notes), notes)
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"not an image: {path}", "PNG, JPEG, BMP, GIF, TIFF and WebP can be read") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DatasetError(f"image too large to open safely: {path}", f"make it smaller: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DatasetError(f"unreadable image: {path}: {reason}", "check that the file is whole") from error
+    image = image.convert("L" if channels == GREY else "RGB")
+    if image.size != (width, height):
+        notes.append(f"squeezed from {image.width}x{image.height} to {width}x{height} pixels")
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, np.uint8)
+    return (pixels[None] if channels == GREY else pixels.transpose(2, 0, 1)).copy(), tuple(notes)
+
+
+def _eight_bit(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Bring 16-bit and floating-point grey to 8 bits; other modes pass."""
+    if image.mode in _SIXTEEN_BIT:
+        notes.append("16-bit values brought to 8 bits")
+        values = np.asarray(image).astype(np.float64) / 257
+    elif image.mode == "F":
+        notes.append("floating-point values cut to 0 to 255")
+        values = np.asarray(image, np.float64)
+    else:
+        return image
+    return Image.fromarray(np.rint(np.clip(np.nan_to_num(values), 0, 255)).astype(np.uint8))
+
+
+def _flattened(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Put a transparent image on black, the background of most training images here."""
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image
+    layered = image.convert("RGBA")
+    if layered.getchannel("A").getextrema() != (255, 255):
+        notes.append("transparent parts became black")
+    return Image.alpha_composite(Image.new("RGBA", layered.size, (0, 0, 0, 255)), layered).convert("RGB")

@@ -1,0 +1,127 @@
+"""The Python API: the verbs as functions, with typed results and pandas frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cvexp import settings
+from cvexp.config import run_config
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from cvexp.jobs.observer import TrainObserver
+    from cvexp.results import TrainResult
+
+
+def train(
+    model: str,
+    *,
+    data_dir: str | Path | None = None,
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+    name: str | None = None,
+    observer: TrainObserver | None = None,
+    **config: Any,
+) -> TrainResult:
+    """Train a model and track the run, as `cvexp train` does.
+
+    Args:
+        model: A registered name, or `package.module:factory`.
+        data_dir: Where datasets are looked for first; by default as on the command line.
+        tracking_uri: The MLflow store; by default as on the command line.
+        experiment: The MLflow experiment; by default as on the command line.
+        name: The run's name.
+        observer: Told how training goes; by default nothing is printed.
+        **config: Fields of `cvexp.config.RunConfig`, such as `epochs=3` or `model_args={"output_relu": False}`.
+
+    Raises:
+        cvexp.errors.InputError: Something cannot be used as given; nothing was trained then.
+    """
+    from cvexp.jobs.train import run
+
+    return run(
+        run_config({"model": model, **config}),
+        settings.store_settings(tracking_uri, experiment),
+        data_dir=settings.data_dir(None if data_dir is None else Path(data_dir)),
+        name=name,
+        observer=observer,
+    )
+
+
+def load_model(
+    run: str | Path,
+    *,
+    device: str = "cpu",
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+    trusted_factory: str | None = None,
+) -> nn.Module:
+    """A trained model with its weights, in evaluation mode.
+
+    It takes float32 (N, C, H, W) in [0, 1], which are uint8 pixels divided by 255, and gives logits (N, K).
+
+    Args:
+        run: A run by id, prefix, name, `@last`, `@best` or `@best:METRIC`; or the path of an exported file.
+        device: Where to put it; see `cvexp.device.choose`.
+        tracking_uri: The MLflow store; by default as on the command line.
+        experiment: The MLflow experiment; by default as on the command line.
+        trusted_factory: `package.module:factory` of a model that is not in the registry.
+
+    Raises:
+        cvexp.errors.InputError: There is no such run or file, or its weights are damaged or do not fit.
+    """
+    from cvexp.device import choose
+    from cvexp.jobs.source import open_trained
+
+    store = settings.store_settings(tracking_uri, experiment)
+    trained = open_trained(str(run), store, trusted_factory=trusted_factory)
+    return trained.model.to(choose(device).torch).eval()
+
+
+def compare(
+    *runs: str,
+    sort: str = "accuracy",
+    last: int | None = None,
+    where: str | None = None,
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+) -> pd.DataFrame:
+    """Runs side by side, the best first, as `cvexp compare` does.
+
+    Args:
+        *runs: Selectors; none at all means every run of the experiment.
+        sort: `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`, `parameters`, `started`, or a metric's key.
+        last: Only the most recently started so many.
+        where: A filter in MLflow's language.
+        tracking_uri: The MLflow store; by default as on the command line.
+        experiment: The MLflow experiment; by default as on the command line.
+
+    Returns:
+        A row a run, indexed by run id. Columns `name`, `status`, `started_at`, `conditions` (times may be ranked
+        within one letter only), then every parameter as `params.…` and every metric as `metrics.…`, as in
+        `mlflow.search_runs`.
+
+    Raises:
+        cvexp.errors.InputError: A selector, the filter, the order or the store cannot be used.
+    """
+    import pandas as pd
+
+    from cvexp.jobs.compare import run
+
+    compared = run(list(runs), settings.store_settings(tracking_uri, experiment), sort=sort, last=last, where=where)
+    rows = [
+        {
+            "run_id": one.run_id,
+            "name": one.name,
+            "status": one.status,
+            "started_at": one.started_at,
+            "conditions": group,
+            **{f"params.{key}": value for key, value in one.params.items()},
+            **{f"metrics.{key}": value for key, value in one.metrics.items()},
+        }
+        for one, group in zip(compared.runs, compared.groups, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["run_id", "name"]).set_index("run_id")

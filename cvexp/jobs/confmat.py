@@ -1,0 +1,159 @@
+"""A run's confusion matrix, counted again from its weights, normalised as asked, with the worst pairs in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from cvexp.errors import ConfigError, nearest
+from cvexp.jobs.source import open_trained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from cvexp.settings import StoreSettings
+
+Normalize = Literal["none", "true", "pred", "all"]
+NORMALIZE: tuple[Normalize, ...] = get_args(Normalize)
+N_PAIRS = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfusedPair:
+    """How often images of one class were taken for another.
+
+    Attributes:
+        truth: The true class.
+        taken_for: The predicted one.
+        count: Images.
+        share: Of the true class's images.
+    """
+
+    truth: str
+    taken_for: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfmatResult:
+    """A confusion matrix.
+
+    Attributes:
+        matrix: (K, K), rows are true classes; counts, or shares when it is normalised.
+        pairs: The most confused pairs, the worst first.
+        picture: Where it was drawn.
+        logged_as: The artifact's name in the run; None for an exported file.
+    """
+
+    run_id: str
+    name: str
+    dataset: str
+    class_names: tuple[str, ...]
+    normalize: str
+    matrix: npt.NDArray[np.float64]
+    pairs: tuple[ConfusedPair, ...]
+    accuracy: float
+    picture: Path
+    logged_as: str | None
+    note: str | None
+
+
+def run(
+    selector: str,
+    settings: StoreSettings,
+    *,
+    data_dir: Path,
+    normalize: str = "none",
+    out: Path | None = None,
+    device_name: str = "auto",
+    trusted_factory: str | None = None,
+) -> ConfmatResult:
+    """Count a model's confusion matrix on its test split, draw it, and log the picture to its run.
+
+    Args:
+        selector: Which run, or which exported file; see jobs.source.
+        settings: Where runs are.
+        data_dir: Where datasets are looked for first.
+        normalize: `none` for counts; `true` divides by the true class's images, `pred` by the predicted class's,
+            `all` by all images.
+        out: Where to draw; by default `confusion_matrix.png` in the working folder, or with `_true` and so on.
+        device_name: Where to predict.
+        trusted_factory: `package.module:factory` of a model that is not in the registry.
+
+    Raises:
+        InputError: The run, its weights, the dataset, the device or the output cannot be used.
+    """
+    if normalize not in NORMALIZE:
+        raise ConfigError(f"unknown normalisation: {normalize!r}", nearest(normalize, NORMALIZE))
+    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    import torch
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+    from cvexp import plots
+    from cvexp.device import choose
+    from cvexp.engine.predict import predict
+
+    device = choose(device_name)
+    dataset = trained.load_dataset(data_dir)
+    logits = predict(trained.model.to(device.torch), dataset.test.images.to(device.torch))
+    labels, n_classes = dataset.test.labels, dataset.n_classes
+    matrix, counts = (
+        multiclass_confusion_matrix(logits, labels, num_classes=n_classes, normalize=how) for how in (normalize, "none")
+    )
+    suffix = "" if normalize == "none" else f"_{normalize}"
+    picture = out or Path(f"confusion_matrix{suffix}.png")
+    accuracy = float((logits.argmax(dim=1) == labels).to(torch.float64).mean())
+    title = f"{trained.name} on {dataset.name}: test accuracy {accuracy:.2%}"
+    plots.save(
+        plots.confusion_matrix(matrix.numpy(), dataset.class_names, title=title, normalize=normalize),
+        picture,
+    )
+    logged_as = None
+    if trained.run is not None and trained.store is not None:
+        from cvexp.tracking.run import log_file
+
+        logged_as = f"confusion_matrix{suffix}{picture.suffix}"
+        log_file(trained.store, trained.run.run_id, picture, name=logged_as)
+    return ConfmatResult(
+        run_id=trained.run_id,
+        name=trained.name,
+        dataset=dataset.name,
+        class_names=dataset.class_names,
+        normalize=normalize,
+        matrix=matrix.numpy().astype(np.float64),
+        pairs=most_confused(counts.numpy(), dataset.class_names),
+        accuracy=accuracy,
+        picture=picture,
+        logged_as=logged_as,
+        note=trained.note,
+    )
+
+
+def most_confused(
+    counts: npt.NDArray[np.int64], class_names: Sequence[str], *, n_pairs: int = N_PAIRS
+) -> tuple[ConfusedPair, ...]:
+    """The pairs with the most images off the diagonal, at most `n_pairs` of them.
+
+    Args:
+        counts: int64 (K, K), rows are true classes.
+        class_names: K of them.
+        n_pairs: At most so many.
+    """
+    off = counts.copy()
+    np.fill_diagonal(off, 0)
+    support = np.maximum(counts.sum(axis=1), 1)
+    worst = np.argsort(-off, axis=None, kind="stable")[:n_pairs]
+    pairs = zip(*np.unravel_index(worst, off.shape), strict=True)
+    return tuple(
+        ConfusedPair(
+            truth=class_names[i], taken_for=class_names[j], count=int(off[i, j]), share=float(off[i, j] / support[i])
+        )
+        for i, j in pairs
+        if off[i, j]
+    )

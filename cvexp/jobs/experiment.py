@@ -1,0 +1,156 @@
+"""Train every configuration of an experiment file that is not trained yet, then compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cvexp.config import read_experiment
+from cvexp.data.registry import find_spec
+from cvexp.jobs import compare, train
+from cvexp.models.registry import complete_arguments, find_entry
+from cvexp.settings import store_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from cvexp.config import PlannedRun
+    from cvexp.jobs.compare import Comparison
+    from cvexp.jobs.observer import TrainObserver
+    from cvexp.results import RunSummary, TrainResult
+    from cvexp.settings import StoreSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One configuration of the file, and the finished run that already answers it, if there is one."""
+
+    planned: PlannedRun
+    done: RunSummary | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExperimentResult:
+    """What an experiment file came to.
+
+    Attributes:
+        steps: Its configurations in order.
+        run_ids: Of the runs that answer them, in the same order.
+        trained: How many of them were trained now.
+        comparison: Of those runs.
+        plot: Where the comparison was drawn, if anywhere.
+    """
+
+    steps: tuple[Step, ...]
+    run_ids: tuple[str, ...]
+    trained: int
+    comparison: Comparison
+    plot: Path | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """An experiment file, read and checked, beside what the store already has of it."""
+
+    path: Path
+    settings: StoreSettings
+    steps: tuple[Step, ...]
+    plot: str | None
+
+
+def plan(path: Path, *, tracking_uri: str | None = None, experiment: str | None = None, again: bool = False) -> Plan:
+    """Read an experiment file and find out which of its configurations are trained already.
+
+    Nothing is written. A configuration counts as trained when a finished run has every one of its parameters.
+
+    Args:
+        path: The file.
+        tracking_uri: As for every verb.
+        experiment: As for every verb; without it, the file's own.
+        again: Whether to count nothing as trained.
+
+    Raises:
+        InputError: The file, a model, an argument or a dataset in it, or the store cannot be used.
+    """
+    read = read_experiment(path)
+    settings = store_settings(tracking_uri, experiment or read.experiment)
+    completed = []
+    for planned in read.runs:
+        find_spec(planned.config.dataset)
+        factory = find_entry(planned.config.model, allow_path=True).load()
+        model_args = complete_arguments(planned.config.model, factory, planned.config.model_args)
+        completed.append(replace(planned, config=replace(planned.config, model_args=model_args)))
+    finished = [] if again else _finished(settings)
+    steps = []
+    for planned in completed:
+        wanted = planned.config.params()
+        done = next((run for run in finished if dict(run.params) == wanted), None)
+        steps.append(Step(planned=planned, done=done))
+    return Plan(path=path, settings=settings, steps=tuple(steps), plot=read.plot)
+
+
+def _finished(settings: StoreSettings) -> list[RunSummary]:
+    """The experiment's finished runs; none where there is no store or no such experiment yet."""
+    from cvexp.errors import StoreError
+    from cvexp.tracking.find import search
+    from cvexp.tracking.store import open_store
+
+    if settings.sqlite_file is not None and not settings.sqlite_file.exists():
+        return []
+    try:
+        store = open_store(settings, create=False)
+    except StoreError as error:
+        if error.what.startswith("no experiment is called"):
+            return []
+        raise
+    return search(store, where="attributes.status = 'FINISHED'")
+
+
+def run(
+    planned: Plan,
+    *,
+    data_dir: Path,
+    plot: Path | None = None,
+    command: Sequence[str] | None = None,
+    observer: TrainObserver | None = None,
+    on_skip: Callable[[Step], None] | None = None,
+) -> ExperimentResult:
+    """Train what is not trained yet, one configuration after the other, then compare them all.
+
+    Args:
+        planned: From `plan`.
+        data_dir: Where datasets are looked for first.
+        plot: Where to draw the comparison; without it, the file's own place.
+        command: What was typed, for the record.
+        observer: Told how each training goes.
+        on_skip: Told of each configuration that is trained already.
+
+    Raises:
+        InputError: As for training; runs that ended before stay.
+    """
+    run_ids = []
+    trained = 0
+    for step in planned.steps:
+        if step.done is not None:
+            run_ids.append(step.done.run_id)
+            if on_skip is not None:
+                on_skip(step)
+            continue
+        result: TrainResult = train.run(
+            step.planned.config,
+            planned.settings,
+            data_dir=data_dir,
+            name=step.planned.name,
+            command=command,
+            observer=observer,
+        )
+        run_ids.append(result.run_id)
+        trained += 1
+    from pathlib import Path as LocalPath
+
+    drawn = plot or (LocalPath(planned.plot) if planned.plot else None)
+    comparison = compare.run(run_ids, planned.settings, plot=drawn)
+    return ExperimentResult(
+        steps=planned.steps, run_ids=tuple(run_ids), trained=trained, comparison=comparison, plot=drawn
+    )

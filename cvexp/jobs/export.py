@@ -1,0 +1,123 @@
+"""Write a run's weights as a file of their own, and prove that they came through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cvexp.errors import ConfigError, GateError
+from cvexp.jobs.source import open_trained
+
+if TYPE_CHECKING:
+    from cvexp.settings import StoreSettings
+
+DEFAULT_FOLDER = Path("models")
+N_COMPARED = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportResult:
+    """An exported model.
+
+    Attributes:
+        run_id: Which run it is from.
+        name: That run's name.
+        path: The weights.
+        card: What it takes to rebuild the model, beside them.
+        format: One of export.FORMATS.
+        sha256: Of the weights file.
+        n_bytes: Of the weights file.
+        n_compared: Test images whose logits were compared after reloading.
+        identical: Whether those logits were equal bit for bit; they are close in any case.
+        note: What to know about how the run was chosen.
+    """
+
+    run_id: str
+    name: str
+    path: Path
+    card: Path
+    format: str
+    sha256: str
+    n_bytes: int
+    n_compared: int
+    identical: bool
+    note: str | None
+
+
+def run(
+    selector: str,
+    settings: StoreSettings,
+    *,
+    data_dir: Path,
+    format_name: str = "state-dict",
+    out: Path | None = None,
+    trusted_factory: str | None = None,
+) -> ExportResult:
+    """Export a run's weights, reload what was written, and compare logits on test images.
+
+    Args:
+        selector: Which run, or which exported file; see jobs.source.
+        settings: Where runs are.
+        data_dir: Where the test images are looked for first.
+        format_name: One of export.FORMATS.
+        out: The file to write; by default `models/<run name>` with the format's ending.
+        trusted_factory: `package.module:factory` of a model that is not in the registry.
+
+    Raises:
+        InputError: The run, its weights, the format or the place cannot be used.
+        GateError: The reloaded model does not give the same logits.
+    """
+    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    import torch
+
+    from cvexp.checkpoint import write_atomically
+    from cvexp.engine.predict import predict
+    from cvexp.export import ModelCard, card_path, cpu_state, format_called, load_card, load_exported
+
+    chosen = format_called(format_name)
+    path = out or DEFAULT_FOLDER / f"{Path(trained.name).stem if trained.run is None else _as_file(trained.name)}"
+    if out is None:
+        path = path.with_name(path.name + chosen.suffix)
+    elif out.suffix != chosen.suffix:
+        raise ConfigError(f"--out {out} does not end in {chosen.suffix}", f"the format is {format_name}")
+    images = trained.load_dataset(data_dir).test.images[:N_COMPARED]
+    card = card_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = chosen.save(path, cpu_state(trained.model))
+        content = ModelCard(
+            spec=replace(trained.spec, weights_sha256=digest),
+            format=format_name,
+            run_id=trained.run_id,
+            run_name=trained.name,
+            device_name=trained.device_name,
+            split_seed=trained.split_seed,
+            limit=trained.limit,
+            metrics=dict(trained.metrics),
+        )
+        write_atomically(card, content.to_json().encode())
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}", "name another place with --out") from error
+    reloaded = load_exported(path, load_card(path), trusted_factory=trusted_factory)
+    before, after = predict(trained.model, images), predict(reloaded, images)
+    if not torch.isclose(before, after).all():
+        raise GateError(f"{path} does not give the logits of {trained.name}", "delete it, and export again")
+    return ExportResult(
+        run_id=trained.run_id,
+        name=trained.name,
+        path=path,
+        card=card,
+        format=format_name,
+        sha256=digest,
+        n_bytes=path.stat().st_size,
+        n_compared=len(images),
+        identical=torch.equal(before, after),
+        note=trained.note,
+    )
+
+
+def _as_file(name: str) -> str:
+    """A run's name as a file's: what could lead elsewhere, or hide, is replaced."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).lstrip(".")
+    return safe or "model"

@@ -1,0 +1,229 @@
+"""Say what a trained model sees: in the user's own images, in random test images, in its worst mistakes."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cvexp.errors import ConfigError, DatasetError
+from cvexp.jobs.source import open_trained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from cvexp.jobs.source import Trained
+    from cvexp.settings import StoreSettings
+
+RUNNERS_UP = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """What a model makes of one image.
+
+    Attributes:
+        image: The file's path, or the index in the test split.
+        logits: One per class.
+        probabilities: Their softmax.
+        class_names: In the order of both.
+        truth: The true class, where it is known.
+        notes: What was done to the file that may surprise.
+    """
+
+    image: str
+    logits: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    class_names: tuple[str, ...]
+    truth: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ranking(self) -> list[tuple[str, float]]:
+        """Classes and their probabilities, the likeliest first."""
+        order = np.argsort(-np.asarray(self.logits), kind="stable")
+        return [(self.class_names[k], self.probabilities[k]) for k in order]
+
+    @property
+    def best(self) -> str:
+        """The likeliest class."""
+        return self.ranking[0][0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictResult:
+    """Predictions of one model.
+
+    Attributes:
+        name: Of the run or file.
+        run_id: Of the run that trained it.
+        predictions: In the order asked for; for mistakes, the most confident first.
+        failures: Files that could not be read, each with its error.
+        picture: Where a grid was drawn.
+        table: Where a CSV was written.
+        n_images: How many test images were looked at, when they were.
+        note: What to know about how the run was chosen.
+    """
+
+    name: str
+    run_id: str
+    predictions: tuple[Prediction, ...]
+    failures: tuple[DatasetError, ...] = ()
+    picture: Path | None = None
+    table: Path | None = None
+    n_images: int | None = None
+    note: str | None = None
+
+
+def of_files(
+    selector: str,
+    files: Sequence[Path],
+    settings: StoreSettings,
+    *,
+    device_name: str = "auto",
+    trusted_factory: str | None = None,
+) -> PredictResult:
+    """Predict the classes of image files, all in one batch; a file that cannot be read does not stop the others.
+
+    Raises:
+        InputError: The run, its weights or the device cannot be used.
+    """
+    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    from cvexp.data.images import read_image
+
+    images, read, failures = [], [], []
+    for file in files:
+        try:
+            image, notes = read_image(file, trained.spec.image_shape)
+        except DatasetError as error:
+            failures.append(error)
+        else:
+            images.append(image)
+            read.append((str(file), notes))
+    predictions: list[Prediction] = []
+    if images:
+        logits, probabilities = _answers(trained, np.stack(images), device_name)
+        predictions = [
+            _prediction(trained, name, logits[i], probabilities[i], notes=notes) for i, (name, notes) in enumerate(read)
+        ]
+    return PredictResult(
+        name=trained.name,
+        run_id=trained.run_id,
+        predictions=tuple(predictions),
+        failures=tuple(failures),
+        note=trained.note,
+    )
+
+
+def of_test_images(
+    selector: str,
+    settings: StoreSettings,
+    *,
+    data_dir: Path,
+    wrong: bool,
+    out: Path,
+    n_images: int = 9,
+    seed: int = 42,
+    device_name: str = "auto",
+    trusted_factory: str | None = None,
+) -> PredictResult:
+    """Predict test images and draw them as a grid, titled with prediction and truth.
+
+    Args:
+        selector: Which run, or which exported file.
+        settings: Where runs are.
+        data_dir: Where datasets are looked for first.
+        wrong: Whether to show the most confident mistakes instead of random images, and write them as CSV too.
+        out: Where the picture goes; the CSV goes beside it.
+        n_images: How many to show.
+        seed: Chooses the random images.
+        device_name: Where to predict.
+        trusted_factory: `package.module:factory` of a model that is not in the registry.
+
+    Raises:
+        InputError: The run, its weights, the dataset, the device or the output cannot be used.
+    """
+    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    from cvexp.jobs.artifacts import draw_grid, random_choice
+
+    dataset = trained.load_dataset(data_dir)
+    test = dataset.test
+    labels = test.labels.numpy()
+    logits, probabilities = _answers(trained, test.images.numpy(), device_name)
+    guesses = logits.argmax(axis=1)
+    if wrong:
+        mistakes = np.flatnonzero(guesses != labels)
+        if not len(mistakes):
+            raise ConfigError(f"{trained.name} makes no mistake on {len(labels):,} test images", "leave --wrong out")
+        chosen = mistakes[np.argsort(-probabilities[mistakes].max(axis=1), kind="stable")]
+    else:
+        chosen = random_choice(len(labels), n_images, seed)
+    predictions = [
+        _prediction(trained, str(i), logits[i], probabilities[i], truth=dataset.class_names[labels[i]]) for i in chosen
+    ]
+    shown = predictions[:n_images]
+    kind = "most confident mistakes" if wrong else "random test images"
+    title = f"{trained.name} on {dataset.name}: {len(shown)} {kind}"
+    draw_grid(test.images.numpy()[chosen[:n_images]], [(p.best, str(p.truth)) for p in shown], title=title, out=out)
+    return PredictResult(
+        name=trained.name,
+        run_id=trained.run_id,
+        predictions=tuple(predictions if wrong else shown),
+        picture=out,
+        table=_write_csv(out.with_suffix(".csv"), predictions) if wrong else None,
+        n_images=len(labels),
+        note=trained.note,
+    )
+
+
+def _answers(
+    trained: Trained, images: npt.NDArray[np.uint8], device_name: str
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """Logits float32 (N, K) and probabilities float64 (N, K) of images uint8 (N, C, H, W)."""
+    import torch
+
+    from cvexp.device import choose
+    from cvexp.engine.predict import predict
+
+    device = choose(device_name)
+    logits = predict(trained.model.to(device.torch), torch.from_numpy(images).to(device.torch))
+    return logits.numpy(), logits.double().softmax(dim=1).numpy()
+
+
+def _prediction(
+    trained: Trained,
+    image: str,
+    logits: npt.NDArray[np.float32],
+    probabilities: npt.NDArray[np.float64],
+    *,
+    truth: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> Prediction:
+    return Prediction(
+        image=image,
+        logits=tuple(logits.tolist()),
+        probabilities=tuple(probabilities.tolist()),
+        class_names=trained.spec.class_names,
+        truth=truth,
+        notes=notes,
+    )
+
+
+def _write_csv(path: Path, predictions: Sequence[Prediction]) -> Path:
+    """Every mistake: index in the test split, truth, prediction and its probability, probability of the truth."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["test_index", "truth", "prediction", "probability", "probability_of_truth"])
+            for p in predictions:
+                (best, probability), of = p.ranking[0], dict(p.ranking)
+                truth = p.truth or ""
+                writer.writerow([p.image, truth, best, f"{probability:.6f}", f"{of[truth]:.6f}"])
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}", "name another place with --out") from error
+    return path

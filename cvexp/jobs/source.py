@@ -1,0 +1,144 @@
+"""A trained model to work with, from a run in the store or from an exported file."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cvexp.data.registry import find_spec
+from cvexp.errors import DatasetError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from cvexp.data.dataset import Dataset
+    from cvexp.models.spec import ModelSpec
+    from cvexp.results import RunSummary
+    from cvexp.settings import StoreSettings
+    from cvexp.tracking.store import Store
+
+FILE_SUFFIXES = (".pt", ".safetensors")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """A model with its weights, on the CPU, and what is known of it.
+
+    Attributes:
+        model: Rebuilt from `spec`.
+        spec: Architecture, shapes, classes, preprocessing.
+        name: The run's name, or the file's.
+        run_id: Of the run that trained it.
+        run: The run; None for an exported file.
+        store: Where the run is; None for an exported file.
+        metrics: The run's last figures.
+        device_name: Where the run was measured.
+        split_seed: Of the run.
+        limit: Of the run.
+        note: What to know about how it was chosen.
+    """
+
+    model: nn.Module
+    spec: ModelSpec
+    name: str
+    run_id: str
+    run: RunSummary | None
+    store: Store | None
+    metrics: Mapping[str, float]
+    device_name: str
+    split_seed: int
+    limit: int | None
+    note: str | None
+
+    def load_dataset(self, data_dir: Path, name: str | None = None) -> Dataset:
+        """The dataset it was trained on, cut as its run cut it, or another one that fits.
+
+        Raises:
+            DatasetError: The dataset cannot be had, or has other shapes or another number of classes.
+        """
+        from cvexp.data.dataset import load
+
+        dataset = load(
+            find_spec(name or self.spec.dataset),
+            data_dir,
+            split_seed=self.split_seed,
+            limit=None if name else self.limit,
+        )
+        if dataset.image_shape != tuple(self.spec.image_shape) or dataset.n_classes != len(self.spec.class_names):
+            theirs = f"{'x'.join(map(str, dataset.image_shape))} images in {dataset.n_classes} classes"
+            ours = f"{'x'.join(map(str, self.spec.image_shape))} in {len(self.spec.class_names)}"
+            raise DatasetError(
+                f"{dataset.name} has {theirs}, and this model takes {ours}", f"use {self.spec.dataset} instead"
+            )
+        return dataset
+
+
+def open_trained(selector: str, settings: StoreSettings, *, trusted_factory: str | None = None) -> Trained:
+    """Read a trained model, its weights verified by digest.
+
+    Args:
+        selector: A run (see tracking.find), or the path of an exported `.pt` or `.safetensors` file.
+        settings: Where runs are.
+        trusted_factory: `package.module:factory` of a model that is not in the registry.
+
+    Raises:
+        InputError: There is no such run or file, or its weights cannot be used.
+    """
+    if selector.endswith(FILE_SUFFIXES):
+        return _from_file(Path(selector), trusted_factory)
+    return _from_run(selector, settings, trusted_factory)
+
+
+def _from_file(path: Path, trusted_factory: str | None) -> Trained:
+    if not path.is_file():
+        raise WeightsError(f"no such file: {path}", "export a run first: cvexp export RUN")
+    from cvexp.export import load_card, load_exported
+
+    card = load_card(path)
+    return Trained(
+        model=load_exported(path, card, trusted_factory=trusted_factory),
+        spec=card.spec,
+        name=str(path),
+        run_id=card.run_id,
+        run=None,
+        store=None,
+        metrics=card.metrics,
+        device_name=card.device_name,
+        split_seed=card.split_seed,
+        limit=card.limit,
+        note=None,
+    )
+
+
+def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | None) -> Trained:
+    from cvexp.tracking.find import artifact_folder, find
+    from cvexp.tracking.store import open_store
+
+    store = open_store(settings, create=False)
+    selection = find(store, selector)
+    run = selection.run
+    from cvexp.export import load_spec, load_weights
+
+    with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
+        folder = artifact_folder(store, run, "weights", Path(scratch))
+        spec = load_spec(folder)
+        recorded = run.tags.get("cvexp.weights_sha256")
+        model = load_weights(folder, spec, sha256=recorded, trusted_factory=trusted_factory)
+    limit = run.params.get("limit", "none")
+    return Trained(
+        model=model,
+        spec=spec,
+        name=run.name,
+        run_id=run.run_id,
+        run=run,
+        store=store,
+        metrics=run.metrics,
+        device_name=run.tags.get("cvexp.device_name", ""),
+        split_seed=int(run.params.get("split_seed", "42")),
+        limit=int(limit) if limit.isdigit() else None,
+        note=selection.note,
+    )

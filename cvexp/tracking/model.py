@@ -1,0 +1,75 @@
+"""The logged model: weights, specification and a loader of its own, readable where cvexp is not installed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOGGED_NAME = "model"
+CODE = ("architectures.py", "serving.py")
+REQUIRED = ("mlflow", "torch", "numpy")
+HASH_DIGITS = 12
+
+
+def write_model(
+    folder: Path, weights: Path, *, model_id: str, run_id: str, image_shape: Sequence[int], n_classes: int
+) -> None:
+    """Write an MLflow model into `folder`, in cvexp's own flavour of pyfunc.
+
+    It takes uint8 (N, C, H, W) and answers float32 logits (N, K). Nothing in it is a pickle that could run code.
+
+    Args:
+        folder: Does not exist yet.
+        weights: Holds `state_dict.pt` and `model.json`.
+        model_id: Of the LoggedModel it will belong to.
+        run_id: Of the run that trained it.
+        image_shape: (C, H, W).
+        n_classes: K.
+    """
+    import mlflow.pyfunc
+    import numpy as np
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    staging = folder.with_name("code")
+    package = _write_code(staging)
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *image_shape), name=None)]),
+        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, n_classes), name=None)]),
+    )
+    try:
+        logging.getLogger("mlflow").setLevel(logging.ERROR)  # it misses pip where uv made the environment
+        mlflow.pyfunc.save_model(
+            str(folder),
+            loader_module=f"{package}.serving",
+            data_path=str(weights),
+            code_paths=[str(staging / package)],
+            mlflow_model=Model(run_id=run_id, model_id=model_id),
+            signature=signature,
+            input_example=np.zeros((1, *image_shape), np.uint8),
+            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIRED],
+        )
+    finally:
+        shutil.rmtree(staging)
+
+
+def _write_code(staging: Path) -> str:
+    """Copy the loader's files into a package named after their content, and return that name."""
+    import cvexp.models
+
+    source = Path(cvexp.models.__file__).parent
+    contents = {name: (source / name).read_bytes() for name in CODE}
+    digest = hashlib.sha256(b"\0".join(contents.values())).hexdigest()[:HASH_DIGITS]
+    package = f"cvexp_model_{digest}"
+    (staging / package).mkdir(parents=True)
+    (staging / package / "__init__.py").write_text('"""The code of a model that cvexp logged."""\n')
+    for name, content in contents.items():
+        (staging / package / name).write_bytes(content)
+    return package
