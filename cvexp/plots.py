@@ -27,6 +27,9 @@ DPI = 120
 RGB = 3
 MAX_MATRIX_INCHES = 16.0
 SMALLEST_FONT = 5.0
+UPRIGHT_FROM = 20
+"""Slanted names run into each other where there are more classes than this."""
+
 LONGEST_NAME = 24
 
 
@@ -90,6 +93,8 @@ def confusion_matrix(
         text.set_color("white" if value > matrix.max() / 2 else "black")
         text.set_fontsize(font)
     axes.tick_params(labelsize=max(SMALLEST_FONT, min(10.0, 72 * cell * 0.8)))
+    if n_classes > UPRIGHT_FROM:
+        plt.setp(axes.get_xticklabels(), rotation=90, ha="center", rotation_mode="default")
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     of = {"true": "share of the true class", "pred": "share of the predicted class", "all": "share of all images"}

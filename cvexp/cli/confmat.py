@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cvexp.cli import options
+from cvexp.cli.output import present
 from cvexp.settings import data_dir as resolve_data_dir
 
 
@@ -34,7 +35,6 @@ def confmat(
     """
     from cvexp.jobs.confmat import run as job
     from cvexp.report import confmat as report
-    from cvexp.report.terminal import print_json
 
     result = job(
         run,
@@ -45,7 +45,4 @@ def confmat(
         device_name=device,
         trusted_factory=model,
     )
-    if as_json:
-        print_json(report.document(result))
-    else:
-        report.show(result)
+    present(result, report, as_json=as_json)

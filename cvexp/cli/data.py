@@ -9,6 +9,7 @@ import typer
 
 from cvexp.cli import options
 from cvexp.cli.options import DEFAULTS
+from cvexp.cli.output import present
 from cvexp.config import run_config
 from cvexp.errors import ConfigError
 from cvexp.settings import data_dir as resolve_data_dir
@@ -58,7 +59,4 @@ def data(
         limit=checked.limit,
         samples=samples,
     )
-    if as_json:
-        print_json(report.document(description))
-    else:
-        report.show(description)
+    present(description, report, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cvexp.cli import options
+from cvexp.cli.output import present
 from cvexp.errors import GateError
 from cvexp.settings import data_dir as resolve_data_dir
 
@@ -32,7 +33,6 @@ def evaluate(
     """
     from cvexp.jobs.evaluate import run as job
     from cvexp.report import evaluate as report
-    from cvexp.report.terminal import print_json
 
     result = job(
         run,
@@ -42,9 +42,6 @@ def evaluate(
         device_name=device,
         trusted_factory=model,
     )
-    if as_json:
-        print_json(report.document(result))
-    else:
-        report.show(result)
+    present(result, report, as_json=as_json)
     if not result.gate_holds:
         raise GateError(f"{result.name} does not give the figures it logged", "see both: cvexp evaluate RUN --json")

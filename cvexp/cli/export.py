@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cvexp.cli import options
+from cvexp.cli.output import present
 from cvexp.settings import data_dir as resolve_data_dir
 
 
@@ -32,7 +33,6 @@ def export(
     """
     from cvexp.jobs.export import run as job
     from cvexp.report import export as report
-    from cvexp.report.terminal import print_json
 
     result = job(
         run,
@@ -42,7 +42,4 @@ def export(
         out=out,
         trusted_factory=model,
     )
-    if as_json:
-        print_json(report.document(result))
-    else:
-        report.show(result)
+    present(result, report, as_json=as_json)

@@ -8,6 +8,7 @@ import typer
 
 from cvexp.cli import options
 from cvexp.cli.options import DEFAULTS
+from cvexp.cli.output import present
 from cvexp.config import parse_model_args, run_config
 
 
@@ -42,7 +43,4 @@ def models(
             report.show_list(listed)
         return
     model = job.describe(name, dataset=dataset, hidden_units=hidden_units, model_args=model_args)
-    if as_json:
-        print_json(report.document(model))
-    else:
-        report.show(model)
+    present(model, report, as_json=as_json)

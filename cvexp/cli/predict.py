@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cvexp.cli import options
+from cvexp.cli.output import present
 from cvexp.errors import ConfigError, DatasetError
 from cvexp.settings import data_dir as resolve_data_dir
 
@@ -44,7 +45,6 @@ def predict(
         )
     from cvexp.jobs import predict as job
     from cvexp.report import predict as report
-    from cvexp.report.terminal import print_json
 
     store = options.store(tracking_uri, experiment)
     if images:
@@ -60,10 +60,7 @@ def predict(
             device_name=device,
             trusted_factory=model,
         )
-    if as_json:
-        print_json(report.document(result))
-    else:
-        report.show(result)
+    present(result, report, as_json=as_json)
     if result.failures:
         first, *others = result.failures
         more = [f"and {len(others)} more: " + ", ".join(error.what for error in others)] if others else []

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cvexp.cli import options
+from cvexp.cli.output import present
 from cvexp.settings import data_dir as resolve_data_dir
 
 
@@ -51,7 +52,4 @@ def run(
             observer=observer,
             on_skip=report.skipped,
         )
-    if as_json:
-        print_json(report.document(result))
-    else:
-        report.show(result)
+    present(result, report, as_json=as_json)

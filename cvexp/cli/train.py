@@ -9,6 +9,7 @@ import typer
 
 from cvexp.cli import options
 from cvexp.cli.options import DEFAULTS
+from cvexp.cli.output import present
 from cvexp.config import DEFAULT_LR, OPTIMIZERS, parse_model_args, run_config
 from cvexp.settings import data_dir as resolve_data_dir
 
@@ -68,7 +69,6 @@ def train(
     )
     from cvexp.jobs.train import run
     from cvexp.report import train as report
-    from cvexp.report.terminal import print_json
 
     with report.TrainConsole() as observer:
         result = run(
@@ -80,7 +80,4 @@ def train(
             started=ctx.obj.get("started", time.monotonic()),
             observer=observer,
         )
-    if as_json:
-        print_json(report.document(result))
-    else:
-        report.show(result)
+    present(result, report, as_json=as_json)

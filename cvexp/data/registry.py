@@ -44,64 +44,44 @@ class DatasetSpec:
     source: Source
 
 
-_FASHION_FILES = (
-    IdxFile(
-        "train-images-idx3-ubyte",
-        (60000, 28, 28),
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    ),
-    IdxFile(
-        "train-labels-idx1-ubyte",
-        (60000,),
-        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    ),
-    IdxFile(
-        "t10k-images-idx3-ubyte",
-        (10000, 28, 28),
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    ),
-    IdxFile("t10k-labels-idx1-ubyte", (10000,), "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+def _mnist_files(*digests: str, packed: bool = False) -> tuple[IdxFile, ...]:
+    """The four files of a dataset in MNIST's layout.
+
+    Args:
+        *digests: SHA-256 of train images, train labels, test images, test labels.
+        packed: Whether they are of the published `.gz` files; else of the uncompressed content.
+    """
+    shapes = {
+        "train-images-idx3-ubyte": (60000, 28, 28),
+        "train-labels-idx1-ubyte": (60000,),
+        "t10k-images-idx3-ubyte": (10000, 28, 28),
+        "t10k-labels-idx1-ubyte": (10000,),
+    }
+    return tuple(
+        IdxFile(name, shape, gz_sha256=digest) if packed else IdxFile(name, shape, sha256=digest)
+        for (name, shape), digest in zip(shapes.items(), digests, strict=True)
+    )
+
+
+_FASHION_FILES = _mnist_files(
+    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 )
-_MNIST_FILES = (
-    IdxFile(
-        "train-images-idx3-ubyte",
-        (60000, 28, 28),
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    ),
-    IdxFile(
-        "train-labels-idx1-ubyte",
-        (60000,),
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    ),
-    IdxFile(
-        "t10k-images-idx3-ubyte",
-        (10000, 28, 28),
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    ),
-    IdxFile("t10k-labels-idx1-ubyte", (10000,), "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+_MNIST_FILES = _mnist_files(
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 )
-# Only the digests of the gzipped files are published for KMNIST.
-_KMNIST_FILES = (
-    IdxFile(
-        "train-images-idx3-ubyte",
-        (60000, 28, 28),
-        gz_sha256="51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
-    ),
-    IdxFile(
-        "train-labels-idx1-ubyte",
-        (60000,),
-        gz_sha256="e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
-    ),
-    IdxFile(
-        "t10k-images-idx3-ubyte",
-        (10000, 28, 28),
-        gz_sha256="edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
-    ),
-    IdxFile(
-        "t10k-labels-idx1-ubyte",
-        (10000,),
-        gz_sha256="20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
-    ),
+# Only the digests of the packed files are published for KMNIST.
+_KMNIST_FILES = _mnist_files(
+    "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+    "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+    "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+    "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+    packed=True,
 )
 
 

@@ -139,7 +139,7 @@ class _Training:
             self.model, self.dataset, config=self.config, device=self.device, on_progress=observer.progressed
         ):
             history.append(epoch)
-            self.tracked.log_metrics(epoch.keyed(), step=epoch.epoch)
+            self.tracked.log_metrics(epoch.keyed(), step=epoch.epoch, final=epoch.epoch == self.config.epochs)
             observer.finished_epoch(epoch)
         evaluation, evaluate_seconds = self._test(history[-1])
         self._store_artifacts(history, evaluation)
@@ -250,7 +250,7 @@ class _Training:
         from cvexp.tracking.description import description
 
         if result.history[-1].held_out_name == "val":  # else the last epoch's figures are the test split's
-            self.tracked.log_metrics(result.evaluation.metrics.keyed("test"), step=result.config.epochs)
+            self.tracked.log_metrics(result.evaluation.metrics.keyed("test"), step=result.config.epochs, final=True)
         # MLflow draws what has no step but 0 as bars, run beside run.
-        self.tracked.log_metrics({**result.timing.keyed(), **result.size.keyed()}, step=0)
+        self.tracked.log_metrics({**result.timing.keyed(), **result.size.keyed()}, step=0, final=True)
         self.tracked.describe(description(result))

@@ -63,15 +63,22 @@ class Run:
         with self._timed() as client:
             client.log_batch(self.run_id, params=[Param(k, v) for k, v in params.items()])
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Record figures at one step (an epoch, counted from 1) in one call."""
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int, final: bool = False) -> None:
+        """Record figures at one step in one call.
+
+        Args:
+            metrics: Values by metric key.
+            step: The epoch, counted from 1; 0 for figures of the whole run.
+            final: Whether they are the trained model's, and so belong to the logged model too.
+        """
         from mlflow.entities import Metric
 
+        model_id = self.model_id if final else None
         now = int(time.time() * 1000)
         with self._timed() as client:
             client.log_batch(
                 self.run_id,
-                metrics=[Metric(k, v, now, step, self.model_id, *self._dataset) for k, v in metrics.items()],
+                metrics=[Metric(k, v, now, step, model_id, *self._dataset) for k, v in metrics.items()],
             )
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -80,8 +87,11 @@ class Run:
             client.log_batch(self.run_id, tags=_tags(tags))
 
     def describe(self, markdown: str) -> None:
-        """Set the description that the run's page shows."""
+        """Set the description that the pages of the run and of its model show."""
         self.set_tags({"mlflow.note.content": markdown})
+        if self.model_id is not None:
+            with self._timed() as client:
+                client.set_logged_model_tags(self.model_id, {"mlflow.note.content": markdown})
 
     def log_dataset(self, *, name: str, digest: str, place: str, profile: str, context: str) -> None:
         """Tie a dataset to the run.
@@ -114,7 +124,7 @@ class Run:
             client.log_artifacts(self.run_id, str(folder), name)
 
     def begin_model(self, params: Mapping[str, str]) -> None:
-        """Announce the model that this run will log, so that every figure from here on belongs to it too."""
+        """Announce the model that this run will log, so that its figures can belong to it too."""
         from mlflow.entities import LoggedModelOutput
 
         with self._timed() as client:

@@ -42,7 +42,25 @@ WRONG = {
     "missing run": (("evaluate", "nobody"), "'nobody'"),
     "unknown selector": (("evaluate", "@beast"), "@beast"),
     "run without weights": (("evaluate", "bare"), "no weights"),
-    "data of another shape": (("evaluate", "@last", "--dataset", "mnist-5k"), "1x28x28"),
+    "data of another shape": (("evaluate", "LINEAR", "--dataset", "mnist-5k"), "1x28x28"),
+    "file that is not there": (("evaluate", "models/none.pt"), "models/none.pt"),
+    "file without a card": (("predict", "bare.pt", "x.png"), "bare.pt.json"),
+    "no run to export": (("export", "nobody"), "'nobody'"),
+    "unknown format": (("export", "LINEAR", "--format", "safetensor"), "did you mean 'safetensors'"),
+    "format and ending at odds": (("export", "LINEAR", "--out", "x.safetensors"), "x.safetensors"),
+    "export to nowhere": (("export", "LINEAR", "--out", "/proc/nowhere/x.pt"), "/proc/nowhere"),
+    "unknown normalisation": (("confmat", "LINEAR", "--normalize", "truth"), "did you mean 'true'"),
+    "matrix to nowhere": (("confmat", "LINEAR", "--out", "/proc/nowhere/x.png"), "/proc/nowhere/x.png"),
+    "image that is not there": (("predict", "LINEAR", "nothing.png"), "nothing.png"),
+    "image that is text": (("predict", "LINEAR", "bare.pt"), "not an image: bare.pt"),
+    "images and mistakes at once": (("predict", "LINEAR", "x.png", "--wrong"), "--wrong"),
+    "untrusted code as a run's model": (("evaluate", "LINEAR", "--model", "no_such_module:net"), "no_such_module"),
+    "grid to nowhere": (("predict", "LINEAR", "--out", "/proc/nowhere/x.png"), "/proc/nowhere/x.png"),
+    "experiment file that is not there": (("run", "none.yaml"), "none.yaml"),
+    "experiment file that is no YAML": (("run", "broken.yaml"), "broken.yaml"),
+    "experiment with a mistyped key": (("run", "mistyped.yaml"), "did you mean 'epochs'"),
+    "experiment with a wrong value": (("run", "wrong.yaml"), "run 2: --epochs 0"),
+    "port out of range": (("ui", "--port", "70000"), "70000"),
     "unreadable filter": (("compare", "--where", "accuracy is good"), "accuracy is good"),
     "unknown order": (("compare", "--sort", "acuracy"), "did you mean 'accuracy'"),
     "picture of no kind": (("compare", "--plot", "compare.docx"), "compare.docx"),
@@ -67,12 +85,25 @@ def _bare_run(_lab):
     store.client.delete_run(search(store, where='attributes.run_name = "bare"')[0].run_id)
 
 
-@pytest.mark.usefixtures("_bare_run")
+FILES = {
+    "bare.pt": "no weights",
+    "broken.yaml": "runs: [",
+    "mistyped.yaml": "runs: [{model: linear, epoch: 3}]",
+    "wrong.yaml": "runs: [{model: linear}, {model: linear, epochs: 0}]",
+}
+
+
+@pytest.fixture(scope="module")
+def _wrong_files(_lab):
+    for name, content in FILES.items():
+        (_lab.folder / name).write_text(content)
+
+
+@pytest.mark.usefixtures("_bare_run", "_wrong_files")
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_use_is_explained_in_three_lines(name, cvexp, lab, monkeypatch):
     words, named = WRONG[name]
-    if words[:2] == ("evaluate", "@last"):
-        words = ("evaluate", lab.runs["linear"].run_id, *words[2:])
+    words = tuple(lab.runs["linear"].run_id if word == "LINEAR" else word for word in words)
     before = [(r.run_id, r.status) for r in search(open_store(lab.settings, create=False))]
     wrong = cvexp(*words)
     lines = wrong.stderr.splitlines()

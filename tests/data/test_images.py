@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cvexp.data.images import read_image
+from cvexp.errors import DatasetError
+
+GREY = (1, 28, 28)
+COLOUR = (3, 32, 32)
+
+
+def gradient(height=28, width=28):
+    return np.linspace(0, 255, height * width).reshape(height, width).round().astype(np.uint8)
+
+
+def test_a_grey_image_of_the_right_size_comes_through_untouched(tmp_path):
+    Image.fromarray(gradient()).save(tmp_path / "x.png")
+    pixels, notes = read_image(tmp_path / "x.png", GREY)
+    assert np.array_equal(pixels[0], gradient())
+    assert (pixels.dtype, pixels.shape, notes) == (np.uint8, GREY, ())
+
+
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "tiff", "webp"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_every_common_format_is_read(mode, suffix, shape, tmp_path):
+    Image.fromarray(gradient(40, 30)).convert(mode).save(tmp_path / f"x.{suffix}")
+    pixels, notes = read_image(tmp_path / f"x.{suffix}", shape)
+    assert (pixels.dtype, pixels.shape) == (np.uint8, shape)
+    assert notes == (f"squeezed from 30x40 to {shape[2]}x{shape[1]} pixels",)
+
+
+def test_sixteen_bits_keep_their_brightness(tmp_path):
+    Image.fromarray(gradient().astype(np.uint16) * 257).save(tmp_path / "x.png")
+    pixels, notes = read_image(tmp_path / "x.png", GREY)
+    assert np.array_equal(pixels[0], gradient())
+    assert notes == ("16-bit values brought to 8 bits",)
+
+
+def test_what_is_transparent_becomes_black(tmp_path):
+    layered = np.full((28, 28, 4), 200, np.uint8)
+    layered[:14, :, 3] = 0
+    layered[14:, :, 3] = 255
+    Image.fromarray(layered, "RGBA").save(tmp_path / "x.png")
+    pixels, notes = read_image(tmp_path / "x.png", GREY)
+    assert (pixels[0, :14].max(), pixels[0, 14:].min()) == (0, 200)
+    assert notes == ("transparent parts became black",)
+
+
+def test_an_opaque_alpha_channel_is_not_worth_a_word(tmp_path):
+    Image.fromarray(gradient()).convert("RGBA").save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png", GREY)[1] == ()
+
+
+@pytest.mark.parametrize("transparency", [None, 0])
+def test_a_palette_is_looked_up(transparency, tmp_path):
+    image = Image.fromarray((gradient() > 127).astype(np.uint8), "L").convert("P")
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.save(tmp_path / "x.png", **({} if transparency is None else {"transparency": transparency}))
+    pixels, _ = read_image(tmp_path / "x.png", (3, 28, 28))
+    first = [0, 0, 0] if transparency == 0 else [255, 0, 0]
+    assert (pixels[:, 0, 0].tolist(), pixels[:, -1, -1].tolist()) == (first, [0, 0, 255])
+
+
+def test_a_photo_is_turned_as_its_camera_was_held(tmp_path):
+    image = Image.fromarray(gradient(20, 40))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "x.jpg", exif=exif)
+    _, notes = read_image(tmp_path / "x.jpg", GREY)
+    assert notes == ("squeezed from 20x40 to 28x28 pixels",)
+
+
+def test_a_large_photo_is_squeezed(tmp_path):
+    Image.fromarray(np.zeros((3000, 4000, 3), np.uint8)).save(tmp_path / "x.jpg")
+    pixels, notes = read_image(tmp_path / "x.jpg", GREY)
+    assert pixels.shape == GREY
+    assert notes == ("squeezed from 4000x3000 to 28x28 pixels",)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"), [(b"", "not an image"), (b"hello", "not an image"), (None, "unreadable image")]
+)
+def test_what_cannot_be_read_is_named(content, complaint, tmp_path):
+    path = tmp_path / "x.png"
+    if content is None:
+        Image.fromarray(gradient(200, 200)).save(path)
+        content = path.read_bytes()[:150]
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=complaint) as refused:
+        read_image(path, GREY)
+    assert str(path) in refused.value.what
+
+
+def test_a_decompression_bomb_is_not_opened(tmp_path, monkeypatch):
+    Image.fromarray(gradient(100, 100)).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DatasetError, match="too large"):
+        read_image(tmp_path / "x.png", GREY)
+
+
+def test_a_model_of_five_channels_takes_no_files(tmp_path):
+    with pytest.raises(DatasetError, match="5 channels"):
+        read_image(tmp_path / "x.png", (5, 8, 8))

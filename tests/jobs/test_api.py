@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import cvexp
+from cvexp import compare, load_model, train
+from cvexp.errors import ConfigError, ModelError
+
+
+def test_importing_cvexp_loads_nothing_heavy():
+    script = (
+        "import sys, cvexp; print([m for m in ('torch', 'mlflow', 'pandas', 'numpy', 'typer') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_verbs_do_what_the_commands_do(lab):
+    result = train("linear", dataset="digits", epochs=1, device="cpu", experiment="api", name="by hand")
+    assert result.run_name == "by hand"
+    frame = compare(experiment="api")
+    assert list(frame["name"]) == ["by hand"]
+    assert frame.loc[result.run_id, "metrics.test/accuracy"] == result.evaluation.metrics.accuracy
+    model = load_model("by hand")
+    assert not model.training
+    assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_a_frame_of_every_run_is_sorted_the_best_first(lab):
+    frame = compare(sort="loss")
+    assert frame["metrics.test/loss"].is_monotonic_increasing
+    assert set(frame.index) == {run.run_id for run in lab.runs.values()}
+    assert compare(where='params.model = "none such"').empty
+
+
+def test_bad_input_is_an_error_with_the_same_words(lab):
+    with pytest.raises(ModelError, match="tinyvg"):
+        train("tinyvg")
+    with pytest.raises(ConfigError, match="unknown setting: 'epoch'"):
+        train("linear", epoch=3)
+    with pytest.raises(AttributeError):
+        cvexp.no_such_verb  # noqa: B018 - asking is the test
+
+
+def test_the_names_one_can_ask_for_are_listed():
+    assert {"train", "load_model", "compare", "__version__"} <= set(dir(cvexp))

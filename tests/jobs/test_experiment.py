@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cvexp.config import read_experiment
+from cvexp.data.registry import find_spec
+from cvexp.errors import ConfigError
+from cvexp.models.registry import complete_arguments, find_entry
+from cvexp.results import Metric
+
+EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
+TWO = """
+experiment: pair
+defaults: {dataset: digits, epochs: 1, device: cpu}
+runs:
+  - {model: linear, published: {test/accuracy: 0.5, time/train_seconds: 9.0}}
+grid:
+  model: [mlp]
+  hidden_units: [5, 10]
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_there_are_experiments_to_check():
+    assert {path.name for path in EXPERIMENTS} >= {"learnpytorch.yaml", "mnist-5k.yaml"}
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+def test_a_shipped_experiment_parses_names_what_exists_and_says_how_to_run_it(path):
+    for planned in read_experiment(path).runs:
+        find_spec(planned.config.dataset)
+        entry = find_entry(planned.config.model)
+        complete_arguments(entry.name, entry.load(), planned.config.model_args)
+        assert set(planned.published) <= {metric.value for metric in Metric}
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert any(f"cvexp run experiments/{path.name}" in line for line in header)
+    assert any("Expected" in line for line in header)
+    assert any("cores" in line or "GPU" in line for line in header)
+
+
+def test_defaults_lists_and_grids_make_runs(tmp_path):
+    read = read_experiment(written(tmp_path, TWO))
+    assert [(run.config.model, run.config.hidden_units, run.config.epochs) for run in read.runs] == [
+        ("linear", 10, 1),
+        ("mlp", 5, 1),
+        ("mlp", 10, 1),
+    ]
+    assert read.runs[0].published == {"test/accuracy": 0.5, "time/train_seconds": 9.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "a mapping is wanted"),
+        ("- linear", "a mapping is wanted"),
+        ("runs: []", "asks for no runs"),
+        ("runs: linear", "`runs` is a list"),
+        ("runs: [linear]", "run 1: a mapping is wanted"),
+        ("run: [{model: linear}]", "unknown key 'run'"),
+        ("runs: [{model: linear, learning_rate: 1}]", "unknown key 'learning_rate'"),
+        ("runs: [{epochs: 3}]", "model"),
+        ("runs: [{model: linear, epochs: many}]", "--epochs many"),
+        ("runs: [{model: linear, name: [a]}]", "`name` is text"),
+        ("runs: [{model: linear, published: good}]", "`published` maps"),
+        ("grid: {epochs: 3, model: [linear]}", "`epochs` is a list of values"),
+        ("grid: {model: [linear], seed: []}", "`seed` is a list of values"),
+        ("defaults: {modle: linear}\nruns: [{}]", "unknown key 'modle'"),
+        ("runs: [!!python/object/apply:os.getcwd []]", "is not YAML"),
+        (f"grid: {{model: [linear], seed: {list(range(1001))}}}", "at most 1,000"),
+    ],
+)
+def test_a_file_that_is_wrong_is_explained(text, complaint, tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        read_experiment(written(tmp_path, text))
+    assert complaint in " ".join(refused.value.lines())
+
+
+def test_what_is_trained_is_skipped_unless_asked_for_again(cvexp, lab, tmp_path):
+    path = str(written(tmp_path, TWO))
+    planned = cvexp("run", path, "--dry-run", "--json").document
+    assert [run["trained_already_as"] for run in planned["runs"]] == [None] * 3
+    assert not [run for run in cvexp("compare", "--json").document["runs"] if run["params"]["hidden_units"] == "5"]
+
+    first = cvexp("run", path, "--json")
+    assert (first.code, first.document["trained"]) == (0, 3), first.stderr
+    assert len(first.document["comparison"]["runs"]) == 3
+
+    shown = cvexp("run", path)
+    assert shown.code == 0
+    assert "0 of 3 configurations were trained now" in shown.stderr
+    assert "trained already" in shown.stderr
+    assert "another machine" in shown.stdout
+
+    longer = written(tmp_path, TWO.replace("[5, 10]", "[5, 10, 20]"))
+    again = cvexp("run", str(longer), "--json").document
+    assert again["trained"] == 1
+    assert [run["run_id"] for run in again["runs"]][:3] == [run["run_id"] for run in first.document["runs"]]
+
+    redone = cvexp("run", str(longer), "--again", "--json").document
+    assert redone["trained"] == 4
+    assert not {run["run_id"] for run in redone["runs"]} & {run["run_id"] for run in first.document["runs"]}
