@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cvexp.results import EpochMetrics
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
+LABEL_GAP_PIXELS = 15
 RIGHT, WRONG = GREEN, "#D55E00"
 DPI = 120
 RGB = 3
@@ -173,7 +174,7 @@ def comparison(
     """Draw the course's bar chart of accuracy, beside accuracy against training time.
 
     Args:
-        names: Of the runs.
+        names: Of the runs, short enough for a label.
         accuracies: Fractions.
         train_seconds: Of the same runs.
         groups: Comparability groups; times are comparable within one group only, so each has its own marker.
@@ -184,7 +185,8 @@ def comparison(
     height = max(3.5, 0.4 * len(names) + 1.5)
     figure, (bars, scatter) = plt.subplots(1, 2, figsize=(11, height), layout="constrained")
     order = np.argsort(accuracies, kind="stable")
-    drawn = bars.barh([shortened(names[k]) for k in order], [accuracies[k] for k in order], color=BLUE)
+    drawn = bars.barh(range(len(names)), [accuracies[k] for k in order], color=BLUE)
+    bars.set_yticks(range(len(names)), [names[k] for k in order])
     bars.bar_label(drawn, labels=[f"{accuracies[k]:.2%}" for k in order], padding=3)
     bars.set_xlim(0, 1.15)
     bars.set_xticks(np.linspace(0, 1, 6))
@@ -202,11 +204,9 @@ def comparison(
             s=60,
             label=f"conditions {group}",
         )
-    for i, name in enumerate(names):
-        at = (train_seconds[i], accuracies[i])
-        scatter.annotate(shortened(name), at, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9)
     scatter.margins(x=0.25, y=0.2)
     scatter.set_xticks([tick for tick in scatter.get_xticks() if 0 <= tick <= scatter.get_xlim()[1]])
+    _label_points(scatter, names, train_seconds, accuracies)
     scatter.set_xlabel("training time, seconds" + (" (comparable within one marker only)" if several else ""))
     scatter.set_ylabel("test accuracy")
     scatter.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -215,6 +215,29 @@ def comparison(
     if several:
         scatter.legend(loc="lower right")
     return figure
+
+
+def _label_points(axes: Axes, names: Sequence[str], xs: Sequence[float], ys: Sequence[float]) -> None:
+    """Write each point's name beside it, moved up or down where two would overlap, with a line back to the point."""
+    axes.figure.canvas.draw()  # settles the layout, and with it where points are in pixels
+    pixels = axes.transData.transform(list(zip(xs, ys, strict=True)))
+    to_points = 72 / axes.figure.dpi
+    low, high = axes.transAxes.transform([(0, 0), (1, 1)])[:, 0]
+    taken = -np.inf
+    for i in np.argsort(pixels[:, 1], kind="stable"):
+        height = max(pixels[i, 1], taken + LABEL_GAP_PIXELS * (1 + names[i].count("\n")))
+        taken = height
+        on_right = pixels[i, 0] < (low + high) / 2
+        axes.annotate(
+            names[i],
+            (xs[i], ys[i]),
+            xytext=(14 if on_right else -14, (height - pixels[i, 1]) * to_points),
+            textcoords="offset points",
+            ha="left" if on_right else "right",
+            va="center",
+            fontsize=9,
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkB": 4},
+        )
 
 
 def shortened(name: str) -> str:

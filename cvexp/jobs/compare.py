@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cvexp import plots
 from cvexp.errors import ConfigError, nearest
 from cvexp.results import Metric, RunSummary, higher_is_better
 
@@ -24,6 +25,10 @@ SORT_KEYS = {
     "parameters": Metric.PARAMETERS.value,
 }
 """Short names for metrics; `started` and any metric's own key will do as well."""
+
+
+SHOWN_ANYWAY = ("model", "dataset", "device")
+LONGEST_SETTINGS = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,9 +159,18 @@ def _conditions(run: RunSummary) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _draw(comparison: Comparison, path: Path) -> None:
-    from cvexp import plots
+def differing_settings(runs: Sequence[RunSummary]) -> list[str]:
+    """Names of the parameters that are not the same for all runs; model, dataset and device are shown anyway."""
+    names = dict.fromkeys(name for run in runs for name in run.params if name not in SHOWN_ANYWAY)
+    return [name for name in names if len({run.params.get(name) for run in runs}) > 1]
 
+
+def settings_of(run: RunSummary, names: Sequence[str]) -> str:
+    """Some of a run's parameters as one would type them."""
+    return " ".join(f"{name.removeprefix('model_args.')}={run.params[name]}" for name in names if name in run.params)
+
+
+def _draw(comparison: Comparison, path: Path) -> None:
     drawn = [
         (run, group)
         for run, group in zip(comparison.runs, comparison.groups, strict=True)
@@ -164,10 +178,18 @@ def _draw(comparison: Comparison, path: Path) -> None:
     ]
     if not drawn:
         raise ConfigError("there is no finished run to draw", "train one first: cvexp train linear")
+    differing = differing_settings([run for run, _ in drawn])
     figure = plots.comparison(
-        [run.name for run, _ in drawn],
+        [_label(run, differing) for run, _ in drawn],
         [run.metrics[Metric.TEST_ACCURACY] for run, _ in drawn],
         [run.metrics[Metric.TRAIN_SECONDS] for run, _ in drawn],
         groups=[group for _, group in drawn],
     )
     plots.save(figure, path)
+
+
+def _label(run: RunSummary, names: Sequence[str]) -> str:
+    """A run's name, and below it the settings that set it apart, where they are few."""
+    settings = settings_of(run, names)
+    name = plots.shortened(run.name)
+    return f"{name}\n{settings}" if 0 < len(settings) <= LONGEST_SETTINGS else name

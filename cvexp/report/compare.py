@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cvexp.jobs.compare import differing_settings, settings_of
 from cvexp.report.terminal import cell, clean, console, hint, table
 from cvexp.results import Metric
 from cvexp.settings import DEFAULT_EXPERIMENT
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from cvexp.jobs.compare import Comparison
     from cvexp.results import RunSummary
 
-NOT_SETTINGS = {"model", "dataset", "device"}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -51,16 +51,10 @@ def _figure(metric: Metric, form: str) -> Callable[[RunSummary], str]:
 
 def _columns(runs: Sequence[RunSummary]) -> list[Column]:
     """The columns these runs need."""
-    differing = _differing_settings(runs)
-
-    def settings(run: RunSummary) -> str:
-        return " ".join(
-            f"{name.removeprefix('model_args.')}={run.params[name]}" for name in differing if name in run.params
-        )
-
+    differing = differing_settings(runs)
     columns = [
         Column("model", lambda r: r.params.get("model", "?"), "left", constant_to_caption=True),
-        Column("settings", settings, "left") if differing else None,
+        Column("settings", lambda r: settings_of(r, differing), "left") if differing else None,
         Column("dataset", lambda r: r.params.get("dataset", "?"), "left", constant_to_caption=True, priority=2),
         Column("val acc", _figure(Metric.VAL_ACCURACY, ".2%"))
         if any(Metric.VAL_ACCURACY in r.metrics for r in runs)
@@ -76,12 +70,6 @@ def _columns(runs: Sequence[RunSummary]) -> list[Column]:
         Column("run", lambda r: r.name, "left"),
     ]
     return [column for column in columns if column is not None]
-
-
-def _differing_settings(runs: Sequence[RunSummary]) -> list[str]:
-    """Parameters, the ones with columns of their own left out, that are not the same for all runs."""
-    names = dict.fromkeys(name for run in runs for name in run.params if name not in NOT_SETTINGS)
-    return [name for name in names if len({run.params.get(name) for run in runs}) > 1]
 
 
 def show(comparison: Comparison) -> None:

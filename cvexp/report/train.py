@@ -59,11 +59,11 @@ class TrainConsole:
                 transient=True,
                 refresh_per_second=2,
             )
-            self._task = self._bar.add_task("", total=progress.n_steps)
+            epoch = f"epoch {progress.epoch}/{self._n_epochs}"
+            self._task = self._bar.add_task(epoch, total=progress.n_steps, completed=progress.step)
             self._bar.start()
-        if self._task is not None:
-            description = f"epoch {progress.epoch}/{self._n_epochs}"
-            self._bar.update(self._task, completed=progress.step, total=progress.n_steps, description=description)
+        elif self._task is not None:
+            self._bar.update(self._task, completed=progress.step)
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         """Write the epoch's line."""
