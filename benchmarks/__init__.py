@@ -1,0 +1,1 @@
+"""Side-by-side measurements of cvexp against the course's loop and its peers. Never imported by cvexp."""

@@ -1,0 +1,51 @@
+"""`python -m benchmarks course | peers | startup | scaling`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import resource
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from benchmarks.tasks import Task
+
+KIB_PER_MIB = 1024
+
+
+def main() -> None:
+    """Run one benchmark; see `--help`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in ("course", "peers", "startup", "scaling"):
+        options = verbs.add_parser(verb)
+        options.add_argument("--models", nargs="+", default=["linear", "mlp", "tinyvgg"])
+        options.add_argument("--repeats", type=int, default=3)
+        options.add_argument("--threads", type=int, default=2)
+        options.add_argument("--limit", type=int, default=None, help="first so many images only: a rehearsal")
+        options.add_argument("--name", default=verb, help="of the file in benchmarks/results")
+    one = verbs.add_parser("one", help="one contender in this process; prints its answer as JSON")
+    one.add_argument("module")
+    one.add_argument("task")
+    one.add_argument("scratch")
+    asked = vars(parser.parse_args())
+    verb = asked.pop("verb")
+    if verb == "one":
+        print(json.dumps(answer(**asked)))
+        return
+    importlib.import_module(f"benchmarks.{verb}").run(**asked)
+
+
+def answer(*, module: str, task: str, scratch: str) -> dict[str, object]:
+    """Run one contender here, and add how much memory it took."""
+    contender = importlib.import_module(f"benchmarks.contenders.{module}")
+    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
+    given = contender.run(Task.from_json(task), Path(scratch))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
+    return asdict(replace(given, peak_mib=peak, import_mib=imported))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""cvexp's own engine, with the step runner the task names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from benchmarks.tasks import Answer, Task
+from cvexp.config import run_config
+from cvexp.data.dataset import load
+from cvexp.data.registry import find_spec
+from cvexp.device import choose, seed_everything
+from cvexp.engine.fit import fit
+from cvexp.models.registry import build, find_entry
+
+
+def run(task: Task, scratch: Path) -> Answer:
+    """Train and evaluate as `cvexp train` does, tracking left out."""
+    torch.set_num_threads(task.threads)
+    settings = {"model": task.model, "epochs": task.epochs, "batch_size": task.batch_size, "device": task.device}
+    config = run_config({**settings, **task.options})
+    device = choose(task.device)
+    dataset = load(find_spec("fashion-mnist"), scratch, limit=task.limit)
+    seed_everything(config.seed)
+    model = build(
+        find_entry(task.model),
+        image_shape=dataset.image_shape,
+        n_classes=dataset.n_classes,
+        hidden_units=config.hidden_units,
+        model_args={},
+    ).to(device.torch)
+    history = list(fit(model, dataset, config=config, device=device))
+    return Answer(
+        train_seconds=[epoch.timing.train_seconds for epoch in history],
+        evaluate_seconds=[epoch.timing.evaluate_seconds for epoch in history],
+        train_loss=history[-1].train.loss,
+        test_accuracy=history[-1].held_out.metrics.accuracy,
+        versions={"torch": torch.__version__},
+    )

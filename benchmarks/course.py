@@ -1,0 +1,43 @@
+"""cvexp's engine against the course's loop: an epoch of training and evaluation, and evaluation alone."""
+
+from __future__ import annotations
+
+from benchmarks.measure import Contender, Row, in_turns, save, steady, table
+from benchmarks.tasks import Answer, Task
+
+AGREEMENT = 0.02
+"""Accuracies of contenders that did the same work may differ by so much; summation order differs."""
+
+
+def run(*, models: list[str], repeats: int, threads: int, limit: int | None, name: str) -> None:
+    """Measure, print the tables, and write them to `benchmarks/results/`."""
+    tables: dict[str, list[Row]] = {}
+    for model in models:
+        task = Task(model=model, threads=threads, limit=limit)
+        contenders = [Contender(name="course loop", module="course", task=task), *cvexp_runners(task)]
+        answers = in_turns(contenders, repeats=repeats)
+        if limit is None:
+            check_agreement(answers)
+        tables[f"{model}: epoch, training and evaluation"] = rows(answers, lambda t, e: t + e)
+        tables[f"{model}: training pass"] = rows(answers, lambda t, _: t)
+        tables[f"{model}: evaluation pass"] = rows(answers, lambda _, e: e)
+    for title, measured in tables.items():
+        print(f"\n{title}\n\n{table(measured, baseline='course loop')}")
+    print(f"\nwritten to {save(name, tables)}")
+
+
+def cvexp_runners(task: Task) -> list[Contender]:
+    """cvexp as a user gets it."""
+    return [Contender(name="cvexp", module="cvexp_engine", task=task)]
+
+
+def rows(answers: dict[str, list[Answer]], figure) -> list[Row]:
+    """One figure of every contender, per repetition."""
+    return [Row(name=name, samples=[figure(*steady(a)) for a in measured]) for name, measured in answers.items()]
+
+
+def check_agreement(answers: dict[str, list[Answer]]) -> None:
+    """Stop where contenders did not reach the same accuracy: then they did not do the same work."""
+    accuracies = {name: measured[0].test_accuracy for name, measured in answers.items()}
+    if max(accuracies.values()) - min(accuracies.values()) > AGREEMENT:
+        raise SystemExit(f"the contenders disagree: {accuracies}")
