@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from benchmarks.measure import Contender, Row, in_turns, save, steady, table
 from benchmarks.tasks import Answer, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 AGREEMENT = 0.02
 """Accuracies of contenders that did the same work may differ by so much; summation order differs."""
@@ -27,11 +32,11 @@ def run(*, models: list[str], repeats: int, threads: int, limit: int | None, nam
 
 
 def cvexp_runners(task: Task) -> list[Contender]:
-    """cvexp as a user gets it."""
+    """The engine as a user gets it."""
     return [Contender(name="cvexp", module="cvexp_engine", task=task)]
 
 
-def rows(answers: dict[str, list[Answer]], figure) -> list[Row]:
+def rows(answers: dict[str, list[Answer]], figure: Callable[[float, float], float]) -> list[Row]:
     """One figure of every contender, per repetition."""
     return [Row(name=name, samples=[figure(*steady(a)) for a in measured]) for name, measured in answers.items()]
 

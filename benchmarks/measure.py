@@ -59,7 +59,7 @@ def run_one(contender: Contender) -> Answer:
     """Run one contender in a fresh process."""
     threads = str(contender.task.threads)
     with tempfile.TemporaryDirectory() as scratch:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own interpreter, words of our own
             [sys.executable, "-m", "benchmarks", "one", contender.module, contender.task.to_json(), scratch],
             env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             capture_output=True,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ModelArg = bool | int | float | str
 OptimizerName = Literal["sgd", "adam", "adamw"]
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
+StepName = Literal["auto", "eager", "captured", "cuda-graph"]
+STEPS: tuple[StepName, ...] = get_args(StepName)
 
 DEFAULT_LR: Mapping[OptimizerName, float] = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}
 """The course's rate for SGD; torch's own defaults for the other two."""
@@ -44,6 +46,9 @@ class RunConfig:
         split_seed: Seeds which images those are, apart from `seed`, so that runs that differ in `seed` share them.
         limit: At most so many images of each split, drawn at random with `split_seed`; None for all.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        step: How steps are run: `eager`, `captured` (CPU), `cuda-graph`, or `auto` for the fastest that can serve.
+        threads: CPU threads; None lets the model's size decide.
+        log_every: Log the loss of every so many steps too; 0 for none.
     """
 
     model: Annotated[str, MinLen(1)]
@@ -59,6 +64,9 @@ class RunConfig:
     split_seed: Annotated[int, Ge(0), Lt(2**32)] = 42
     limit: Annotated[int, Ge(1)] | None = None
     device: Annotated[str, MinLen(1)] = "auto"
+    step: StepName = "auto"
+    threads: Annotated[int, Ge(1), Le(1024)] | None = None
+    log_every: Annotated[int, Ge(0)] = 0
 
     @property
     def learning_rate(self) -> float:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from cvexp.errors import DeviceError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PRECISION = "float32"
-MEMORY_FORMAT = "contiguous"
 
 _NAME = re.compile(r"(?P<kind>auto|cpu|cuda|mps)(:(?P<index>\d+))?")
 
@@ -92,6 +96,17 @@ def _cpu_name() -> str:
         found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
         name = " ".join(found[1].split()) if found else ""
     return f"{name or platform.processor() or platform.machine()} ({os.cpu_count()} CPUs)"
+
+
+@contextlib.contextmanager
+def threads(n_threads: int) -> Iterator[None]:
+    """Let torch use `n_threads` CPU threads for one operation, for as long as the block lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seed_everything(seed: int) -> None:

@@ -29,6 +29,7 @@ class Metric(StrEnum):
 
     TRAIN_LOSS = "train/loss"
     TRAIN_ACCURACY = "train/accuracy"
+    STEP_LOSS = "step/train_loss"
     VAL_LOSS = "val/loss"
     VAL_ACCURACY = "val/accuracy"
     TEST_LOSS = "test/loss"
@@ -113,6 +114,7 @@ class EpochMetrics:
     Attributes:
         epoch: Counted from 1.
         train: Over the epoch's training images, each measured with the weights of its own step.
+        step_losses: float32 (steps,), every step's mean loss in nats per image.
         held_out: Over the held-out split with the epoch's final weights.
         held_out_name: `val` where a validation part was cut, else `test`, which is for watching only.
         timing: Seconds.
@@ -120,6 +122,7 @@ class EpochMetrics:
 
     epoch: int
     train: SplitMetrics
+    step_losses: npt.NDArray[np.float32]
     held_out: Evaluation
     held_out_name: HeldOutName
     timing: EpochTiming
@@ -154,14 +157,16 @@ class Timing:
 class Conditions:
     """Everything besides the model that decides how long training takes, or how many images it saw.
 
+    What cvexp decides by the model itself, such as its memory format, is no condition: `threads` is the number that
+    was asked for, or the name of the rule with the most it could take.
+
     Times of two runs may be ranked only when all of this is equal.
     """
 
     device: str
     torch: str
     precision: str
-    memory_format: str
-    threads: int
+    threads: str
     batch_size: int
     epochs: int
     dataset: str

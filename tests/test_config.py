@@ -132,6 +132,9 @@ def test_parameters_are_text_as_one_would_type_it():
         "split_seed": "42",
         "limit": "none",
         "device": "auto",
+        "step": "auto",
+        "threads": "none",
+        "log_every": "0",
     }
 
 

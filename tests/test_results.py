@@ -26,8 +26,7 @@ CONDITIONS = Conditions(
     device="a CPU",
     torch="2.15.0",
     precision="float32",
-    memory_format="contiguous",
-    threads=2,
+    threads="by model size, at most 2",
     batch_size=32,
     epochs=3,
     dataset="0123456789abcdef",
@@ -58,6 +57,7 @@ def epoch(number, name, loss):
     return EpochMetrics(
         epoch=number,
         train=SplitMetrics(loss=0.75, accuracy=0.5, n_images=12),
+        step_losses=np.full(3, 0.75, np.float32),
         held_out=evaluation(loss, 0.25),
         held_out_name=name,
         timing=EpochTiming(train_seconds=3.0, evaluate_seconds=1.0, first_step_seconds=0.5),
@@ -79,7 +79,7 @@ def test_each_condition_changes_the_key(field):
 
 
 def test_values_that_merely_change_places_change_the_key():
-    swapped = dataclasses.replace(CONDITIONS, threads=CONDITIONS.epochs, epochs=CONDITIONS.threads)
+    swapped = dataclasses.replace(CONDITIONS, batch_size=CONDITIONS.epochs, epochs=CONDITIONS.batch_size)
     assert swapped.key != CONDITIONS.key
 
 

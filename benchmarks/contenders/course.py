@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torchvision
 from torch import nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from benchmarks.tasks import Answer, Task
 from benchmarks.torch_models import course_model
@@ -17,8 +17,8 @@ from benchmarks.torch_models import course_model
 RAW = Path("/usr/share/datasets/fashion-mnist")
 
 
-def datasets(folder: Path, limit: int | None):
-    """torchvision's own Fashion-MNIST, its files unpacked from Debian's package."""
+def datasets(folder: Path, limit: int | None) -> list[Dataset]:
+    """Make torchvision's own Fashion-MNIST, its files unpacked from Debian's package."""
     raw = folder / "FashionMNIST" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
     for packed in RAW.glob("*.gz"):

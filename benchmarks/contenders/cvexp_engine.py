@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,12 +12,15 @@ from cvexp.data.dataset import load
 from cvexp.data.registry import find_spec
 from cvexp.device import choose, seed_everything
 from cvexp.engine.fit import fit
+from cvexp.engine.placement import laid_out, place
 from cvexp.models.registry import build, find_entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def run(task: Task, scratch: Path) -> Answer:
     """Train and evaluate as `cvexp train` does, tracking left out."""
-    torch.set_num_threads(task.threads)
     settings = {"model": task.model, "epochs": task.epochs, "batch_size": task.batch_size, "device": task.device}
     config = run_config({**settings, **task.options})
     device = choose(task.device)
@@ -29,7 +32,10 @@ def run(task: Task, scratch: Path) -> Answer:
         n_classes=dataset.n_classes,
         hidden_units=config.hidden_units,
         model_args={},
-    ).to(device.torch)
+    )
+    placed = place(model, dataset.image_shape, batch_size=task.batch_size, device=device, n_threads=config.threads)
+    model = laid_out(model.to(device.torch), placed)
+    torch.set_num_threads(placed.threads)
     history = list(fit(model, dataset, config=config, device=device))
     return Answer(
         train_seconds=[epoch.timing.train_seconds for epoch in history],

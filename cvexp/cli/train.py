@@ -10,7 +10,7 @@ import typer
 from cvexp.cli import options
 from cvexp.cli.options import DEFAULTS
 from cvexp.cli.output import present
-from cvexp.config import DEFAULT_LR, OPTIMIZERS, parse_model_args, run_config
+from cvexp.config import DEFAULT_LR, OPTIMIZERS, STEPS, parse_model_args, run_config
 from cvexp.settings import data_dir as resolve_data_dir
 
 _RATES = ", ".join(f"{name} {DEFAULT_LR[name]:g}" for name in OPTIMIZERS)
@@ -27,6 +27,17 @@ def train(
     lr: Annotated[float | None, typer.Option(help=f"Learning rate. Without it: {_RATES}.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Seeds the initial weights and the order of the batches.")] = DEFAULTS.seed,
     device: options.Device = DEFAULTS.device,
+    step: Annotated[
+        str,
+        typer.Option(help=f"How steps are run: {', '.join(STEPS)}; auto takes the fastest that gives the same."),
+    ] = DEFAULTS.step,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="CPU threads. Without it, 1 for small models and all cores for others.", show_default=False),
+    ] = None,
+    log_every: Annotated[
+        int, typer.Option(help="Log the loss of every so many steps too, as step/train_loss; 0 for none.")
+    ] = DEFAULTS.log_every,
     hidden_units: options.HiddenUnits = DEFAULTS.hidden_units,
     model_arg: options.ModelArgs = None,
     val_split: options.ValSplit = DEFAULTS.val_split,
@@ -65,6 +76,9 @@ def train(
             "split_seed": split_seed,
             "limit": limit,
             "device": device,
+            "step": step,
+            "threads": threads,
+            "log_every": log_every,
         }
     )
     from cvexp.jobs.train import run

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
 import torch
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
-
-if TYPE_CHECKING:
-    from cvexp.data.dataset import Split
-
-Batch = tuple[torch.Tensor, torch.Tensor]
-T = TypeVar("T")
+from torch.utils.data import RandomSampler
 
 
 def scaled(images: torch.Tensor) -> torch.Tensor:
@@ -20,39 +11,18 @@ def scaled(images: torch.Tensor) -> torch.Tensor:
     return images.to(torch.float32).div_(255)
 
 
-class InMemory(TorchDataset[Batch]):
-    """Batches gathered by index from images that lie on the device.
+def epoch_order(n_images: int) -> torch.Tensor:
+    """The order in which a shuffling DataLoader with torch's default generator would go through its dataset.
 
-    torch's DataLoader hands a whole batch of indices to `__getitems__`, so a batch costs one gather
-    instead of one call, one conversion and one copy per image.
-    """
-
-    def __init__(self, split: Split) -> None:
-        self._images = split.images
-        self._labels = split.labels
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def __getitem__(self, index: int) -> Batch:
-        images, labels = self.__getitems__([index])
-        return images[0], labels[0]
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        """The images float32 (B, C, H, W) in [0, 1] and labels int64 (B,) at `indices`."""
-        where = torch.tensor(indices, device=self._labels.device)
-        return scaled(self._images.index_select(0, where)), self._labels.index_select(0, where)
-
-
-def training_batches(split: Split, *, batch_size: int) -> DataLoader[Batch]:
-    """Shuffled batches; every pass draws its order from torch's default generator, as the course's loader does.
+    Such a loader draws twice from the default generator when a pass begins: once for its workers' seed, which it
+    takes whether it has workers or not, and once for the sampler, which shuffles with that seed. The course's
+    figures depend on both.
 
     Args:
-        split: The training images, on the device that trains.
-        batch_size: Images per batch; the last one may be shorter.
+        n_images: N.
+
+    Returns:
+        int64 (N,), a permutation.
     """
-    return DataLoader(InMemory(split), batch_size=batch_size, shuffle=True, collate_fn=_as_it_is)
-
-
-def _as_it_is(batch: T) -> T:
-    return batch
+    torch.empty((), dtype=torch.int64).random_()
+    return torch.tensor(list(RandomSampler(range(n_images))))

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cvexp.data.batches import training_batches
+from cvexp.data.batches import epoch_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.evaluate import evaluate
-from cvexp.engine.steps import EagerStep, build_optimizer
+from cvexp.engine.runners import choose_runner
 from cvexp.results import EpochMetrics, EpochTiming, SplitMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import nn
-    from torch.utils.data import DataLoader
 
     from cvexp.config import RunConfig
-    from cvexp.data.batches import Batch
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
     from cvexp.engine.steps import StepRunner
 
 REFRESH_SECONDS = 0.5
+CALL_SECONDS = 0.1
+"""How long one call of a step runner should take, so that signals and progress keep their place between calls."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +44,7 @@ def fit(
     *,
     config: RunConfig,
     device: Device,
+    runner: StepRunner | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[EpochMetrics]:
     """Train `model`, yielding the figures of each epoch as it ends.
@@ -57,28 +58,31 @@ def fit(
             evaluated after every epoch.
         config: Optimiser, rate, batch size, epochs, seed.
         device: Where the model is and the images go.
+        runner: How steps are run, made for this model and the training split; by default what `config` says.
         on_progress: Called at most twice a second, between steps.
     """
-    train = dataset.train.to(device.torch)
-    held_out = (dataset.test if dataset.val is None else dataset.val).to(device.torch)
-    batches = training_batches(train, batch_size=config.batch_size)
-    run_step = EagerStep(model, build_optimizer(model, config.optimizer, config.learning_rate))
+    data = dataset.to(device.torch)
+    held_out = data.test if data.val is None else data.val
+    if runner is None:
+        runner = choose_runner(model, data.train, config).runner
     seed_everything(config.seed)
     for epoch in range(1, config.epochs + 1):
         model.train()
         start = device.clock()
-        metrics, first_step_seconds = _train_epoch(
-            run_step, batches, epoch=epoch, device=device, on_progress=on_progress
+        order = epoch_order(len(data.train)).to(device.torch)
+        metrics, losses, first_step_seconds = _train_epoch(
+            runner, order, epoch=epoch, batch_size=config.batch_size, device=device, on_progress=on_progress
         )
         trained = device.clock()
-        evaluation = evaluate(model, held_out, class_names=dataset.class_names)
+        evaluation = evaluate(model, held_out, class_names=data.class_names)
         evaluated = device.clock()
         states = GeneratorStates.capture(device.torch)
         yield EpochMetrics(
             epoch=epoch,
             train=metrics,
+            step_losses=losses.numpy(),
             held_out=evaluation,
-            held_out_name="test" if dataset.val is None else "val",
+            held_out_name="test" if data.val is None else "val",
             timing=EpochTiming(
                 train_seconds=trained - start,
                 evaluate_seconds=evaluated - trained,
@@ -89,33 +93,43 @@ def fit(
 
 
 def _train_epoch(
-    run_step: StepRunner,
-    batches: DataLoader[Batch],
+    runner: StepRunner,
+    order: torch.Tensor,
     *,
     epoch: int,
+    batch_size: int,
     device: Device,
     on_progress: Callable[[Progress], None] | None,
-) -> tuple[SplitMetrics, float]:
-    """One pass over the training images; the device is waited for after the first step and at the end."""
-    n_steps = len(batches)
+) -> tuple[SplitMetrics, torch.Tensor, float]:
+    """One pass over the training images; the device is waited for after the first step and at the end.
+
+    Returns:
+        The epoch's figures; every step's mean loss, float32 (steps,), on the CPU; seconds of the first step.
+    """
+    n_images = len(order)
+    n_steps = -(-n_images // batch_size)
     losses = torch.empty(n_steps, device=device.torch)
-    sizes = torch.empty(n_steps, dtype=torch.float64)
-    n_correct = torch.zeros((), dtype=torch.int64, device=device.torch)
     start = time.perf_counter()
-    first_step_seconds = 0.0
-    next_refresh = start + REFRESH_SECONDS
-    for step, (images, labels) in enumerate(batches):
-        loss, correct = run_step(images, labels)
-        losses[step] = loss
-        sizes[step] = len(labels)
-        n_correct += correct
-        if step == 0:
-            first_step_seconds = device.clock() - start
-        if on_progress is not None and time.perf_counter() >= next_refresh:
-            on_progress(Progress(epoch=epoch, step=step + 1, n_steps=n_steps))
-            next_refresh = time.perf_counter() + REFRESH_SECONDS
-    n_images = int(sizes.sum())
-    loss_sum = float((losses.cpu().double() * sizes).sum())
-    return SplitMetrics(
-        loss=loss_sum / n_images, accuracy=int(n_correct) / n_images, n_images=n_images
-    ), first_step_seconds
+    n_correct = runner.run(order, losses, 0, 1)
+    first_step_seconds = device.clock() - start
+    done, per_call = 1, 1
+    shown = start
+    while done < n_steps:
+        called = time.perf_counter()
+        n_correct = n_correct + runner.run(order, losses, done, per_call)
+        done = min(done + per_call, n_steps)
+        now = time.perf_counter()
+        per_step = (now - called) / per_call
+        per_call = max(1, min(2 * per_call, int(CALL_SECONDS / max(per_step, 1e-9))))
+        if on_progress is not None and now - shown >= REFRESH_SECONDS:
+            on_progress(Progress(epoch=epoch, step=done, n_steps=n_steps))
+            shown = now
+    losses = losses.cpu()
+    sizes = torch.full((n_steps,), batch_size, dtype=torch.float64)
+    sizes[-1] = n_images - (n_steps - 1) * batch_size
+    metrics = SplitMetrics(
+        loss=float((losses.double() * sizes).sum()) / n_images,
+        accuracy=int(n_correct) / n_images,
+        n_images=n_images,
+    )
+    return metrics, losses, first_step_seconds

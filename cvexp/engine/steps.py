@@ -1,4 +1,4 @@
-"""How one optimiser step is run."""
+"""How the steps of an epoch are run: as they are written, or replayed from a recording, one interface for all."""
 
 from __future__ import annotations
 
@@ -7,50 +7,93 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch.nn import functional
 
+from cvexp.data.batches import scaled
+
 if TYPE_CHECKING:
     from torch import nn
 
     from cvexp.config import OptimizerName
+    from cvexp.data.dataset import Split
+
+
+class Unsupported(Exception):  # noqa: N818 - it names a property of the model, not a fault
+    """A runner cannot serve this model, option or device; the text says why."""
 
 
 class StepRunner(Protocol):
-    """Runs one optimiser step on one batch."""
+    """Runs steps of an epoch on one model and one training split.
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Move the weights once.
+    Attributes:
+        name: As the user names it with `--step`.
+    """
+
+    name: str
+
+    def run(self, order: torch.Tensor, losses: torch.Tensor, start_step: int, n_steps: int) -> torch.Tensor:
+        """Run some steps of an epoch; nothing here waits for the device.
 
         Args:
-            images: float (B, C, H, W) in [0, 1].
-            labels: int64 (B,).
+            order: int64 (N,), the epoch's permutation of the images, on the device.
+            losses: float32 (steps of the epoch,), on the device; the mean loss of each step run is written to its
+                place.
+            start_step: The first step, from 0.
+            n_steps: How many; at the end of the epoch fewer are run.
 
         Returns:
-            The batch's mean loss, float (), and its count of correct images, int64 (), both still on the device.
+            How many images were classified correctly, each by the weights before its step: int64 (), on the device.
         """
         ...
 
 
-class EagerStep:
-    """The step as it is written: forward, loss, backward, update. Serves every model and every option."""
+class EagerSteps:
+    """Steps as they are written: gather, forward, loss, backward, update. Serves every model and every device.
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    Args:
+        model: On the device.
+        train: The training images and labels, on the device.
+        optimizer: Over the model's parameters.
+        batch_size: Images per step; the last step of an epoch takes what is left.
+    """
+
+    name = "eager"
+
+    def __init__(self, model: nn.Module, train: Split, *, optimizer: torch.optim.Optimizer, batch_size: int) -> None:
         self._model = model
+        self._train = train
         self._optimizer = optimizer
+        self._batch_size = batch_size
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Move the weights once; nothing here waits for the device."""
-        logits = self._model(images)
-        loss = functional.cross_entropy(logits, labels)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._optimizer.step()
-        return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+    def run(self, order: torch.Tensor, losses: torch.Tensor, start_step: int, n_steps: int) -> torch.Tensor:
+        """Run some steps of an epoch; see StepRunner."""
+        n_correct = torch.zeros((), dtype=torch.int64, device=order.device)
+        start = start_step * self._batch_size
+        wanted = order[start : start + n_steps * self._batch_size]
+        for step, indices in enumerate(torch.split(wanted, self._batch_size), start_step):
+            images = scaled(self._train.images.index_select(0, indices))
+            labels = self._train.labels.index_select(0, indices)
+            logits = self._model(images)
+            loss = functional.cross_entropy(logits, labels)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            self._optimizer.step()
+            losses[step] = loss.detach()
+            n_correct += (logits.detach().argmax(dim=1) == labels).sum()
+        return n_correct
 
 
-def build_optimizer(model: nn.Module, name: OptimizerName, lr: float) -> torch.optim.Optimizer:
-    """The optimiser called `name` with torch's own settings besides the rate."""
-    kinds: dict[OptimizerName, type[torch.optim.Optimizer]] = {
-        "sgd": torch.optim.SGD,
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-    }
-    return kinds[name](model.parameters(), lr=lr)  # type: ignore[call-arg]  # the base class takes no rate
+def build_optimizer(
+    model: nn.Module, name: OptimizerName, lr: float, *, capturable: bool = False
+) -> torch.optim.Optimizer:
+    """The optimiser called `name` with torch's own settings besides the rate.
+
+    Args:
+        model: Whose parameters it moves.
+        name: One of config.OPTIMIZERS.
+        lr: Learning rate.
+        capturable: Whether its state lives on the device, so that a CUDA graph can hold its steps.
+    """
+    parameters = model.parameters()
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=lr)
+    kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=lr, capturable=capturable)

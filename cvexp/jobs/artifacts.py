@@ -55,7 +55,7 @@ def write_predictions(folder: Path, model: nn.Module, dataset: Dataset, *, devic
     some = test.take(random_choice(len(test), GRID, GRID_SEED))
     guesses = predict(model, some.images.to(device.torch)).argmax(dim=1).tolist()
     answers = [(names[guess], names[truth]) for guess, truth in zip(guesses, some.labels.tolist(), strict=True)]
-    draw_grid(some.images.numpy(), answers, title=title, out=folder / PREDICTIONS_PNG)
+    draw_grid(some.images.cpu().numpy(), answers, title=title, out=folder / PREDICTIONS_PNG)
 
 
 def random_choice(n_images: int, n_chosen: int, seed: int) -> npt.NDArray[np.int64]:

@@ -21,6 +21,7 @@ class Opening:
     device: str
     device_name: str
     threads: int
+    step_runner: str
     dataset_place: str
     n_train: int
     n_val: int

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cvexp.data.registry import find_spec
 from cvexp.jobs.observer import Opening, Silent
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.results import Conditions, Timing, TrainResult
+from cvexp.results import Conditions, Metric, Timing, TrainResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cvexp.config import RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
+    from cvexp.engine.placement import Placement
+    from cvexp.engine.runners import Choice
     from cvexp.jobs.observer import TrainObserver
     from cvexp.results import EpochMetrics, Evaluation
     from cvexp.settings import StoreSettings
@@ -62,7 +64,9 @@ def run(
     entry = find_entry(config.model, allow_path=True)
     # torch and mlflow take seconds to import, and a mistyped name should not have to wait for them.
     from cvexp.data.dataset import load
-    from cvexp.device import choose, seed_everything
+    from cvexp.device import choose, seed_everything, threads
+    from cvexp.engine.placement import laid_out, place
+    from cvexp.engine.runners import choose_runner
     from cvexp.models.registry import build
     from cvexp.tracking.context import context_tags
     from cvexp.tracking.run import open_run
@@ -78,33 +82,41 @@ def run(
         n_classes=dataset.n_classes,
         hidden_units=config.hidden_units,
         model_args=config.model_args,
-    ).to(device.torch)
-    store = open_store(settings, create=True)
-    conditions = _conditions(config, dataset, device)
-    tags = {
-        **context_tags(sys.argv if command is None else command),
-        "cvexp.device": str(device.torch),
-        "cvexp.device_name": device.name,
-        "cvexp.threads": str(device.threads),
-        "cvexp.comparability_key": conditions.key,
-        "cvexp.conditions": conditions.to_json(),
-    }
-    with open_run(store, model=config.model.rpartition(":")[2], name=name, tags=tags) as tracked:
-        return _Training(config, dataset, device, model, entry.is_builtin, tracked, store, started).run(observer)
+    )
+    placed = place(model, dataset.image_shape, batch_size=config.batch_size, device=device, n_threads=config.threads)
+    device = replace(device, threads=placed.threads)
+    with threads(placed.threads):
+        model = laid_out(model.to(device.torch), placed)
+        dataset = dataset.to(device.torch)
+        steps = choose_runner(model, dataset.train, config)
+        store = open_store(settings, create=True)
+        conditions = _conditions(config, dataset, device, placed)
+        tags = {
+            **context_tags(sys.argv if command is None else command),
+            "cvexp.device": str(device.torch),
+            "cvexp.device_name": device.name,
+            "cvexp.threads": str(placed.threads),
+            "cvexp.memory_format": placed.memory_format,
+            "cvexp.step_runner": f"{steps.runner.name} ({steps.reason})",
+            "cvexp.comparability_key": conditions.key,
+            "cvexp.conditions": conditions.to_json(),
+        }
+        with open_run(store, model=config.model.rpartition(":")[2], name=name, tags=tags) as tracked:
+            training = _Training(config, dataset, device, model, steps, entry.is_builtin, tracked, store, started)
+            return training.run(observer)
 
 
-def _conditions(config: RunConfig, dataset: Dataset, device: Device) -> Conditions:
+def _conditions(config: RunConfig, dataset: Dataset, device: Device, placed: Placement) -> Conditions:
     import torch
 
-    from cvexp.device import MEMORY_FORMAT, PRECISION
+    from cvexp.device import PRECISION
 
     split = f"val {config.val_split:g}, seed {config.split_seed}" if dataset.val is not None else "none"
     return Conditions(
         device=device.name,
         torch=torch.__version__,
         precision=PRECISION,
-        memory_format=MEMORY_FORMAT,
-        threads=device.threads,
+        threads=placed.policy,
         batch_size=config.batch_size,
         epochs=config.epochs,
         dataset=dataset.digest,
@@ -121,6 +133,7 @@ class _Training:
     dataset: Dataset
     device: Device
     model: nn.Module
+    steps: Choice
     servable: bool
     tracked: Run
     store: Store
@@ -136,9 +149,15 @@ class _Training:
         setup_seconds = time.monotonic() - self.started - self.tracked.seconds
         history = []
         for epoch in fit(
-            self.model, self.dataset, config=self.config, device=self.device, on_progress=observer.progressed
+            self.model,
+            self.dataset,
+            config=self.config,
+            device=self.device,
+            runner=self.steps.runner,
+            on_progress=observer.progressed,
         ):
             history.append(epoch)
+            self._record_steps(epoch)
             self.tracked.log_metrics(epoch.keyed(), step=epoch.epoch, final=epoch.epoch == self.config.epochs)
             observer.finished_epoch(epoch)
         evaluation, evaluate_seconds = self._test(history[-1])
@@ -177,6 +196,7 @@ class _Training:
             device=str(self.device.torch),
             device_name=self.device.name,
             threads=self.device.threads,
+            step_runner=self.steps.runner.name,
             dataset_place=self.dataset.place,
             n_train=len(self.dataset.train),
             n_val=0 if self.dataset.val is None else len(self.dataset.val),
@@ -202,6 +222,18 @@ class _Training:
         )
         if self.servable:
             self.tracked.begin_model(self.config.params())
+
+    def _record_steps(self, epoch: EpochMetrics) -> None:
+        """The loss of every so many steps, counted over the whole run, where that was asked for."""
+        every = self.config.log_every
+        if not every:
+            return
+        before = (epoch.epoch - 1) * len(epoch.step_losses)
+        steps = range(before + 1, before + len(epoch.step_losses) + 1)
+        self.tracked.log_series(
+            Metric.STEP_LOSS,
+            {step: float(loss) for step, loss in zip(steps, epoch.step_losses, strict=True) if step % every == 0},
+        )
 
     def _test(self, last: EpochMetrics) -> tuple[Evaluation, float]:
         """The test split's figures with the final weights, and the seconds it took to get them."""

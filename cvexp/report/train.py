@@ -34,7 +34,8 @@ class TrainConsole:
     def opened(self, opening: Opening) -> None:
         """Say what is about to be trained, on what, and where."""
         self._n_epochs = opening.config.epochs
-        threads = f", {opening.threads} threads" if opening.device == "cpu" else ""
+        plural = "" if opening.threads == 1 else "s"
+        threads = f", {opening.threads} thread{plural}" if opening.device == "cpu" else ""
         val = f"{opening.n_val:,} validation, " if opening.n_val else ""
         self._say(f"run      {opening.run_name} ({opening.run_id})")
         self._say(f"model    {opening.config.model}, {opening.n_parameters:,} parameters")
@@ -42,7 +43,7 @@ class TrainConsole:
             f"data     {opening.config.dataset}: {opening.n_train:,} training, {val}{opening.n_test:,} test images "
             f"from {opening.dataset_place}"
         )
-        self._say(f"device   {opening.device}: {opening.device_name}{threads}")
+        self._say(f"device   {opening.device}: {opening.device_name}{threads}, {opening.step_runner} steps")
 
     def progressed(self, progress: Steps) -> None:
         """Move the bar, where there is a terminal."""

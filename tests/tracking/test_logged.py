@@ -135,6 +135,24 @@ def test_with_a_validation_part_the_test_split_is_measured_once(lab):
     assert only.step == lab.runs["tinyvgg"].config.epochs
 
 
+def test_the_loss_of_every_so_many_steps_is_logged_where_it_is_asked_for(cvexp, lab):
+    words = ("--dataset", "digits", "--epochs", "2", "--log-every", "10", "--experiment", "steps", "--json")
+    trained = cvexp("train", "linear", *words)
+    assert trained.code == 0, trained.stderr
+    series = MlflowClient(lab.settings.tracking_uri).get_metric_history(trained.document["run_id"], "step/train_loss")
+    n_steps = 2 * -(-1437 // 32)
+    assert [point.step for point in series] == list(range(10, n_steps + 1, 10))
+    assert series[-1].value < series[0].value
+
+
+def test_how_steps_were_run_is_tagged(lab):
+    client = MlflowClient(lab.settings.tracking_uri)
+    tags = {name: client.get_run(run.run_id).data.tags for name, run in lab.runs.items()}
+    assert all(tag["cvexp.step_runner"].startswith("captured (") for tag in tags.values())
+    assert tags["linear"]["cvexp.threads"] == "1"
+    assert tags["tinyvgg"]["cvexp.memory_format"] == "channels_last"
+
+
 def test_the_commit_and_its_dirtiness_are_tagged(cvexp, lab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]

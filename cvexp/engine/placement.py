@@ -1,0 +1,72 @@
+"""How a model is laid out for its device: how many threads, which memory format. Rules over sizes, never timings.
+
+A rule that timed the machine would choose differently from run to run, and with another count of threads sums come
+out in another order: one seed would no longer give one history. So the thresholds were measured once, by
+`python -m benchmarks scaling` and `course`, and the rules only look at the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from cvexp.models.summary import layer_macs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cvexp.device import Device
+
+MACS_WORTH_A_THREAD = 2_000_000
+"""Multiply-accumulates in one forward pass of a batch below which a second thread costs more than it brings."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """How a model is laid out.
+
+    Attributes:
+        threads: CPU threads for one operation.
+        memory_format: `contiguous` or `channels_last`.
+        policy: Threads as a comparison should see them: the number where it was asked for, else the rule's name.
+    """
+
+    threads: int
+    memory_format: str
+    policy: str
+
+
+def place(
+    model: nn.Module, image_shape: Sequence[int], *, batch_size: int, device: Device, n_threads: int | None
+) -> Placement:
+    """Decide how `model` is laid out on `device`.
+
+    Args:
+        model: On the CPU.
+        image_shape: (C, H, W).
+        batch_size: Images per step.
+        device: Where it will be.
+        n_threads: What the user asked for; None leaves it to the rule.
+    """
+    available = device.threads
+    convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    on_cpu = device.torch.type == "cpu"
+    chosen = n_threads
+    if chosen is None:
+        small = on_cpu and batch_size * layer_macs(model, image_shape) < MACS_WORTH_A_THREAD
+        chosen = 1 if small else available
+    return Placement(
+        threads=chosen,
+        memory_format="channels_last" if convolutional and on_cpu else "contiguous",
+        policy=f"by model size, at most {available}" if n_threads is None else str(n_threads),
+    )
+
+
+def laid_out(model: nn.Module, placed: Placement) -> nn.Module:
+    """The model in its memory format; the same values in another order."""
+    if placed.memory_format == "channels_last":
+        return model.to(memory_format=torch.channels_last)
+    return model

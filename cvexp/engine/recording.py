@@ -1,0 +1,127 @@
+"""Record one step of a model as the list of ATen calls it comes to, so that it can be replayed without autograd."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._ops import OpOverload
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from cvexp.engine.steps import Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BOUND = frozenset({"_log_softmax", "_log_softmax_backward_data", "addmm", "convolution", "mm", "relu", "sum", "t"})
+"""Operators that `torch.*` binds with the same arguments; a call costs a microsecond less than the overload's."""
+
+_UNREPLAYABLE = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.inplace_view)
+
+
+def record(
+    model: nn.Module, state: Sequence[Tensor], images: Tensor, labels: Tensor
+) -> tuple[fx.GraphModule, list[Tensor], list[int]]:
+    """Record one step's forward, loss and backward.
+
+    Returns:
+        The program from (images, labels, *state) to (loss, logits, *gradients); what it gave in this step; and the
+        indices of the parameters that get a gradient.
+    """
+    model.train()
+    parameters = list(model.parameters())
+    wanted = [index for index, parameter in enumerate(parameters) if parameter.requires_grad]
+    with _Recorder([images, labels, *state]) as recorder:
+        logits = model(images)
+        loss = functional.cross_entropy(logits, labels)
+        found = torch.autograd.grad(loss, [parameters[index] for index in wanted], allow_unused=True)
+    trained = [index for index, gradient in zip(wanted, found, strict=True) if gradient is not None]
+    outputs = [loss, logits, *(gradient for gradient in found if gradient is not None)]
+    return recorder.program(outputs), [output.detach() for output in outputs], trained
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Writes every ATen call made under it into a graph, whose arguments are `inputs`."""
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        self._graph = fx.Graph()
+        self._nodes: dict[int, fx.Node] = {}
+        self._alive: list[Tensor] = []  # so that no identity is given out twice
+        for index, tensor in enumerate(inputs):
+            self._bind(tensor, self._graph.placeholder(f"input_{index}"))
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # True, the default, imports torch._dynamo: 1.3 s
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Make the call `func` and write it down."""
+        if any(tag in func.tags for tag in _UNREPLAYABLE):
+            raise Unsupported(f"{func} depends on values, and a replay knows only shapes")
+        node = self._graph.call_function(func, self._written(args), self._written(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, tuple | list):
+            for index, part in enumerate(result):
+                if isinstance(part, Tensor) and id(part) not in self._nodes:
+                    self._bind(part, self._graph.call_function(operator.getitem, (node, index)))
+        elif not isinstance(result, Tensor):
+            raise Unsupported(f"{func} gives a {type(result).__name__}, and only tensors can be replayed")
+        elif id(result) not in self._nodes:  # else it was changed in place
+            self._bind(result, node)
+        return result
+
+    def program(self, outputs: Sequence[Tensor]) -> fx.GraphModule:
+        """What was recorded, as a module whose `forward` returns `outputs`."""
+        self._graph.output(tuple(self._written(output) for output in outputs))
+        _simplify(self._graph)
+        return fx.GraphModule(nn.Module(), self._graph)
+
+    def _bind(self, tensor: Tensor, node: fx.Node) -> None:
+        self._alive.append(tensor)
+        self._nodes[id(tensor)] = node
+
+    def _written(self, value: Any) -> Any:
+        """`value` as the graph has it: in place of each tensor, the node that makes it."""
+        if isinstance(value, Tensor):
+            if id(value) not in self._nodes:
+                raise Unsupported("the model uses a tensor that is neither a parameter nor a buffer")
+            return self._nodes[id(value)]
+        if isinstance(value, tuple | list):
+            return type(value)(self._written(item) for item in value)
+        if isinstance(value, dict):
+            return {key: self._written(item) for key, item in value.items()}
+        if value is not None and not isinstance(value, fx.node.base_types):
+            raise Unsupported(f"an operator takes a {type(value).__name__}")
+        return value
+
+
+def _simplify(graph: fx.Graph) -> None:
+    """Leave out what computes nothing: detach, repeated and double transposes, results nobody uses."""
+    aten = torch.ops.aten
+    transposed: dict[fx.Node, fx.Node] = {}
+    for node in graph.nodes:
+        if node.target is aten.detach.default:
+            node.replace_all_uses_with(node.args[0])
+        elif node.target is aten.t.default:
+            of = node.args[0]
+            twice = of.target is aten.t.default
+            node.replace_all_uses_with(of.args[0] if twice else transposed.setdefault(of, node))
+    graph.eliminate_dead_code()
+    for node in graph.nodes:
+        name = _operator_name(node.target)
+        if name == "view":
+            node.op, node.target = "call_method", name
+        elif name in _BOUND:
+            node.target = getattr(torch, name)
+
+
+def _operator_name(target: object) -> str:
+    """The operator's name without `aten::`; empty for what is no operator."""
+    name: str = target.name() if isinstance(target, OpOverload) else ""  # type: ignore[no-untyped-call]
+    return name.removeprefix("aten::").partition(".")[0]

@@ -1,0 +1,60 @@
+"""Choose how steps are run: the fastest way that is proved equal for this model and device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cvexp.engine.steps import EagerSteps, Unsupported, build_optimizer
+from cvexp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cvexp.config import RunConfig, StepName
+    from cvexp.data.dataset import Split
+    from cvexp.engine.steps import StepRunner
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """A step runner, and why it was chosen, in words."""
+
+    runner: StepRunner
+    reason: str
+
+
+def choose_runner(model: nn.Module, train: Split, config: RunConfig) -> Choice:
+    """The step runner that `config` asks for; with `auto`, the fastest that can serve.
+
+    Args:
+        model: With its initial weights, on the device.
+        train: The training split, on the device.
+        config: Says which runner, optimiser, rate and batch size.
+
+    Raises:
+        ConfigError: A runner was asked for by name, and cannot serve this model or device.
+    """
+    if config.step != "auto":
+        try:
+            return Choice(runner=_build(config.step, model, train, config), reason="asked for")
+        except Unsupported as error:
+            raise ConfigError(f"--step {config.step} cannot be used: {error}", "use --step auto") from error
+    fastest: StepName = "cuda-graph" if train.images.is_cuda else "captured"
+    try:
+        return Choice(runner=_build(fastest, model, train, config), reason="the fastest here that gives the same")
+    except Unsupported as error:
+        return Choice(runner=_build("eager", model, train, config), reason=f"not {fastest}: {error}")
+
+
+def _build(name: StepName, model: nn.Module, train: Split, config: RunConfig) -> StepRunner:
+    lr, batch_size = config.learning_rate, config.batch_size
+    if name == "captured":
+        from cvexp.engine.captured import CapturedSteps
+
+        return CapturedSteps(model, train, optimizer=config.optimizer, lr=lr, batch_size=batch_size)
+    if name == "cuda-graph":
+        from cvexp.engine.cuda_graph import CudaGraphSteps
+
+        return CudaGraphSteps(model, train, optimizer=config.optimizer, lr=lr, batch_size=batch_size)
+    return EagerSteps(model, train, optimizer=build_optimizer(model, config.optimizer, lr), batch_size=batch_size)

@@ -1,0 +1,202 @@
+"""Every step runner against the eager one: the same losses, the same weights, or a clean refusal."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cvexp.config import run_config
+from cvexp.data.dataset import Dataset, Split
+from cvexp.device import choose, seed_everything, threads
+from cvexp.engine.captured import CapturedSteps
+from cvexp.engine.cuda_graph import CudaGraphSteps
+from cvexp.engine.fit import fit
+from cvexp.engine.placement import laid_out, place
+from cvexp.engine.runners import choose_runner
+from cvexp.engine.steps import EagerSteps, Unsupported, build_optimizer
+from cvexp.engine.update import Update
+from cvexp.errors import ConfigError
+from cvexp.models.registry import build, find_entry
+
+SHAPE = (1, 12, 12)
+
+
+def noise(n_images, shape=SHAPE, n_classes=4):
+    generator = torch.Generator().manual_seed(n_images)
+    return Split(
+        images=torch.randint(0, 256, (n_images, *shape), dtype=torch.uint8, generator=generator),
+        labels=torch.randint(0, n_classes, (n_images,), generator=generator),
+    )
+
+
+def dataset(n_images=203, shape=SHAPE):
+    test = noise(50, shape)
+    return Dataset(
+        name="noise",
+        class_names=tuple("abcd"),
+        train=noise(n_images, shape),
+        val=None,
+        test=test,
+        digest="0",
+        place="-",
+    )
+
+
+def regular():
+    """Dropout draws from the generator in every step, and batch normalisation writes to its buffers."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Dropout(0.4), nn.Linear(600, 4)
+    )
+
+
+def model_of(name):
+    seed_everything(42)
+    if name == "regular":
+        return regular()
+    return build(find_entry(name), image_shape=SHAPE, n_classes=4, hidden_units=6, model_args={})
+
+
+def trained(name, step, **settings):
+    model = model_of(name)
+    config = run_config({"model": "linear", "epochs": 3, "batch_size": 32, "step": step, **settings})
+    with threads(1):
+        history = list(fit(model, dataset(), config=config, device=choose("cpu")))
+    return history, model.state_dict()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["linear", "mlp", "tinyvgg", "regular"])
+def test_captured_steps_are_the_eager_ones_bit_for_bit(name, optimizer):
+    eager, expected = trained(name, "eager", optimizer=optimizer, lr=0.01)
+    captured, found = trained(name, "captured", optimizer=optimizer, lr=0.01)
+    for ours, theirs in zip(captured, eager, strict=True):
+        assert ours.step_losses.tolist() == theirs.step_losses.tolist()
+        assert (ours.train, ours.held_out.metrics) == (theirs.train, theirs.held_out.metrics)
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    start = model_of(name).state_dict()
+    assert all(not torch.equal(found[key], start[key]) for key in start if start[key].is_floating_point())
+
+
+def test_the_last_short_batch_is_run():
+    history, _ = trained("linear", "captured", batch_size=50)
+    assert len(history[0].step_losses) == 5
+    assert history[0].train.n_images == 203
+
+
+@pytest.mark.parametrize("batch_size", [1, 203, 500])
+def test_any_batch_size_will_do(batch_size):
+    eager, _ = trained("linear", "eager", batch_size=batch_size)
+    captured, _ = trained("linear", "captured", batch_size=batch_size)
+    assert captured[-1].train == eager[-1].train
+
+
+class TakesBranches(nn.Module):
+    """Looks at values to decide what to do."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(144, 4)
+
+    def forward(self, images):
+        logits = self.layer(images.flatten(1))
+        return logits if logits.sum() > 0 else -logits
+
+
+class DrawsInPython(nn.Module):
+    """Does not do the same in every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.n_calls = nn.Linear(144, 4), 0
+
+    def forward(self, images):
+        self.n_calls += 1
+        return self.layer(images.flatten(1)) * self.n_calls
+
+
+@pytest.mark.parametrize("kind", [TakesBranches, DrawsInPython])
+def test_what_cannot_be_replayed_is_declined_and_trained_eagerly(kind):
+    config = run_config({"model": "linear", "batch_size": 32})
+    chosen = choose_runner(kind(), noise(64), config)
+    assert chosen.runner.name == "eager"
+    assert chosen.reason.startswith("not captured: ")
+    with pytest.raises(ConfigError, match="--step captured cannot be used"):
+        choose_runner(kind(), noise(64), run_config({"model": "linear", "step": "captured"}))
+
+
+def test_declining_leaves_the_model_as_it_was():
+    seed_everything(1)
+    model = DrawsInPython()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    with pytest.raises(Unsupported):
+        CapturedSteps(model, noise(64), optimizer="sgd", lr=0.1, batch_size=32)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_capturing_moves_nothing_and_draws_nothing():
+    model = regular()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    CapturedSteps(model, noise(64), optimizer="adam", lr=0.1, batch_size=32)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_cuda_graphs_are_declined_on_the_cpu():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(144, 4))
+    with pytest.raises(Unsupported, match="CUDA"):
+        CudaGraphSteps(model, noise(64), optimizer="sgd", lr=0.1, batch_size=32)
+    with pytest.raises(ConfigError, match="--step cuda-graph cannot be used"):
+        choose_runner(model, noise(64), run_config({"model": "linear", "step": "cuda-graph"}))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_the_update_rules_are_torchs_own_and_their_states_can_be_exchanged(name):
+    seed_everything(0)
+    ours = [torch.randn(5, 3), torch.randn(7)]
+    theirs = [nn.Parameter(p.clone()) for p in ours]
+    update = Update(name, ours, [0, 1], lr=0.05)
+    reference = build_optimizer(nn.ParameterList(theirs), name, 0.05)
+    for step in range(6):
+        gradients = [torch.randn_like(p) for p in ours]
+        for parameter, gradient in zip(theirs, gradients, strict=True):
+            parameter.grad = gradient.clone()
+        reference.step()
+        update.step(gradients)
+        assert all(torch.equal(mine, other) for mine, other in zip(ours, theirs, strict=True))
+        if step == 2:
+            again = Update(name, ours, [0, 1], lr=0.05)
+            again.load_state_dict(reference.state_dict())
+            reference.load_state_dict(update.state_dict())
+            update = again
+
+
+def test_small_models_get_one_thread_and_convolutions_channels_last():
+    device = choose("cpu")
+    small = place(model_of("linear"), SHAPE, batch_size=32, device=device, n_threads=None)
+    large = place(nn.Conv2d(1, 64, 3), (1, 64, 64), batch_size=64, device=device, n_threads=None)
+    asked = place(model_of("linear"), SHAPE, batch_size=32, device=device, n_threads=3)
+    assert (small.threads, small.memory_format) == (1, "contiguous")
+    assert (large.threads, large.memory_format) == (device.threads, "channels_last")
+    assert (asked.threads, asked.policy) == (3, "3")
+    assert small.policy == large.policy != asked.policy
+
+
+def test_channels_last_changes_the_layout_and_no_value():
+    model = model_of("tinyvgg")
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    placed = place(model, SHAPE, batch_size=32, device=choose("cpu"), n_threads=None)
+    after = laid_out(model, placed).state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert after["block_2.0.weight"].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_eager_steps_serve_what_looks_at_values():
+    model = TakesBranches()
+    steps = EagerSteps(model, noise(64), optimizer=build_optimizer(model, "sgd", 0.1), batch_size=32)
+    losses = torch.zeros(2)
+    assert 0 <= int(steps.run(torch.arange(64), losses, 0, 2)) <= 64
+    assert losses.min() > 0
