@@ -135,7 +135,7 @@ def test_a_run_reports_its_last_epoch_and_its_final_evaluation():
         size=ModelSize(parameters=3, bytes=12),
         artifacts_uri="here",
     )
-    assert set(result.metrics()) == set(Metric) - {"val/loss", "val/accuracy"}
+    assert set(result.metrics()) == set(Metric) - {"val/loss", "val/accuracy", "step/train_loss"}
     assert result.metrics()["test/loss"] == 0.7
     assert result.metrics()["test/accuracy"] == 0.875
 

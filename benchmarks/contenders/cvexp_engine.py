@@ -23,6 +23,7 @@ def run(task: Task, scratch: Path) -> Answer:
     """Train and evaluate as `cvexp train` does, tracking left out."""
     settings = {"model": task.model, "epochs": task.epochs, "batch_size": task.batch_size, "device": task.device}
     config = run_config({**settings, **task.options})
+    torch.set_num_threads(task.threads)  # how many there are; the engine's own rule may take fewer
     device = choose(task.device)
     dataset = load(find_spec("fashion-mnist"), scratch, limit=task.limit)
     seed_everything(config.seed)

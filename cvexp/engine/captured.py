@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cvexp.config import OptimizerName
     from cvexp.data.dataset import Split
 
+CALLED_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 GATHER_BYTES = 2**21
 """Float images gathered at once: enough to make the gather's own cost small, and still in a core's cache."""
 
@@ -139,5 +140,5 @@ def _check(model: nn.Module, tensors: Sequence[Tensor]) -> None:
     if any(tensor.device.type != "cpu" for tensor in tensors):
         raise Unsupported("steps are captured on the CPU only")
     for module in model.modules():
-        if any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks")):
+        if any(hooks for name, hooks in vars(module).items() if name in CALLED_HOOKS):
             raise Unsupported(f"{type(module).__name__} has hooks, which would not be called")
