@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Contender, Row, in_turns, save, steady, table
@@ -33,7 +34,11 @@ def run(*, models: list[str], repeats: int, threads: int, limit: int | None, nam
 
 def cvexp_runners(task: Task) -> list[Contender]:
     """The engine as a user gets it."""
-    return [Contender(name="cvexp", module="cvexp_engine", task=task)]
+    eager = replace(task, options={"step": "eager"})
+    return [
+        Contender(name="cvexp", module="cvexp_engine", task=task),
+        Contender(name="cvexp, eager steps", module="cvexp_engine", task=eager),
+    ]
 
 
 def rows(answers: dict[str, list[Answer]], figure: Callable[[float, float], float]) -> list[Row]:

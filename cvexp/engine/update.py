@@ -37,15 +37,15 @@ class Update:
             raise Unsupported(f"no update rule for {name!r}")
         self._name, self._lr, self._n_steps = name, lr, 0
         self._n_parameters, self._trained = len(parameters), list(trained)
-        self._parameters = [parameters[index].detach() for index in trained]
+        self._parameters = [parameters[index] for index in trained]
         self._means = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._decay = 0.01 if name == "adamw" else 0
 
     def step(self, gradients: list[Tensor]) -> None:
-        """Move the parameters that are trained by `gradients`, one for each."""
+        """Move the parameters that are trained by `gradients`, one for each; call it with gradients off."""
         if self._name == "sgd":
-            torch._foreach_add_(self._parameters, gradients, alpha=-self._lr)  # torch.optim uses it
+            torch._foreach_add_(self._parameters, gradients, alpha=-self._lr)
             return
         self._n_steps += 1
         if self._decay:

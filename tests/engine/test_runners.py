@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -123,6 +126,41 @@ def test_what_cannot_be_replayed_is_declined_and_trained_eagerly(kind):
     assert chosen.reason.startswith("not captured: ")
     with pytest.raises(ConfigError, match="--step captured cannot be used"):
         choose_runner(kind(), noise(64), run_config({"model": "linear", "step": "captured"}))
+
+
+def test_hooks_are_declined():
+    model = model_of("linear")
+    model[1].register_forward_hook(lambda *_: None)
+    with pytest.raises(Unsupported, match="hooks"):
+        CapturedSteps(model, noise(64), optimizer="sgd", lr=0.1, batch_size=32)
+
+
+def test_frozen_parameters_stay_and_the_others_move():
+    histories = {}
+    for step in ("eager", "captured"):
+        model = model_of("tinyvgg")
+        frozen = model.block_1.requires_grad_(requires_grad=False)
+        before = [p.clone() for p in frozen.parameters()]
+        config = run_config({"model": "tinyvgg", "epochs": 1, "step": step})
+        (epoch,) = fit(model, dataset(), config=config, device=choose("cpu"))
+        histories[step] = epoch.step_losses.tolist()
+        assert all(torch.equal(p, b) for p, b in zip(frozen.parameters(), before, strict=True))
+    assert histories["eager"] == histories["captured"]
+
+
+def test_capturing_and_training_imports_no_compiler():
+    script = (
+        "import sys, torch\n"
+        "from cvexp.data.dataset import Split\n"
+        "from cvexp.engine.captured import CapturedSteps\n"
+        "model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))\n"
+        "train = Split(images=torch.zeros(8, 1, 4, 4, dtype=torch.uint8), labels=torch.zeros(8, dtype=torch.int64))\n"
+        "steps = CapturedSteps(model, train, optimizer='adam', lr=0.1, batch_size=4)\n"
+        "steps.run(torch.arange(8), torch.zeros(2), 0, 2)\n"
+        "print([name for name in ('torch._dynamo', 'torch._inductor', 'sympy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_declining_leaves_the_model_as_it_was():
