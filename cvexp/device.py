@@ -109,6 +109,30 @@ def threads(n_threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 2**28
+_HEAP_BYTES = 2**25  # the largest threshold glibc takes
+
+
+def keep_freed_pages() -> bool:
+    """Tell glibc to keep up to 256 MiB of freed memory at hand, for the whole process.
+
+    A convolution's large results are otherwise given back to the system and asked for again in every step, at the
+    price of a page fault every four kilobytes; evaluating tinyvgg takes half as long again.
+
+    Returns:
+        Whether it was done; where the C library is not glibc nothing happens.
+    """
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # macOS, musl, Windows
+        return False
+    return bool(mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)) and bool(mallopt(_M_MMAP_THRESHOLD, _HEAP_BYTES))
+
+
 def seed_everything(seed: int) -> None:
     """Seed torch's default generator of every device."""
     torch.manual_seed(seed)

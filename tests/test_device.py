@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cvexp import device
 from cvexp.device import GeneratorStates, choose, seed_everything
 from cvexp.errors import DeviceError
 
@@ -116,3 +117,11 @@ def test_a_captured_state_does_not_move_with_the_generator():
     torch.rand(4)
     assert not torch.equal(states.cpu, torch.get_rng_state())
     assert states.device is None
+
+
+def test_keeping_freed_pages_is_done_where_there_is_glibc_and_harmless_elsewhere(monkeypatch):
+    import ctypes
+
+    assert device.keep_freed_pages() in (True, False)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    assert device.keep_freed_pages() is False

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from cvexp.device import keep_freed_pages
 from cvexp.models.summary import layer_macs
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def place(
 
 
 def laid_out(model: nn.Module, placed: Placement) -> nn.Module:
-    """The model in its memory format; the same values in another order."""
+    """The model in its memory format, the same values in another order; memory that freed tensors leave is kept."""
     if placed.memory_format == "channels_last":
+        keep_freed_pages()
         return model.to(memory_format=torch.channels_last)
     return model
