@@ -104,7 +104,7 @@ def show(result: TrainResult) -> None:
     for name, value in rows.items():
         summary.add_row(name, cell(value, "bold" if name == "test accuracy" else ""))
     console().print(summary)
-    hint(f"next     cvexp evaluate {result.run_name}   |   cvexp compare   |   mlflow ui")
+    hint(f"next     cvexp evaluate {result.run_name}   |   cvexp compare   |   cvexp ui")
 
 
 def document(result: TrainResult) -> dict[str, Any]:
