@@ -2,7 +2,8 @@
 
 A small model's step is dozens of kernels of a few microseconds each, and launching them from Python takes longer than
 running them. The whole step, gather and update included, is captured once; it finds its images by a position that
-lives on the device and moves on by itself. After "Accelerating PyTorch with CUDA Graphs" (pytorch.org/blog).
+lives on the device and moves on by itself. It is not what `auto` takes: its steps have yet to be compared with eager
+ones on a GPU. After "Accelerating PyTorch with CUDA Graphs" (pytorch.org/blog).
 """
 
 from __future__ import annotations
