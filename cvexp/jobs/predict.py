@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from cvexp.jobs.source import Trained
     from cvexp.settings import StoreSettings
 
-RUNNERS_UP = 2
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:

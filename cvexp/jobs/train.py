@@ -68,6 +68,7 @@ def run(
     from cvexp.engine.placement import laid_out, place
     from cvexp.engine.runners import choose_runner
     from cvexp.models.registry import build
+    from cvexp.models.summary import check_output
     from cvexp.tracking.context import context_tags
     from cvexp.tracking.run import open_run
     from cvexp.tracking.store import open_store
@@ -83,6 +84,7 @@ def run(
         hidden_units=config.hidden_units,
         model_args=config.model_args,
     )
+    check_output(model, name=config.model, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
     placed = place(model, dataset.image_shape, batch_size=config.batch_size, device=device, n_threads=config.threads)
     device = replace(device, threads=placed.threads)
     with threads(placed.threads):

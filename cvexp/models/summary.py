@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from cvexp.errors import ModelError
 from cvexp.results import ModelSize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,17 +66,43 @@ def layer_macs(model: nn.Module, image_shape: Sequence[int]) -> int:
         total += positions * sum(p.numel() for name, p in module.named_parameters(recurse=False) if name == "weight")
 
     kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    modes = {module: module.training for module in model.modules()}
-    handles = [module.register_forward_hook(count) for module in modes if isinstance(module, kinds)]
+    with _watched(model, {module: count for module in model.modules() if isinstance(module, kinds)}):
+        model(torch.zeros(1, *image_shape))
+    return total
+
+
+def check_output(model: nn.Module, *, name: str, image_shape: Sequence[int], n_classes: int) -> None:
+    """Make sure, before anything is trained, that a model takes the images and answers with a logit for each class.
+
+    Raises:
+        ModelError: It does not; its own complaint, or the shape it gave, is named.
+    """
     try:
+        with _watched(model, {}):
+            logits = model(torch.zeros(1, *image_shape))
+    except Exception as error:  # a user's module may raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        shape = "x".join(map(str, image_shape))
+        raise ModelError(f"{name} cannot take {shape} images: {reason}", "see: cvexp models") from error
+    given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if given != (1, n_classes):
+        raise ModelError(f"{name} answers one image with {given}, not with logits (1, {n_classes})", "one per class")
+
+
+@contextlib.contextmanager
+def _watched(model: nn.Module, hooks: Mapping[nn.Module, Callable[..., None]]) -> Iterator[None]:
+    """The model in evaluation mode without gradients, its modules calling forward hooks; undone afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
+    try:
+        model.eval()
         with torch.no_grad():
-            model.eval()(torch.zeros(1, *image_shape))
+            yield
     finally:
         for handle in handles:
             handle.remove()
         for module, mode in modes.items():
             module.training = mode
-    return total
 
 
 def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
@@ -92,15 +119,9 @@ def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
 
     leaves = {name: module for name, module in model.named_modules() if not list(module.children())}
     shapes: dict[str, tuple[int, ...]] = {}
-    modes = {module: module.training for module in model.modules()}
-    with contextlib.ExitStack() as undo:
-        for name, module in leaves.items():
-            handle = module.register_forward_hook(_noting(shapes, name))
-            undo.callback(handle.remove)
-        for module, mode in modes.items():
-            undo.callback(setattr, module, "training", mode)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model.eval()(torch.zeros(1, *image_shape))
+    hooks = {module: _noting(shapes, name) for name, module in leaves.items()}
+    with _watched(model, hooks), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, *image_shape))
     flops = counter.get_flop_counts()
     root = type(model).__name__
     layers = tuple(

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from cvexp.errors import ModelError
 from cvexp.models.registry import build, find_entry
-from cvexp.models.summary import model_size, summarize
+from cvexp.models.summary import check_output, model_size, summarize
 
 FASHION = (1, 28, 28)
 LINEAR_MACS = 784 * 10 + 10 * 10
@@ -121,3 +122,25 @@ def test_a_frozen_part_stays_frozen():
     model[1].eval()
     summarize(model, (1, 4, 4))
     assert [module.training for module in model] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(7, 2)), "cannot take 1x6x5 images"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(30, 3)), "answers one image with (1, 3)"),
+        (nn.Conv2d(1, 2, 3), "answers one image with (1, 2, 4, 3)"),
+        (nn.LSTM(5, 2), "cannot take 1x6x5 images"),
+    ],
+)
+def test_a_model_that_does_not_fit_its_data_is_refused_before_it_is_trained(model, complaint):
+    with pytest.raises(ModelError) as refused:
+        check_output(model, name="mine", image_shape=(1, 6, 5), n_classes=2)
+    assert complaint in refused.value.what
+    assert model.training
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp", "tinyvgg"])
+def test_every_built_in_model_fits_its_data(name):
+    model = build(find_entry(name), image_shape=(1, 6, 5), n_classes=2, hidden_units=3, model_args={})
+    check_output(model, name=name, image_shape=(1, 6, 5), n_classes=2)
