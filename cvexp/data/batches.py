@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import torch
-from torch.utils.data import RandomSampler
 
 
-def scaled(images: torch.Tensor) -> torch.Tensor:
-    """uint8 images of any shape as float32 in [0, 1], on their own device, as torchvision's ToTensor scales them."""
-    return images.to(torch.float32).div_(255)
+def scaled(images: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Images as torchvision's ToTensor scales them.
+
+    Args:
+        images: uint8, of any shape.
+        out: float32, of the same shape and device, to write to instead of new memory.
+
+    Returns:
+        float32 in [0, 1], on the images' device.
+    """
+    return (images.to(torch.float32) if out is None else out.copy_(images)).div_(255)
 
 
 def epoch_order(n_images: int) -> torch.Tensor:
@@ -25,4 +32,5 @@ def epoch_order(n_images: int) -> torch.Tensor:
         int64 (N,), a permutation.
     """
     torch.empty((), dtype=torch.int64).random_()
-    return torch.tensor(list(RandomSampler(range(n_images))))
+    seed = int(torch.empty((), dtype=torch.int64).random_())
+    return torch.randperm(n_images, generator=torch.Generator().manual_seed(seed))

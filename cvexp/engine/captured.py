@@ -1,28 +1,34 @@
-"""Steps without autograd: one step is recorded as a graph of ATen calls and replayed as plain Python.
+"""Steps without autograd: one step is recorded as a graph of ATen calls and replayed, many steps in one call.
 
 A recording runs the step once under a dispatch mode and writes down every ATen call of forward, loss and backward.
 The replay makes the same calls in the same order, so its numbers are eager's, bit for bit, dropout and batch
-normalisation included. What it leaves out is the bookkeeping of autograd, of `nn.Module`, of `torch.optim` and of
-the data loader, which is most of a small model's step on a CPU.
+normalisation included. What it leaves out is the bookkeeping of autograd, of `nn.Module`, of `torch.optim`, of the
+data loader and of Python itself, which is most of a small model's step on a CPU.
 """
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from cvexp.data.batches import scaled
-from cvexp.engine.recording import record
+from cvexp.engine.recording import python_program, record
+from cvexp.engine.scripted import NotScripted, ScriptedLoop
 from cvexp.engine.steps import Unsupported
 from cvexp.engine.update import Update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cvexp.config import OptimizerName
     from cvexp.data.dataset import Split
+
+    Loop = Callable[[Tensor, Tensor], tuple[list[Tensor], list[Tensor]]]
 
 CALLED_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 GATHER_BYTES = 2**21
@@ -41,6 +47,10 @@ class CapturedSteps:
         optimizer: Name of the optimiser, with torch's own settings besides the rate.
         lr: The rate.
         batch_size: Images per step; the last step of an epoch takes what is left.
+        native: Whether to look for a loop without Python between the steps.
+
+    Attributes:
+        loop: `native`, or `python` where there is no other for this model.
 
     Raises:
         Unsupported: The model or an option cannot be captured. The model is as it was before.
@@ -48,17 +58,30 @@ class CapturedSteps:
 
     name = "captured"
 
-    def __init__(self, model: nn.Module, train: Split, *, optimizer: OptimizerName, lr: float, batch_size: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Split,
+        *,
+        optimizer: OptimizerName,
+        lr: float,
+        batch_size: int,
+        native: bool = True,
+    ) -> None:
         images, labels = train.images, train.labels
         self._model, self._images, self._labels = model, images, labels
         self._batch_size = batch_size
         self._state = [*model.parameters(), *model.buffers()]
         _check(model, [*self._state, images, labels])
         self._n_images_per_gather = batch_size * max(1, GATHER_BYTES // (4 * images[0].numel() * batch_size))
-        self._programs: dict[int, Callable[..., tuple[Tensor, ...]]] = {}
+        programs: dict[int, fx.GraphModule] = {}
         for size in {min(batch_size, len(labels)), len(labels) % batch_size} - {0}:
-            self._programs[size], trained = self._capture(size)
+            programs[size], trained = self._capture(size)
         self.optimizer = Update(optimizer, list(model.parameters()), trained, lr=lr)
+        self.loop = "python"
+        self._loops: dict[int, Loop] = {size: self._in_python(program) for size, program in programs.items()}
+        if native:
+            self._run_natively(programs)
 
     def run(self, order: Tensor, losses: Tensor, start_step: int, n_steps: int) -> Tensor:
         """Run some steps of an epoch.
@@ -72,35 +95,76 @@ class CapturedSteps:
         Returns:
             How many images were classified correctly, each by the weights before its step: int64 ().
         """
-        n_correct = torch.zeros((), dtype=torch.int64)
         start = start_step * self._batch_size
-        done = start_step
+        wanted = order[start : start + n_steps * self._batch_size]
+        found: list[Tensor] = []
+        logits: list[Tensor] = []
         with torch.inference_mode():
-            for indices in torch.split(order[start : start + n_steps * self._batch_size], self._n_images_per_gather):
-                step_losses, logits, labels = self._run_gathered(indices)
-                torch.stack(step_losses, out=losses[done : done + len(step_losses)])
-                done += len(step_losses)
-                n_correct += (torch.cat(logits).argmax(dim=1) == labels).sum()
-        return n_correct
+            for images, labels in self._batches(wanted):
+                whole = len(labels) // self._batch_size * self._batch_size
+                for part in (slice(0, whole), slice(whole, None)):
+                    size = min(self._batch_size, len(labels[part]))
+                    if size:
+                        step_losses, step_logits = self._loops[size](images[part], labels[part])
+                        found += step_losses
+                        logits += step_logits
+            torch.stack(found, out=losses[start_step : start_step + len(found)])
+            return (torch.cat(logits).argmax(dim=1) == self._labels.index_select(0, wanted)).sum()
 
-    def _run_gathered(self, indices: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """The steps over the images at `indices`: the loss () and logits (B, K) of each step, and all the labels."""
-        images, labels = self._gather(indices)
-        losses, logits = [], []
-        for step_images, step_labels in zip(
-            torch.split(images, self._batch_size), torch.split(labels, self._batch_size), strict=True
-        ):
-            loss, step_logits, *gradients = self._programs[len(step_labels)](step_images, step_labels, *self._state)
-            self.optimizer.step(gradients)
-            losses.append(loss)
-            logits.append(step_logits)
-        return losses, logits, labels
+    def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The images and labels at `order`, a few steps' worth at a time.
+
+        Where another core is free, the next ones are gathered while these are trained on: the native loop holds no
+        lock that would stop it.
+        """
+        pieces = torch.split(order, self._n_images_per_gather)
+        if self.loop != "native" or torch.get_num_threads() > 1 or (os.cpu_count() or 1) == 1:
+            yield from map(self._gather, pieces)
+            return
+        ahead = self._beside.submit(self._gather, pieces[0])
+        for piece in pieces[1:]:
+            ready = ahead.result()
+            ahead = self._beside.submit(self._gather, piece)
+            yield ready
+        yield ahead.result()
+
+    @cached_property
+    def _beside(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix="cvexp-gather")
+
+    def _in_python(self, program: fx.GraphModule) -> Loop:
+        forward = python_program(program).forward
+
+        def loop(images: Tensor, labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+            losses, logits = [], []
+            batches = [torch.split(tensor, self._batch_size) for tensor in (images, labels)]
+            for step_images, step_labels in zip(*batches, strict=True):
+                loss, step_logits, *gradients = forward(step_images, step_labels, *self._state)
+                self.optimizer.step(gradients)
+                losses.append(loss)
+                logits.append(step_logits)
+            return losses, logits
+
+        return loop
+
+    def _run_natively(self, programs: dict[int, fx.GraphModule]) -> None:
+        """Put native loops in place of Python's, if they give the same for every size of batch."""
+        found: dict[int, Loop] = {}
+        try:
+            for size, program in programs.items():
+                loop = ScriptedLoop(program, self._state, self.optimizer, batch_size=size)
+                with torch.inference_mode():
+                    loop.check(program, *self._gather(torch.arange(size)))
+                found[size] = loop
+        except NotScripted:
+            return
+        self.loop, self._loops = "native", found
 
     def _gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images float32 (B, C, H, W) in [0, 1] and labels int64 (B,) at `indices`."""
         return scaled(self._images.index_select(0, indices)), self._labels.index_select(0, indices)
 
-    def _capture(self, size: int) -> tuple[Callable[..., tuple[Tensor, ...]], list[int]]:
+    def _capture(self, size: int) -> tuple[fx.GraphModule, list[int]]:
         """The program of a step over `size` images, and which parameters get a gradient.
 
         The model is recorded twice, on different images, since Python code that does not do the same each time
@@ -128,7 +192,7 @@ class CapturedSteps:
                 module.training = training
         if code != program.code or not same:
             raise Unsupported("the model does not do the same in every step")
-        return program.forward, trained
+        return program, trained
 
     def _restore(self, buffers: Sequence[Tensor]) -> None:
         for buffer, value in zip(self._model.buffers(), buffers, strict=True):

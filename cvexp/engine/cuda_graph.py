@@ -49,8 +49,8 @@ class CudaGraphSteps:
         if len(train) < batch_size:
             raise Unsupported("there is less than one whole batch")
         self._model, self._train, self._batch_size = model, train, batch_size
-        self._optimizer = build_optimizer(model, optimizer, lr, capturable=True)
-        self._eager = EagerSteps(model, train, optimizer=self._optimizer, batch_size=batch_size)
+        self.optimizer = build_optimizer(model, optimizer, lr, capturable=True)
+        self._eager = EagerSteps(model, train, optimizer=self.optimizer, batch_size=batch_size)
         self._order = torch.arange(len(train), device=device)
         self._losses = torch.zeros(-(-len(train) // batch_size), device=device)
         self._n_correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -99,7 +99,7 @@ class CudaGraphSteps:
     def _capture(self) -> torch.cuda.CUDAGraph:
         """Capture one whole step; capturing records kernels and runs none."""
         graph = torch.cuda.CUDAGraph()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         with torch.cuda.graph(graph):
             indices = self._order.index_select(0, self._step * self._batch_size + self._within)
             images = scaled(self._train.images.index_select(0, indices))
@@ -107,7 +107,7 @@ class CudaGraphSteps:
             logits = self._model(images)
             loss = functional.cross_entropy(logits, labels)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            self._optimizer.step()
+            self.optimizer.step()
             self._losses.index_copy_(0, self._step, loss.detach().reshape(1))
             self._n_correct += (logits.detach().argmax(dim=1) == labels).sum()
             self._step += 1

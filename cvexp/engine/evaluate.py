@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from cvexp.data.batches import scaled
+from cvexp.device import threads
 from cvexp.metrics import evaluation
 
 if TYPE_CHECKING:
@@ -18,11 +20,27 @@ if TYPE_CHECKING:
     from cvexp.data.dataset import Split
     from cvexp.results import Evaluation
 
-BATCH_SIZE = 500
-"""Large enough to make dispatch cheap; at 1,000, convolutions fall out of a CPU's cache and get slower."""
+CPU_BATCH_BYTES = 2**21
+"""Float images of one batch on a CPU: enough to make dispatch cheap, and few enough for its cache."""
+
+BATCH_BYTES = 2**25
+"""Float images of one batch on a GPU, where only memory limits it."""
 
 
-def evaluate(model: nn.Module, split: Split, *, class_names: Sequence[str], batch_size: int = BATCH_SIZE) -> Evaluation:
+def images_per_batch(image_shape: Sequence[int], device: torch.device) -> int:
+    """How many images of shape (C, H, W) to evaluate at once on `device`."""
+    budget = CPU_BATCH_BYTES if device.type == "cpu" else BATCH_BYTES
+    return max(1, budget // (4 * math.prod(image_shape)))
+
+
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    *,
+    class_names: Sequence[str],
+    batch_size: int | None = None,
+    n_threads: int | None = None,
+) -> Evaluation:
     """Loss, accuracy, confusion counts and per-class figures of `model` on `split`.
 
     Every image counts once, whatever the size of the last batch. Like a pass of torch's DataLoader, this draws
@@ -32,20 +50,23 @@ def evaluate(model: nn.Module, split: Split, *, class_names: Sequence[str], batc
         model: From float (N, C, H, W) to logits (N, K); left in evaluation mode.
         split: On the model's device.
         class_names: K of them, in label order.
-        batch_size: Images per forward pass.
+        batch_size: Images per forward pass; by default by their size and device.
+        n_threads: CPU threads for one operation; by default as many as torch has now.
     """
     torch.empty((), dtype=torch.int64).random_()
     model.eval()
-    losses, predictions = [], []
-    with torch.inference_mode():
-        for start in range(0, len(split), batch_size):
-            logits = model(scaled(split.images[start : start + batch_size]))
-            labels = split.labels[start : start + batch_size]
-            losses.append(functional.cross_entropy(logits, labels, reduction="sum"))
-            predictions.append(logits.argmax(dim=1))
+    size = min(len(split), batch_size or images_per_batch(split.images.shape[1:], split.images.device))
+    logits = torch.empty((len(split), len(class_names)), device=split.images.device)
+    with torch.inference_mode(), threads(n_threads or torch.get_num_threads()):
+        buffer = torch.empty((size, *split.images.shape[1:]), device=split.images.device)
+        for start in range(0, len(split), size):
+            images = split.images[start : start + size]
+            logits[start : start + size] = model(scaled(images, out=buffer[: len(images)]))
+        losses = functional.cross_entropy(logits, split.labels, reduction="none")
+        predictions = logits.argmax(dim=1)
     return evaluation(
-        loss_sum=float(torch.stack(losses).cpu().double().sum()),
+        loss_sum=float(losses.cpu().double().sum()),
         labels=split.labels.cpu().numpy(),
-        predictions=torch.cat(predictions).cpu().numpy(),
+        predictions=predictions.cpu().numpy(),
         class_names=class_names,
     )

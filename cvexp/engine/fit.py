@@ -45,6 +45,7 @@ def fit(
     config: RunConfig,
     device: Device,
     runner: StepRunner | None = None,
+    evaluation_threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[EpochMetrics]:
     """Train `model`, yielding the figures of each epoch as it ends.
@@ -59,6 +60,7 @@ def fit(
         config: Optimiser, rate, batch size, epochs, seed.
         device: Where the model is and the images go.
         runner: How steps are run, made for this model and the training split; by default what `config` says.
+        evaluation_threads: CPU threads for one operation of the evaluation; by default as many as torch has now.
         on_progress: Called at most twice a second, between steps.
     """
     data = dataset.to(device.torch)
@@ -74,7 +76,7 @@ def fit(
             runner, order, epoch=epoch, batch_size=config.batch_size, device=device, on_progress=on_progress
         )
         trained = device.clock()
-        evaluation = evaluate(model, held_out, class_names=data.class_names)
+        evaluation = evaluate(model, held_out, class_names=data.class_names, n_threads=evaluation_threads)
         evaluated = device.clock()
         states = GeneratorStates.capture(device.torch)
         yield EpochMetrics(

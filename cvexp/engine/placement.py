@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from cvexp.device import keep_freed_pages
+from cvexp.engine.evaluate import images_per_batch
 from cvexp.models.summary import layer_macs
 
 if TYPE_CHECKING:
@@ -30,12 +31,14 @@ class Placement:
     """How a model is laid out.
 
     Attributes:
-        threads: CPU threads for one operation.
+        threads: CPU threads for one operation of a step.
+        evaluation_threads: CPU threads for one operation on an evaluation's larger batches.
         memory_format: `contiguous` or `channels_last`.
         policy: Threads as a comparison should see them: the number where it was asked for, else the rule's name.
     """
 
     threads: int
+    evaluation_threads: int
     memory_format: str
     policy: str
 
@@ -55,12 +58,14 @@ def place(
     available = device.threads
     convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
     on_cpu = device.torch.type == "cpu"
-    chosen = n_threads
-    if chosen is None:
-        small = on_cpu and batch_size * layer_macs(model, image_shape) < MACS_WORTH_A_THREAD
-        chosen = 1 if small else available
+    chosen = evaluating = n_threads or available
+    if on_cpu and n_threads is None:
+        macs = layer_macs(model, image_shape)
+        chosen = 1 if batch_size * macs < MACS_WORTH_A_THREAD else available
+        evaluating = min(available, 1 + images_per_batch(image_shape, device.torch) * macs // MACS_WORTH_A_THREAD)
     return Placement(
         threads=chosen,
+        evaluation_threads=evaluating,
         memory_format="channels_last" if convolutional and on_cpu else "contiguous",
         policy=f"by model size, at most {available}" if n_threads is None else str(n_threads),
     )

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from cvexp.data.batches import scaled
-from cvexp.engine.evaluate import BATCH_SIZE
+from cvexp.engine.evaluate import images_per_batch
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def predict(model: nn.Module, images: torch.Tensor, *, batch_size: int = BATCH_SIZE) -> torch.Tensor:
+def predict(model: nn.Module, images: torch.Tensor, *, batch_size: int | None = None) -> torch.Tensor:
     """Logits float32 (N, K), on the CPU, of images uint8 (N, C, H, W) on the model's device."""
     model.eval()
+    size = batch_size or images_per_batch(images.shape[1:], images.device)
     with torch.inference_mode():
-        return torch.cat([model(scaled(batch)) for batch in torch.split(images, batch_size)]).cpu()
+        return torch.cat([model(scaled(batch)) for batch in torch.split(images, size)]).cpu()

@@ -45,9 +45,10 @@ def choose_runner(model: nn.Module, train: Split, config: RunConfig) -> Choice:
         reason = "recorded steps are for the CPU; --step cuda-graph is there to be asked for"
         return Choice(runner=_build("eager", model, train, config), reason=reason)
     try:
-        return Choice(runner=_build("captured", model, train, config), reason="the fastest here that gives the same")
+        runner = _build("captured", model, train, config)
     except Unsupported as error:
         return Choice(runner=_build("eager", model, train, config), reason=f"not captured: {error}")
+    return Choice(runner=runner, reason="the fastest here that gives the same")
 
 
 def _build(name: StepName, model: nn.Module, train: Split, config: RunConfig) -> StepRunner:

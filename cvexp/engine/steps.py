@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.nn import functional
@@ -10,6 +10,8 @@ from torch.nn import functional
 from cvexp.data.batches import scaled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import nn
 
     from cvexp.config import OptimizerName
@@ -20,6 +22,17 @@ class Unsupported(Exception):  # noqa: N818 - it names a property of the model, 
     """A runner cannot serve this model, option or device; the text says why."""
 
 
+class Stateful(Protocol):
+    """What a checkpoint asks of an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a later training needs to go on: tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+
+
 class StepRunner(Protocol):
     """Runs steps of an epoch on one model and one training split.
 
@@ -28,6 +41,11 @@ class StepRunner(Protocol):
     """
 
     name: str
+
+    @property
+    def optimizer(self) -> Stateful:
+        """The state that moves with the steps, besides the model's."""
+        ...
 
     def run(self, order: torch.Tensor, losses: torch.Tensor, start_step: int, n_steps: int) -> torch.Tensor:
         """Run some steps of an epoch; nothing here waits for the device.
@@ -45,6 +63,47 @@ class StepRunner(Protocol):
         ...
 
 
+class Optimizer(Stateful, Protocol):
+    """What eager steps ask of an optimiser; torch's own are of this kind."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:  # noqa: FBT001, FBT002 - torch's signature
+        """Forget the gradients."""
+
+    def step(self) -> object:
+        """Move the parameters by their gradients."""
+
+
+class PlainSGD:
+    """`torch.optim.SGD` without momentum, bit for bit, without its import of torch._dynamo and its hooks.
+
+    Args:
+        parameters: Those that have no gradient stay where they are.
+        lr: The rate.
+    """
+
+    def __init__(self, parameters: Iterable[torch.Tensor], *, lr: float) -> None:
+        self._parameters, self._lr = list(parameters), lr
+
+    def zero_grad(self, set_to_none: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002 - torch's signature
+        """Forget the gradients."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Move the parameters by their gradients."""
+        with torch.no_grad():
+            found = [(p, p.grad) for p in self._parameters if p.grad is not None]
+            if found:
+                torch._foreach_add_([p for p, _ in found], [gradient for _, gradient in found], alpha=-self._lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: each step depends on its gradients alone."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over nothing."""
+
+
 class EagerSteps:
     """Steps as they are written: gather, forward, loss, backward, update. Serves every model and every device.
 
@@ -57,10 +116,10 @@ class EagerSteps:
 
     name = "eager"
 
-    def __init__(self, model: nn.Module, train: Split, *, optimizer: torch.optim.Optimizer, batch_size: int) -> None:
+    def __init__(self, model: nn.Module, train: Split, *, optimizer: Optimizer, batch_size: int) -> None:
         self._model = model
         self._train = train
-        self._optimizer = optimizer
+        self.optimizer = optimizer
         self._batch_size = batch_size
 
     def run(self, order: torch.Tensor, losses: torch.Tensor, start_step: int, n_steps: int) -> torch.Tensor:
@@ -73,17 +132,15 @@ class EagerSteps:
             labels = self._train.labels.index_select(0, indices)
             logits = self._model(images)
             loss = functional.cross_entropy(logits, labels)
-            self._optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            self._optimizer.step()
+            self.optimizer.step()
             losses[step] = loss.detach()
             n_correct += (logits.detach().argmax(dim=1) == labels).sum()
         return n_correct
 
 
-def build_optimizer(
-    model: nn.Module, name: OptimizerName, lr: float, *, capturable: bool = False
-) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, name: OptimizerName, lr: float, *, capturable: bool = False) -> Optimizer:
     """The optimiser called `name` with torch's own settings besides the rate.
 
     Args:
@@ -94,6 +151,6 @@ def build_optimizer(
     """
     parameters = model.parameters()
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr)
+        return PlainSGD(parameters, lr=lr)
     kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
     return kind(parameters, lr=lr, capturable=capturable)

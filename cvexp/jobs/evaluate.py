@@ -81,11 +81,16 @@ def run(
     trained = open_trained(selector, settings, trusted_factory=trusted_factory)
     from cvexp.device import choose
     from cvexp.engine.evaluate import evaluate
+    from cvexp.engine.placement import laid_out, place
 
     device = choose(device_name)
     dataset = trained.load_dataset(data_dir, dataset_name)
+    placed = place(trained.model, dataset.image_shape, batch_size=1, device=device, n_threads=None)
     evaluation = evaluate(
-        trained.model.to(device.torch), dataset.test.to(device.torch), class_names=dataset.class_names
+        laid_out(trained.model.to(device.torch), placed),
+        dataset.test.to(device.torch),
+        class_names=dataset.class_names,
+        n_threads=placed.evaluation_threads,
     )
     same_data = dataset.digest == trained.spec.dataset_digest and (dataset_name is None or trained.limit is None)
     logged = {

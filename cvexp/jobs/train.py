@@ -104,7 +104,9 @@ def run(
             "cvexp.conditions": conditions.to_json(),
         }
         with open_run(store, model=config.model.rpartition(":")[2], name=name, tags=tags) as tracked:
-            training = _Training(config, dataset, device, model, steps, entry.is_builtin, tracked, store, started)
+            training = _Training(
+                config, dataset, device, placed, model, steps, entry.is_builtin, tracked, store, started
+            )
             return training.run(observer)
 
 
@@ -134,6 +136,7 @@ class _Training:
     config: RunConfig
     dataset: Dataset
     device: Device
+    placed: Placement
     model: nn.Module
     steps: Choice
     servable: bool
@@ -156,6 +159,7 @@ class _Training:
             config=self.config,
             device=self.device,
             runner=self.steps.runner,
+            evaluation_threads=self.placed.evaluation_threads,
             on_progress=observer.progressed,
         ):
             history.append(epoch)
@@ -244,7 +248,12 @@ class _Training:
         from cvexp.engine.evaluate import evaluate
 
         start = self.device.clock()
-        evaluation = evaluate(self.model, self.dataset.test.to(self.device.torch), class_names=self.dataset.class_names)
+        evaluation = evaluate(
+            self.model,
+            self.dataset.test.to(self.device.torch),
+            class_names=self.dataset.class_names,
+            n_threads=self.placed.evaluation_threads,
+        )
         return evaluation, self.device.clock() - start
 
     def _store_artifacts(self, history: Sequence[EpochMetrics], evaluation: Evaluation) -> None:

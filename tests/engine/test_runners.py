@@ -12,12 +12,13 @@ from torch import nn
 from cvexp.config import run_config
 from cvexp.data.dataset import Dataset, Split
 from cvexp.device import choose, seed_everything, threads
+from cvexp.engine import scripted
 from cvexp.engine.captured import CapturedSteps
 from cvexp.engine.cuda_graph import CudaGraphSteps
 from cvexp.engine.fit import fit
 from cvexp.engine.placement import laid_out, place
 from cvexp.engine.runners import choose_runner
-from cvexp.engine.steps import EagerSteps, Unsupported, build_optimizer
+from cvexp.engine.steps import EagerSteps, PlainSGD, Unsupported, build_optimizer
 from cvexp.engine.update import Update
 from cvexp.errors import ConfigError
 from cvexp.models.registry import build, find_entry
@@ -197,7 +198,7 @@ def test_the_update_rules_are_torchs_own_and_their_states_can_be_exchanged(name)
     ours = [torch.randn(5, 3), torch.randn(7)]
     theirs = [nn.Parameter(p.clone()) for p in ours]
     update = Update(name, ours, [0, 1], lr=0.05)
-    reference = build_optimizer(nn.ParameterList(theirs), name, 0.05)
+    reference = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](theirs, lr=0.05)
     for step in range(6):
         gradients = [torch.randn_like(p) for p in ours]
         for parameter, gradient in zip(theirs, gradients, strict=True):
@@ -212,6 +213,66 @@ def test_the_update_rules_are_torchs_own_and_their_states_can_be_exchanged(name)
             update = again
 
 
+def test_eager_sgd_is_torchs_own_and_leaves_what_has_no_gradient():
+    seed_everything(0)
+    ours = [nn.Parameter(torch.randn(5, 3)), nn.Parameter(torch.randn(7))]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    mine, reference = PlainSGD(ours, lr=0.05), torch.optim.SGD(theirs, lr=0.05)
+    for missing in (None, 1, 0):
+        for index, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            a.grad = None if index == missing else torch.randn_like(a)
+            b.grad = None if a.grad is None else a.grad.clone()
+        mine.step()
+        reference.step()
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    mine.zero_grad()
+    assert all(p.grad is None for p in ours)
+
+
+def steps_of(name, optimizer="adam", **settings):
+    return CapturedSteps(model_of(name), noise(77), optimizer=optimizer, lr=0.01, batch_size=32, **settings)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["linear", "mlp", "tinyvgg", "regular"])
+def test_the_native_loop_serves_every_model_and_is_pythons_bit_for_bit(name, optimizer):
+    outcomes = []
+    for native in (True, False):
+        steps = steps_of(name, optimizer, native=native)
+        assert steps.loop == ("native" if native else "python")
+        seed_everything(7)
+        losses = torch.zeros(3)
+        order = torch.randperm(77)
+        n_correct = [int(steps.run(order, losses, start, 2)) for start in (0, 2, 0, 2)]
+        moments = [t for one in steps.optimizer.state_dict()["state"].values() for t in one.values()]
+        outcomes.append((n_correct, [losses, *steps._state, *moments, torch.rand(1)]))
+    assert outcomes[0][0] == outcomes[1][0]
+    assert all(torch.equal(a, b) for a, b in zip(outcomes[0][1], outcomes[1][1], strict=True))
+
+
+def test_building_a_native_loop_leaves_weights_moments_and_generator_alone():
+    model = model_of("regular")
+    before = [t.clone() for t in model.state_dict().values()]
+    state = torch.get_rng_state()
+    steps = CapturedSteps(model, noise(77), optimizer="adam", lr=0.01, batch_size=32)
+    assert steps.optimizer.n_steps == 0
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), before, strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_steps_run_from_python_where_there_is_no_torchscript(monkeypatch):
+    def missing(_source):
+        raise RuntimeError("TorchScript has left")
+
+    monkeypatch.setattr(torch.jit, "CompilationUnit", missing)
+    assert steps_of("linear").loop == "python"
+
+
+def test_a_native_loop_that_gives_other_numbers_is_not_used(monkeypatch):
+    monkeypatch.setitem(scripted._RULES, "sgd", ["{p}.add_({g}, alpha=-0.999 * lr)"])
+    assert steps_of("linear", "sgd").loop == "python"
+
+
 def test_small_models_get_one_thread_and_convolutions_channels_last():
     device = choose("cpu")
     small = place(model_of("linear"), SHAPE, batch_size=32, device=device, n_threads=None)
@@ -219,7 +280,10 @@ def test_small_models_get_one_thread_and_convolutions_channels_last():
     asked = place(model_of("linear"), SHAPE, batch_size=32, device=device, n_threads=3)
     assert (small.threads, small.memory_format) == (1, "contiguous")
     assert (large.threads, large.memory_format) == (device.threads, "channels_last")
-    assert (asked.threads, asked.policy) == (3, "3")
+    assert (asked.threads, asked.evaluation_threads, asked.policy) == (3, 3, "3")
+    assert large.evaluation_threads == device.threads
+    tiny = place(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2), batch_size=4, device=device, n_threads=None)
+    assert 1 <= tiny.evaluation_threads <= device.threads
     assert small.policy == large.policy != asked.policy
 
 
