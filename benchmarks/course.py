@@ -19,7 +19,7 @@ def run(*, models: list[str], repeats: int, threads: int, limit: int | None, nam
     """Measure, print the tables, and write them to `benchmarks/results/`."""
     tables: dict[str, list[Row]] = {}
     for model in models:
-        task = Task(model=model, threads=threads, limit=limit)
+        task = Task(model=model, epochs=3 if model == "tinyvgg" else 5, threads=threads, limit=limit)
         contenders = [Contender(name="course loop", module="course", task=task), *cvexp_runners(task)]
         answers = in_turns(contenders, repeats=repeats)
         if limit is None:

@@ -5,15 +5,16 @@ Colours are Okabe and Ito's, which stay apart for colour-blind eyes (jfly.uni-ko
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from cvexp.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
     from matplotlib.axes import Axes
@@ -71,7 +72,6 @@ def confusion_matrix(
             `none` for counts.
     """
     import matplotlib.pyplot as plt
-    from mlxtend.plotting import plot_confusion_matrix
 
     n_classes = len(class_names)
     cell = min(0.75, MAX_MATRIX_INCHES / n_classes)
@@ -81,7 +81,7 @@ def confusion_matrix(
     # mlxtend normalises by true class alone and writes a figure into every cell, so it draws the frame from
     # whole numbers, and values and figures are put in afterwards.
     counts = np.maximum(np.rint(matrix), 0).astype(np.int64)
-    plot_confusion_matrix(counts, axis=axes, figure=figure, class_names=names, cmap="Blues", colorbar=True)
+    _mlxtend_plot()(counts, axis=axes, figure=figure, class_names=names, cmap="Blues", colorbar=True)
     image = axes.images[0]
     image.set_data(matrix)
     image.set_clim(0, max(float(matrix.max()), 1e-9))
@@ -101,6 +101,21 @@ def confusion_matrix(
     of = {"true": "share of the true class", "pred": "share of the predicted class", "all": "share of all images"}
     axes.set_title(title if normalize == "none" else f"{title}\n{of[normalize]}")
     return figure
+
+
+def _mlxtend_plot() -> Callable[..., Any]:
+    """The function of mlxtend's, without the rest of its package, which imports scikit-learn for half a second."""
+    package = importlib.util.find_spec("mlxtend")
+    for root in (package.submodule_search_locations or []) if package else []:
+        file = Path(root) / "plotting" / "plot_confusion_matrix.py"
+        spec = importlib.util.spec_from_file_location("cvexp_mlxtend_plot", file) if file.exists() else None
+        if spec is not None and spec.loader is not None:
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return cast("Callable[..., Any]", module.plot_confusion_matrix)
+    from mlxtend.plotting import plot_confusion_matrix
+
+    return cast("Callable[..., Any]", plot_confusion_matrix)
 
 
 def curves(history: Sequence[EpochMetrics], *, title: str) -> Figure:
