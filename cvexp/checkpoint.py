@@ -35,6 +35,20 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
+    """Write `state` to `folder` under `stem` and its own SHA-256, whole or not at all.
+
+    Returns:
+        The file, `STEM-SHA256.pt`.
+    """
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    content = buffer.getvalue()
+    path = folder / f"{stem}-{hashlib.sha256(content).hexdigest()}.pt"
+    write_atomically(path, content)
+    return path
+
+
 def load(path: Path, *, sha256: str) -> dict[str, Any]:
     """Read what `save` wrote, onto the CPU.
 

@@ -49,6 +49,7 @@ class RunConfig:
         step: How steps are run: `eager`, `captured` (CPU), `cuda-graph`, or `auto` for the fastest that can serve.
         threads: CPU threads; None lets the model's size decide.
         log_every: Log the loss of every so many steps too; 0 for none.
+        allow_nan: Go on training when the loss is no longer a finite number.
     """
 
     model: Annotated[str, MinLen(1)]
@@ -67,6 +68,7 @@ class RunConfig:
     step: StepName = "auto"
     threads: Annotated[int, Ge(1), Le(1024)] | None = None
     log_every: Annotated[int, Ge(0)] = 0
+    allow_nan: bool = False
 
     @property
     def learning_rate(self) -> float:

@@ -155,6 +155,18 @@ class GeneratorStates:
             own = torch.mps.get_rng_state()
         return cls(torch.get_rng_state(), own)
 
+    def to_plain(self) -> dict[str, torch.Tensor | None]:
+        """What `from_plain` reads."""
+        return {"cpu": self.cpu.clone(), "device": None if self.device is None else self.device.clone()}
+
+    @classmethod
+    def from_plain(cls, states: dict[str, torch.Tensor | None]) -> GeneratorStates:
+        """What `to_plain` gave."""
+        cpu = states["cpu"]
+        if cpu is None:
+            raise ValueError("the CPU's generator has a state")
+        return cls(cpu, states["device"])
+
     def restore(self, device: torch.device) -> None:
         """Put the states back, whatever was drawn since."""
         torch.set_rng_state(self.cpu)

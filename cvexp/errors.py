@@ -59,6 +59,24 @@ class StoreError(InputError):
     """A tracking store that cannot be opened, read or written."""
 
 
+class UnreachableStoreError(StoreError):
+    """A tracking store that does not answer now, and may later."""
+
+
+class StorageError(CvexpError):
+    """The local disk takes no more."""
+
+
+class TrainingError(CvexpError):
+    """Training that cannot go on."""
+
+
+class DeliveryError(CvexpError):
+    """Everything was done, but the tracking store does not know all of it yet. Exit code 3."""
+
+    exit_code = 3
+
+
 class RunError(InputError):
     """A run that does not exist, is ambiguous, or lacks what was asked of it."""
 
@@ -78,11 +96,13 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         signum: The signal's number; the exit code is 128 plus it.
+        hints: What was kept, and what to type next, a line each.
     """
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, *hints: str) -> None:
         super().__init__(signum)
         self.signum = signum
+        self.hints = hints
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -197,7 +197,12 @@ class ModelSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainResult:
-    """A finished training run."""
+    """A finished training run.
+
+    Attributes:
+        undelivered: How many records the tracking store does not know yet; `cvexp sync` delivers them.
+        trouble: Why, in one line.
+    """
 
     run_id: str
     run_name: str
@@ -213,6 +218,8 @@ class TrainResult:
     timing: Timing
     size: ModelSize
     artifacts_uri: str
+    undelivered: int = 0
+    trouble: str = ""
 
     def metrics(self) -> dict[str, float]:
         """The last value of every metric of the run, keyed as in MLflow."""

@@ -135,6 +135,7 @@ def test_parameters_are_text_as_one_would_type_it():
         "step": "auto",
         "threads": "none",
         "log_every": "0",
+        "allow_nan": "false",
     }
 
 

@@ -11,7 +11,7 @@ from cvexp.config import run_config
 from cvexp.data.dataset import load
 from cvexp.data.registry import find_spec
 from cvexp.device import choose, seed_everything
-from cvexp.engine.fit import fit
+from cvexp.engine.fit import Fit
 from cvexp.engine.placement import laid_out, place
 from cvexp.models.registry import build, find_entry
 
@@ -37,7 +37,7 @@ def run(task: Task, scratch: Path) -> Answer:
     placed = place(model, dataset.image_shape, batch_size=task.batch_size, device=device, n_threads=config.threads)
     model = laid_out(model.to(device.torch), placed)
     torch.set_num_threads(placed.threads)
-    history = list(fit(model, dataset, config=config, device=device, evaluation_threads=placed.evaluation_threads))
+    history = list(Fit(model, dataset, config=config, device=device, evaluation_threads=placed.evaluation_threads))
     return Answer(
         train_seconds=[epoch.timing.train_seconds for epoch in history],
         evaluate_seconds=[epoch.timing.evaluate_seconds for epoch in history],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from cvexp.cli import compare, confmat, data, evaluate, export, models, predict, train, ui
+from cvexp.cli import compare, confmat, data, evaluate, export, models, predict, sync, train, ui
 from cvexp.cli import run as run_file
 from cvexp.errors import CvexpError, Interrupted
 from cvexp.settings import VERSION
@@ -56,6 +56,7 @@ for _verb in (
     predict.predict,
     export.export,
     run_file.run,
+    sync.sync,
     ui.ui,
 ):
     app.command(_verb.__name__, help=_help_of(_verb))(_verb)
@@ -87,7 +88,8 @@ def run(arguments: Sequence[str], *, started: float | None = None) -> int:
         started: `time.monotonic()` when the process began; by default now.
 
     Returns:
-        0 done, 1 failed while running, 2 bad input, 4 a check did not hold, 129 / 130 / 143 interrupted.
+        0 done, 1 failed while running, 2 bad input, 3 records wait to be delivered, 4 a check did not hold,
+        129 / 130 / 143 interrupted.
     """
     debug = "--debug" in arguments
     if not (debug or sys.warnoptions):
@@ -120,7 +122,7 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         signum = error.signum if isinstance(error, Interrupted) else int(signal.SIGINT)
-        _complain(f"interrupted by {signal.Signals(signum).name}")
+        _complain(f"interrupted by {signal.Signals(signum).name}", *getattr(error, "hints", ()))
         return SIGNAL_EXIT + signum
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else FAILED
@@ -130,8 +132,11 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, USAGE_ERROR):
         _complain_of_usage(error, arguments)
         return BAD_INPUT
-    detail = " ".join(str(error).split())[:300]
-    _complain(f"{type(error).__name__}: {detail}", "see where: cvexp --debug …")
+    if isinstance(error, MemoryError):
+        _complain("out of memory", "try a smaller --batch-size, or --limit")
+    else:
+        detail = " ".join(str(error).split())[:300]
+        _complain(f"{type(error).__name__}: {detail}", "see where: cvexp --debug …")
     return FAILED
 
 

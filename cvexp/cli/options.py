@@ -14,7 +14,8 @@ DEFAULTS = RunConfig(model="")
 """Where flags take their defaults from, so that they and the configuration never disagree."""
 
 
-def _complete_models(incomplete: str) -> list[str]:
+def complete_models(incomplete: str) -> list[str]:
+    """Names of models that begin so."""
     from cvexp.models.registry import entries
 
     return [name for name in entries() if name.startswith(incomplete)]
@@ -35,7 +36,7 @@ Model = Annotated[
     str,
     typer.Argument(
         help="linear, mlp, tinyvgg, a plug-in's name, or package.module:factory (see: cvexp models).",
-        autocompletion=_complete_models,
+        autocompletion=complete_models,
         show_default=False,
     ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,14 +11,28 @@ from cvexp.cli import options
 from cvexp.cli.options import DEFAULTS
 from cvexp.cli.output import present
 from cvexp.config import DEFAULT_LR, OPTIMIZERS, STEPS, parse_model_args, run_config
+from cvexp.errors import ConfigError, DeliveryError
+from cvexp.jobs.checkpoints import Keeping
 from cvexp.settings import data_dir as resolve_data_dir
+
+if TYPE_CHECKING:
+    from cvexp.results import TrainResult
+
+KEEPING = Keeping()
 
 _RATES = ", ".join(f"{name} {DEFAULT_LR[name]:g}" for name in OPTIMIZERS)
 
 
 def train(
     ctx: typer.Context,
-    model: options.Model,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="linear, mlp, tinyvgg, a plug-in's name, or package.module:factory (see: cvexp models).",
+            autocompletion=options.complete_models,
+            show_default=False,
+        ),
+    ] = None,
     *,
     dataset: options.Dataset = DEFAULTS.dataset,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,
@@ -43,6 +57,31 @@ def train(
     val_split: options.ValSplit = DEFAULTS.val_split,
     split_seed: options.SplitSeed = DEFAULTS.split_seed,
     limit: options.Limit = None,
+    allow_nan: Annotated[
+        bool, typer.Option("--allow-nan", help="Go on when the loss is no longer a finite number.")
+    ] = DEFAULTS.allow_nan,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with an interrupted run where it stopped; MODEL and its settings are then the run's. "
+            "A larger --epochs trains a finished run on, if it was trained with --keep.",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        int, typer.Option(help="Epochs from one checkpoint to the next; 0 for none.")
+    ] = KEEPING.every,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(help="Minutes within an epoch from one checkpoint to the next; 0 for none.")
+    ] = KEEPING.minutes,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            help="Checkpoints that stay, also after the run. Without it, 2 while training and none after it.",
+            show_default=False,
+        ),
+    ] = KEEPING.keep,
     name: Annotated[
         str | None,
         typer.Option(
@@ -60,7 +99,37 @@ def train(
     Without a validation part the figures after each epoch are the test split's, for watching only: do not
     choose by them. With --val-split they are the validation part's, and the test split is measured once, at
     the end.
+
+    Ctrl-C keeps a checkpoint and says how to go on; a second one leaves at once.
     """
+    keeping = Keeping(every=checkpoint_every, minutes=checkpoint_minutes, keep=keep)
+    surroundings: dict[str, Any] = {
+        "data_dir": resolve_data_dir(data_dir),
+        "keeping": keeping,
+        "command": ["cvexp", *ctx.obj["arguments"]],
+        "started": ctx.obj.get("started", time.monotonic()),
+    }
+    store = options.store(tracking_uri, experiment)
+    if resume is not None:
+        _refuse_settings(ctx)
+        from cvexp.jobs.train import resume as go_on
+        from cvexp.report import train as report
+
+        more = epochs if _given(ctx, "epochs") else None
+        with report.TrainConsole() as observer:
+            result = go_on(
+                resume,
+                store,
+                model=model,
+                epochs=more,
+                allow_nan=True if allow_nan else None,
+                observer=observer,
+                **surroundings,
+            )
+        _finish(result, as_json=as_json)
+        return
+    if model is None:
+        raise ConfigError("MODEL is missing", "for example: cvexp train tinyvgg", "see which there are: cvexp models")
     config = run_config(
         {
             "model": model,
@@ -79,19 +148,44 @@ def train(
             "step": step,
             "threads": threads,
             "log_every": log_every,
+            "allow_nan": allow_nan,
         }
     )
     from cvexp.jobs.train import run
     from cvexp.report import train as report
 
     with report.TrainConsole() as observer:
-        result = run(
-            config,
-            options.store(tracking_uri, experiment),
-            data_dir=resolve_data_dir(data_dir),
-            name=name,
-            command=["cvexp", *ctx.obj["arguments"]],
-            started=ctx.obj.get("started", time.monotonic()),
-            observer=observer,
-        )
+        result = run(config, store, name=name, observer=observer, **surroundings)
+    _finish(result, as_json=as_json)
+
+
+ALLOWED_WITH_RESUME = {
+    *("model", "resume", "epochs", "allow_nan", "checkpoint_every", "checkpoint_minutes", "keep"),
+    *("data_dir", "tracking_uri", "experiment", "as_json"),
+}
+
+
+def _given(ctx: typer.Context, name: str) -> bool:
+    """Whether the user typed the option, rather than leaving it at its default."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _refuse_settings(ctx: typer.Context) -> None:
+    """A resumed run keeps its settings; one that is typed again would be ignored, or make it another run."""
+    for name in ctx.params:
+        if name not in ALLOWED_WITH_RESUME and _given(ctx, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{flag} cannot be given with --resume", "a resumed run keeps its settings")
+
+
+def _finish(result: TrainResult, *, as_json: bool) -> None:
+    """Print the result; where the store does not know all of it, say so and leave with its exit code."""
+    from cvexp.report import train as report
+
     present(result, report, as_json=as_json)
+    if result.undelivered:
+        raise DeliveryError(
+            f"{result.undelivered} records of run {result.run_id[:12]} wait to be delivered: {result.trouble}",
+            "nothing is lost; deliver them: cvexp sync",
+        )

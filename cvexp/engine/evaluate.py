@@ -13,7 +13,7 @@ from cvexp.device import threads
 from cvexp.metrics import evaluation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import nn
 
@@ -40,6 +40,7 @@ def evaluate(
     class_names: Sequence[str],
     batch_size: int | None = None,
     n_threads: int | None = None,
+    between: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Loss, accuracy, confusion counts and per-class figures of `model` on `split`.
 
@@ -52,6 +53,7 @@ def evaluate(
         class_names: K of them, in label order.
         batch_size: Images per forward pass; by default by their size and device.
         n_threads: CPU threads for one operation; by default as many as torch has now.
+        between: Called after each forward pass; what it raises ends the evaluation.
     """
     torch.empty((), dtype=torch.int64).random_()
     model.eval()
@@ -62,6 +64,8 @@ def evaluate(
         for start in range(0, len(split), size):
             images = split.images[start : start + size]
             logits[start : start + size] = model(scaled(images, out=buffer[: len(images)]))
+            if between is not None:
+                between()
         losses = functional.cross_entropy(logits, split.labels, reduction="none")
         predictions = logits.argmax(dim=1)
     return evaluation(

@@ -1,10 +1,10 @@
-"""The training loop: a generator that yields once per epoch, so that stopping early is a `break`."""
+"""The training loop: it yields once per epoch, so that stopping early is a `break`, and can be taken up anywhere."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,19 +12,19 @@ from cvexp.data.batches import epoch_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.evaluate import evaluate
 from cvexp.engine.runners import choose_runner
+from cvexp.errors import TrainingError
 from cvexp.results import EpochMetrics, EpochTiming, SplitMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from cvexp.config import RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
     from cvexp.engine.steps import StepRunner
 
-REFRESH_SECONDS = 0.5
 CALL_SECONDS = 0.1
 """How long one call of a step runner should take, so that signals and progress keep their place between calls."""
 
@@ -38,17 +38,8 @@ class Progress:
     n_steps: int
 
 
-def fit(
-    model: nn.Module,
-    dataset: Dataset,
-    *,
-    config: RunConfig,
-    device: Device,
-    runner: StepRunner | None = None,
-    evaluation_threads: int | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Iterator[EpochMetrics]:
-    """Train `model`, yielding the figures of each epoch as it ends.
+class Fit:
+    """Trains `model`; iterating over it yields the figures of each epoch as it ends.
 
     The generators are seeded before the first epoch, and what the consumer draws between epochs does not
     change the next one.
@@ -61,77 +52,191 @@ def fit(
         device: Where the model is and the images go.
         runner: How steps are run, made for this model and the training split; by default what `config` says.
         evaluation_threads: CPU threads for one operation of the evaluation; by default as many as torch has now.
-        on_progress: Called at most twice a second, between steps.
+        between: Called between steps some ten times a second, and between the batches of an evaluation. What it takes
+            is in no figure; it may call `state`, and what it raises ends the training.
     """
-    data = dataset.to(device.torch)
-    held_out = data.test if data.val is None else data.val
-    if runner is None:
-        runner = choose_runner(model, data.train, config).runner
-    seed_everything(config.seed)
-    for epoch in range(1, config.epochs + 1):
-        model.train()
-        start = device.clock()
-        order = epoch_order(len(data.train)).to(device.torch)
-        metrics, losses, first_step_seconds = _train_epoch(
-            runner, order, epoch=epoch, batch_size=config.batch_size, device=device, on_progress=on_progress
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: Dataset,
+        *,
+        config: RunConfig,
+        device: Device,
+        runner: StepRunner | None = None,
+        evaluation_threads: int | None = None,
+        between: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._model, self._config, self._device = model, config, device
+        self._data = dataset.to(device.torch)
+        self._runner = runner or choose_runner(model, self._data.train, config).runner
+        self._evaluation_threads = evaluation_threads
+        self._between = between
+        self._n_images = len(self._data.train)
+        self._n_steps = -(-self._n_images // config.batch_size)
+        self._losses = torch.empty(self._n_steps, device=device.torch)
+        self._paused_seconds = 0.0
+        self._epoch = 0
+        self._generators: GeneratorStates | None = None
+        self._begin(1)
+
+    def _begin(self, epoch: int) -> None:
+        """Stand at the start of an epoch."""
+        self._epoch, self._step, self._n_correct = epoch, 0, 0
+        self._seconds = self._first_step_seconds = 0.0
+        self._start: GeneratorStates | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """Where training stands: in the epoch under way, or before the next one's first step."""
+        return Progress(epoch=self._epoch, step=self._step, n_steps=self._n_steps)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides how training goes on from here: copies on the CPU, and plain values."""
+        here = self._generators or GeneratorStates.capture(self._device.torch)
+        return {
+            "epoch": self._epoch,
+            "step": self._step,
+            "n_correct": self._n_correct,
+            "step_losses": self._losses[: self._step].to("cpu", copy=True),
+            "train_seconds": self._seconds,
+            "first_step_seconds": self._first_step_seconds,
+            "epoch_start": (self._start or here).to_plain(),
+            "generators": here.to_plain(),
+            "model": {name: tensor.detach().to("cpu", copy=True) for name, tensor in _tensors(self._model).items()},
+            "optimizer": _copied(self._runner.optimizer.state_dict()),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Stand where `state` was taken; the same model, data and settings are then trained to the same bits.
+
+        Raises:
+            TrainingError: The state is of another model or of other data.
+        """
+        ours = _tensors(self._model)
+        theirs = state["model"]
+        same = ours.keys() == theirs.keys() and all(ours[name].shape == theirs[name].shape for name in ours)
+        if not same or not 0 <= state["step"] <= self._n_steps:
+            raise TrainingError("the checkpoint does not fit this model and dataset", "start a new run")
+        with torch.no_grad():
+            for name, tensor in ours.items():
+                tensor.copy_(theirs[name])
+        self._runner.optimizer.load_state_dict(state["optimizer"])
+        self._begin(state["epoch"])
+        self._step, self._n_correct = state["step"], state["n_correct"]
+        self._losses[: self._step] = state["step_losses"].to(self._device.torch)
+        self._seconds, self._first_step_seconds = state["train_seconds"], state["first_step_seconds"]
+        self._start = GeneratorStates.from_plain(state["epoch_start"])
+        self._generators = GeneratorStates.from_plain(state["generators"])
+
+    def __iter__(self) -> Iterator[EpochMetrics]:
+        """Train, from where it stands to the last epoch."""
+        if self._generators is None:
+            seed_everything(self._config.seed)
+        else:
+            self._generators.restore(self._device.torch)
+        while self._epoch <= self._config.epochs:
+            metrics = self._run_epoch()
+            self._begin(self._epoch + 1)
+            self._generators = GeneratorStates.capture(self._device.torch)
+            yield metrics
+            self._generators.restore(self._device.torch)
+
+    def _run_epoch(self) -> EpochMetrics:
+        self._model.train()
+        order_seconds = self._device.clock()
+        here = GeneratorStates.capture(self._device.torch)
+        if self._start is None or not self._step:
+            self._start = here
+        self._start.restore(self._device.torch)
+        order = epoch_order(self._n_images).to(self._device.torch)
+        if self._step:
+            here.restore(self._device.torch)
+        self._generators = None
+        self._seconds += self._device.clock() - order_seconds
+        self._train(order)
+        self._generators = GeneratorStates.capture(self._device.torch)  # an evaluation that is left is done again
+        return self._evaluated(self._train_metrics())
+
+    def _train(self, order: Tensor) -> None:
+        """Run what is left of the epoch's steps; the device is waited for after every call."""
+        per_call = 1
+        while self._step < self._n_steps:
+            done = self._step
+            start = self._device.clock()
+            n_correct = self._runner.run(order, self._losses, done, per_call)
+            n_run = min(per_call, self._n_steps - done)
+            self._check_finite(done, n_run)
+            self._n_correct += int(n_correct)
+            self._step = done + n_run
+            seconds = self._device.clock() - start
+            self._seconds += seconds
+            self._first_step_seconds = self._first_step_seconds or seconds
+            per_call = max(1, min(2 * per_call, int(CALL_SECONDS * n_run / max(seconds, 1e-9))))
+            self._pause()
+
+    def _check_finite(self, done: int, n_run: int) -> None:
+        if self._config.allow_nan:
+            return
+        losses = self._losses[done : done + n_run].cpu()
+        finite = torch.isfinite(losses)
+        if not bool(finite.all()):
+            index = int((~finite).int().argmax())
+            raise TrainingError(
+                f"the training loss is {float(losses[index])} at epoch {self._epoch}, "
+                f"step {done + index + 1} of {self._n_steps}",
+                "try a smaller --lr; --allow-nan goes on regardless",
+            )
+
+    def _train_metrics(self) -> SplitMetrics:
+        sizes = torch.full((self._n_steps,), self._config.batch_size, dtype=torch.float64)
+        sizes[-1] = self._n_images - (self._n_steps - 1) * self._config.batch_size
+        return SplitMetrics(
+            loss=float((self._losses.cpu().double() * sizes).sum()) / self._n_images,
+            accuracy=self._n_correct / self._n_images,
+            n_images=self._n_images,
         )
-        trained = device.clock()
-        evaluation = evaluate(model, held_out, class_names=data.class_names, n_threads=evaluation_threads)
-        evaluated = device.clock()
-        states = GeneratorStates.capture(device.torch)
-        yield EpochMetrics(
-            epoch=epoch,
-            train=metrics,
-            step_losses=losses.numpy(),
+
+    def _evaluated(self, train: SplitMetrics) -> EpochMetrics:
+        data = self._data
+        start, paused = self._device.clock(), self._paused_seconds
+        evaluation = evaluate(
+            self._model,
+            data.test if data.val is None else data.val,
+            class_names=data.class_names,
+            n_threads=self._evaluation_threads,
+            between=self._pause,
+        )
+        seconds = self._device.clock() - start - (self._paused_seconds - paused)
+        return EpochMetrics(
+            epoch=self._epoch,
+            train=train,
+            step_losses=self._losses.cpu().numpy().copy(),
             held_out=evaluation,
             held_out_name="test" if data.val is None else "val",
             timing=EpochTiming(
-                train_seconds=trained - start,
-                evaluate_seconds=evaluated - trained,
-                first_step_seconds=first_step_seconds,
+                train_seconds=self._seconds,
+                evaluate_seconds=seconds,
+                first_step_seconds=self._first_step_seconds,
             ),
         )
-        states.restore(device.torch)
+
+    def _pause(self) -> None:
+        if self._between is not None:
+            start = time.perf_counter()
+            self._between(self.progress)
+            self._paused_seconds += time.perf_counter() - start
 
 
-def _train_epoch(
-    runner: StepRunner,
-    order: torch.Tensor,
-    *,
-    epoch: int,
-    batch_size: int,
-    device: Device,
-    on_progress: Callable[[Progress], None] | None,
-) -> tuple[SplitMetrics, torch.Tensor, float]:
-    """One pass over the training images; the device is waited for after the first step and at the end.
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, also those that a state_dict leaves out."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
-    Returns:
-        The epoch's figures; every step's mean loss, float32 (steps,), on the CPU; seconds of the first step.
-    """
-    n_images = len(order)
-    n_steps = -(-n_images // batch_size)
-    losses = torch.empty(n_steps, device=device.torch)
-    start = time.perf_counter()
-    n_correct = runner.run(order, losses, 0, 1)
-    first_step_seconds = device.clock() - start
-    done, per_call = 1, 1
-    shown = start
-    while done < n_steps:
-        called = time.perf_counter()
-        n_correct = n_correct + runner.run(order, losses, done, per_call)
-        done = min(done + per_call, n_steps)
-        now = time.perf_counter()
-        per_step = (now - called) / per_call
-        per_call = max(1, min(2 * per_call, int(CALL_SECONDS / max(per_step, 1e-9))))
-        if on_progress is not None and now - shown >= REFRESH_SECONDS:
-            on_progress(Progress(epoch=epoch, step=done, n_steps=n_steps))
-            shown = now
-    losses = losses.cpu()
-    sizes = torch.full((n_steps,), batch_size, dtype=torch.float64)
-    sizes[-1] = n_images - (n_steps - 1) * batch_size
-    metrics = SplitMetrics(
-        loss=float((losses.double() * sizes).sum()) / n_images,
-        accuracy=int(n_correct) / n_images,
-        n_images=n_images,
-    )
-    return metrics, losses, first_step_seconds
+
+def _copied(value: Any) -> Any:
+    """Plain containers with copies of their tensors, on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return type(value)(_copied(item) for item in value) if isinstance(value, list | tuple) else value

@@ -90,7 +90,7 @@ class Update:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the moments and the count of steps that `state_dict`, here or in `torch.optim`, gave."""
-        if self.name == "sgd":
+        if self.name == "sgd" or not state_dict["state"]:
             return
         for index, mean, square in zip(self.trained, self.means, self.squares, strict=True):
             moments = state_dict["state"][index]

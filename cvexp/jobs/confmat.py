@@ -116,7 +116,7 @@ def run(
     )
     logged_as = None
     if trained.run is not None and trained.store is not None:
-        from cvexp.tracking.run import log_file
+        from cvexp.tracking.delivery import log_file
 
         logged_as = f"confusion_matrix{suffix}{picture.suffix}"
         log_file(trained.store, trained.run.run_id, picture, name=logged_as)

@@ -27,6 +27,7 @@ class Opening:
     n_val: int
     n_test: int
     n_parameters: int
+    resumed_at: Progress | None = None
 
 
 class TrainObserver(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.data.registry import find_spec
-from cvexp.errors import DatasetError, WeightsError
+from cvexp.errors import DatasetError, InputError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cvexp.models.spec import ModelSpec
     from cvexp.results import RunSummary
     from cvexp.settings import StoreSettings
+    from cvexp.tracking.find import Selection
     from cvexp.tracking.store import Store
 
 FILE_SUFFIXES = (".pt", ".safetensors")
@@ -114,14 +115,46 @@ def _from_file(path: Path, trusted_factory: str | None) -> Trained:
     )
 
 
-def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | None) -> Trained:
-    from cvexp.tracking.find import artifact_folder, find
+def find_run(selector: str, settings: StoreSettings) -> RunSummary:
+    """The run a selector means, also where so far only its journal knows it; see `_select`."""
+    return _select(selector, settings)[1].run
+
+
+def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selection]:
+    """The store, and the run that `selector` means there or among those that wait to be delivered to it.
+
+    What waits is delivered first, if that can be done in a few seconds. A run of one's own that the store does not
+    know is found by its id, its name and `@last`, also while the store does not answer.
+
+    Raises:
+        InputError: The store cannot be used, no run fits, or several do.
+    """
+    from cvexp.tracking.find import Selection, find
+    from cvexp.tracking.pending import sync_quietly, unknown_to_the_store
     from cvexp.tracking.store import open_store
 
-    store = open_store(settings, create=False)
-    selection = find(store, selector)
+    sync_quietly(settings)
+    waiting = unknown_to_the_store(settings)
+    fitting = [run for run in waiting if selector == run.name or (selector and run.run_id.startswith(selector))]
+    try:
+        store = open_store(settings, create=False)
+        selection = find(store, selector)
+    except InputError:
+        if selector == "@last" and waiting:
+            return None, Selection(run=waiting[0])
+        if len(fitting) == 1:
+            return None, Selection(run=fitting[0])
+        raise
+    if selector == "@last" and waiting and waiting[0].started_at > selection.run.started_at:
+        return store, Selection(run=waiting[0])
+    return store, selection
+
+
+def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | None) -> Trained:
+    store, selection = _select(selector, settings)
     run = selection.run
     from cvexp.export import load_spec, load_weights
+    from cvexp.tracking.find import artifact_folder
 
     with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
         folder = artifact_folder(store, run, "weights", Path(scratch))

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from cvexp.data.registry import find_spec
-from cvexp.jobs.observer import Opening, Silent
+from cvexp.errors import ConfigError, RunError, StorageError
+from cvexp.jobs.checkpoints import Checkpoints, Keeping
+from cvexp.jobs.observer import Silent
+from cvexp.jobs.signals import Stop
+from cvexp.jobs.training import Prepared, Training
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.results import Conditions, Metric, Timing, TrainResult
+from cvexp.results import Conditions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from torch import nn
-
     from cvexp.config import RunConfig
-    from cvexp.data.dataset import Dataset
-    from cvexp.device import Device
-    from cvexp.engine.placement import Placement
-    from cvexp.engine.runners import Choice
     from cvexp.jobs.observer import TrainObserver
-    from cvexp.results import EpochMetrics, Evaluation
+    from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
-    from cvexp.tracking.run import Run
-    from cvexp.tracking.store import Store
+
+REQUEST = "request.json"
+"""In a run's folder: what was asked for, and what decides its bits besides."""
 
 
 def run(
@@ -38,6 +36,7 @@ def run(
     *,
     data_dir: Path,
     name: str | None = None,
+    keeping: Keeping | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
     observer: TrainObserver | None = None,
@@ -51,27 +50,142 @@ def run(
         settings: Where to track it.
         data_dir: Where datasets are looked for first, and downloaded to.
         name: The run's name; by default the model's with the first digits of the run's id.
+        keeping: When to write checkpoints; by default after every epoch.
         command: What was typed, for the record; by default this process's own arguments.
         started: `time.monotonic()` when the command began, for the total time; by default now.
         observer: Told how it goes.
 
     Raises:
         InputError: The model, dataset, device or store cannot be used as asked.
+        TrainingError: The loss is no number, or there is no memory left.
+        StorageError: The disk is full.
     """
     started = time.monotonic() if started is None else started
-    observer = observer or Silent()
+    keeping = keeping or Keeping()
+    with Stop() as stop:
+        prepared = prepare(config, data_dir)
+        from cvexp.device import threads
+        from cvexp.tracking.pending import sync_quietly
+        from cvexp.tracking.run import open_run
+
+        tags = _tags(prepared, command)
+        model = config.model.rpartition(":")[2]
+        sync_quietly(settings)
+        with (
+            threads(prepared.placed.threads),
+            open_run(
+                settings,
+                model=model,
+                name=name,
+                tags=tags,
+                furnish=lambda folder: _write_request(folder, prepared),
+                keep=keeping.keep is not None,
+            ) as tracked,
+        ):
+            training = Training(
+                prepared=prepared,
+                tracked=tracked,
+                settings=settings,
+                keeping=keeping,
+                stop=stop,
+                observer=observer or Silent(),
+                started=started,
+            )
+            result = training.run()
+        return replace(result, undelivered=tracked.undelivered, trouble=tracked.trouble if tracked.undelivered else "")
+
+
+def resume(
+    selector: str,
+    settings: StoreSettings,
+    *,
+    data_dir: Path,
+    model: str | None = None,
+    epochs: int | None = None,
+    allow_nan: bool | None = None,
+    keeping: Keeping | None = None,
+    command: Sequence[str] | None = None,
+    started: float | None = None,
+    observer: TrainObserver | None = None,
+) -> TrainResult:
+    """Go on with a run that was interrupted, in the same run, to the bits that an uninterrupted one would have had.
+
+    Args:
+        selector: Which run; see tracking.find.
+        settings: Where it is tracked.
+        data_dir: As for `run`.
+        model: Only for a run of `package.module:factory`, which has to be named again, since code is not taken from a
+            run's records.
+        epochs: More than the run asked for, to train on; by default as many.
+        allow_nan: As in the configuration; by default what the run asked for.
+        keeping: As for `run`.
+        command: As for `run`.
+        started: As for `run`.
+        observer: As for `run`.
+
+    Raises:
+        InputError: The run cannot be resumed here, or needs no resuming.
+        TrainingError: As for `run`.
+        StorageError: As for `run`.
+    """
+    started = time.monotonic() if started is None else started
+    keeping = keeping or Keeping()
+    with Stop() as stop:
+        found = _find(selector, settings)
+        request = _read_request(found.folder)
+        config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan)
+        checkpoint = Checkpoints(found.folder, keeping.keep).newest()
+        if found.status == "FINISHED" and (checkpoint is None or config.epochs <= len(checkpoint.history)):
+            raise RunError(
+                f"run {found.name} has finished its {request.config.epochs} epochs",
+                "to train on, give a larger --epochs",
+            )
+        prepared = prepare(replace(config, threads=request.threads), data_dir)
+        prepared = replace(prepared, config=config)
+        if prepared.dataset.digest != request.dataset_digest:
+            raise RunError(
+                f"run {found.name} was trained on other data than {prepared.dataset.place} holds",
+                "name the folder it was trained on with --data-dir",
+            )
+        from cvexp.device import threads
+        from cvexp.tracking.run import reopen_run
+
+        tags = _tags(prepared, command, policy=request.policy)
+        if config.epochs != request.config.epochs:
+            tags["cvexp.epochs"] = str(config.epochs)
+        with (
+            threads(prepared.placed.threads),
+            reopen_run(settings, found.folder, tags=tags, keep=keeping.keep is not None) as tracked,
+        ):
+            training = Training(
+                prepared=prepared,
+                tracked=tracked,
+                settings=settings,
+                keeping=keeping,
+                stop=stop,
+                observer=observer or Silent(),
+                started=started,
+                resumed=checkpoint,
+            )
+            result = training.run()
+        return replace(result, undelivered=tracked.undelivered, trouble=tracked.trouble if tracked.undelivered else "")
+
+
+def prepare(config: RunConfig, data_dir: Path) -> Prepared:
+    """Find the data, build the model, choose how steps are run; nothing is written.
+
+    Raises:
+        InputError: The model, dataset or device cannot be used as asked.
+    """
     spec = find_spec(config.dataset)
     entry = find_entry(config.model, allow_path=True)
-    # torch and mlflow take seconds to import, and a mistyped name should not have to wait for them.
+    # torch takes seconds to import, and a mistyped name should not have to wait for it.
     from cvexp.data.dataset import load
     from cvexp.device import choose, seed_everything, threads
     from cvexp.engine.placement import laid_out, place
     from cvexp.engine.runners import choose_runner
     from cvexp.models.registry import build
     from cvexp.models.summary import check_output
-    from cvexp.tracking.context import context_tags
-    from cvexp.tracking.run import open_run
-    from cvexp.tracking.store import open_store
 
     config = replace(config, model_args=complete_arguments(config.model, entry.load(), config.model_args))
     device = choose(config.device)
@@ -86,41 +200,53 @@ def run(
     )
     check_output(model, name=config.model, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
     placed = place(model, dataset.image_shape, batch_size=config.batch_size, device=device, n_threads=config.threads)
-    device = replace(device, threads=placed.threads)
     with threads(placed.threads):
         model = laid_out(model.to(device.torch), placed)
         dataset = dataset.to(device.torch)
         steps = choose_runner(model, dataset.train, config)
-        store = open_store(settings, create=True)
-        conditions = _conditions(config, dataset, device, placed)
-        tags = {
-            **context_tags(sys.argv if command is None else command),
-            "cvexp.device": str(device.torch),
-            "cvexp.device_name": device.name,
-            "cvexp.threads": str(placed.threads),
-            "cvexp.memory_format": placed.memory_format,
-            "cvexp.step_runner": f"{steps.runner.name} ({steps.reason})",
-            "cvexp.comparability_key": conditions.key,
-            "cvexp.conditions": conditions.to_json(),
-        }
-        with open_run(store, model=config.model.rpartition(":")[2], name=name, tags=tags) as tracked:
-            training = _Training(
-                config, dataset, device, placed, model, steps, entry.is_builtin, tracked, store, started
-            )
-            return training.run(observer)
+    return Prepared(
+        config=config,
+        dataset=dataset,
+        device=replace(device, threads=placed.threads),
+        placed=placed,
+        model=model,
+        steps=steps,
+        servable=entry.is_builtin,
+    )
 
 
-def _conditions(config: RunConfig, dataset: Dataset, device: Device, placed: Placement) -> Conditions:
+def _tags(prepared: Prepared, command: Sequence[str] | None, *, policy: str | None = None) -> dict[str, str]:
+    """What is known of a run before its first step."""
+    from cvexp.tracking.context import context_tags
+    from cvexp.tracking.pending import process_tags
+
+    placed, device, steps = prepared.placed, prepared.device, prepared.steps
+    conditions = _conditions(prepared, policy or placed.policy)
+    return {
+        **context_tags(sys.argv if command is None else command),
+        **process_tags(),
+        "cvexp.device": str(device.torch),
+        "cvexp.device_name": device.name,
+        "cvexp.threads": str(placed.threads),
+        "cvexp.memory_format": placed.memory_format,
+        "cvexp.step_runner": f"{steps.runner.name} ({steps.reason})",
+        "cvexp.comparability_key": conditions.key,
+        "cvexp.conditions": conditions.to_json(),
+    }
+
+
+def _conditions(prepared: Prepared, policy: str) -> Conditions:
     import torch
 
     from cvexp.device import PRECISION
 
+    config, dataset = prepared.config, prepared.dataset
     split = f"val {config.val_split:g}, seed {config.split_seed}" if dataset.val is not None else "none"
     return Conditions(
-        device=device.name,
+        device=prepared.device.name,
         torch=torch.__version__,
         precision=PRECISION,
-        threads=placed.policy,
+        threads=policy,
         batch_size=config.batch_size,
         epochs=config.epochs,
         dataset=dataset.digest,
@@ -129,171 +255,85 @@ def _conditions(config: RunConfig, dataset: Dataset, device: Device, placed: Pla
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Training:
-    """A run under way, from the first step to the last artifact."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Request:
+    """What a run was asked to do, and what decided its bits besides."""
 
     config: RunConfig
-    dataset: Dataset
-    device: Device
-    placed: Placement
-    model: nn.Module
-    steps: Choice
-    servable: bool
-    tracked: Run
-    store: Store
-    started: float
+    threads: int
+    policy: str
+    dataset_digest: str
 
-    def run(self, observer: TrainObserver) -> TrainResult:
-        from cvexp.engine.fit import fit
-        from cvexp.models.summary import model_size
 
-        size = model_size(self.model)
-        self._record_inputs()
-        observer.opened(self._opening(size.parameters))
-        setup_seconds = time.monotonic() - self.started - self.tracked.seconds
-        history = []
-        for epoch in fit(
-            self.model,
-            self.dataset,
-            config=self.config,
-            device=self.device,
-            runner=self.steps.runner,
-            evaluation_threads=self.placed.evaluation_threads,
-            on_progress=observer.progressed,
-        ):
-            history.append(epoch)
-            self._record_steps(epoch)
-            self.tracked.log_metrics(epoch.keyed(), step=epoch.epoch, final=epoch.epoch == self.config.epochs)
-            observer.finished_epoch(epoch)
-        evaluation, evaluate_seconds = self._test(history[-1])
-        self._store_artifacts(history, evaluation)
-        result = TrainResult(
-            run_id=self.tracked.run_id,
-            run_name=self.tracked.name,
-            experiment_id=self.store.experiment_id,
-            tracking_uri=self.store.settings.tracking_uri,
-            status="FINISHED",
-            config=self.config,
-            device=str(self.device.torch),
-            device_name=self.device.name,
-            class_names=self.dataset.class_names,
-            history=tuple(history),
-            evaluation=evaluation,
-            timing=Timing(
-                setup_seconds=setup_seconds,
-                first_step_seconds=history[0].timing.first_step_seconds,
-                train_seconds=sum(e.timing.train_seconds for e in history),
-                evaluate_seconds=sum(e.timing.evaluate_seconds for e in history) + evaluate_seconds,
-                tracking_seconds=self.tracked.seconds,
-                total_seconds=time.monotonic() - self.started,
-            ),
-            size=size,
-            artifacts_uri=self.tracked.artifacts_uri,
+def _write_request(folder: Path, prepared: Prepared) -> None:
+    from cvexp.checkpoint import write_atomically
+
+    request = {
+        "config": {**asdict(prepared.config), "model_args": dict(prepared.config.model_args)},
+        "threads": prepared.placed.threads,
+        "policy": prepared.placed.policy,
+        "dataset_digest": prepared.dataset.digest,
+    }
+    try:
+        write_atomically(folder / REQUEST, json.dumps(request, indent=1).encode())
+    except OSError as error:
+        raise StorageError(f"cannot write to {folder}: {error.strerror or error}", "make room there") from error
+
+
+def _read_request(folder: Path) -> _Request:
+    from cvexp.config import run_config
+
+    try:
+        read = json.loads((folder / REQUEST).read_bytes())
+        return _Request(
+            config=run_config(read["config"]),
+            threads=int(read["threads"]),
+            policy=str(read["policy"]),
+            dataset_digest=str(read["dataset_digest"]),
         )
-        self._record_outcome(result)
-        return result
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"cannot resume: {folder / REQUEST} is missing or damaged", "start a new run") from error
 
-    def _opening(self, n_parameters: int) -> Opening:
-        return Opening(
-            run_id=self.tracked.run_id,
-            run_name=self.tracked.name,
-            config=self.config,
-            device=str(self.device.torch),
-            device_name=self.device.name,
-            threads=self.device.threads,
-            step_runner=self.steps.runner.name,
-            dataset_place=self.dataset.place,
-            n_train=len(self.dataset.train),
-            n_val=0 if self.dataset.val is None else len(self.dataset.val),
-            n_test=len(self.dataset.test),
-            n_parameters=n_parameters,
-        )
 
-    def _record_inputs(self) -> None:
-        """Parameters and the dataset, before the first step."""
-        self.tracked.log_params(self.config.params())
-        splits = {"train": self.dataset.train, "val": self.dataset.val, "test": self.dataset.test}
-        profile = {
-            "images": {name: len(split) for name, split in splits.items() if split is not None},
-            "image_shape": self.dataset.image_shape,
-            "classes": self.dataset.n_classes,
-        }
-        self.tracked.log_dataset(
-            name=self.dataset.name,
-            digest=self.dataset.digest,
-            place=self.dataset.place,
-            profile=json.dumps(profile),
-            context="training",
-        )
-        if self.servable:
-            self.tracked.begin_model(self.config.params())
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """A run to go on with."""
 
-    def _record_steps(self, epoch: EpochMetrics) -> None:
-        """The loss of every so many steps, counted over the whole run, where that was asked for."""
-        every = self.config.log_every
-        if not every:
-            return
-        before = (epoch.epoch - 1) * len(epoch.step_losses)
-        steps = range(before + 1, before + len(epoch.step_losses) + 1)
-        self.tracked.log_series(
-            Metric.STEP_LOSS,
-            {step: float(loss) for step, loss in zip(steps, epoch.step_losses, strict=True) if step % every == 0},
-        )
+    name: str
+    status: str
+    folder: Path
 
-    def _test(self, last: EpochMetrics) -> tuple[Evaluation, float]:
-        """The test split's figures with the final weights, and the seconds it took to get them."""
-        if last.held_out_name == "test":
-            return last.held_out, 0.0
-        from cvexp.engine.evaluate import evaluate
 
-        start = self.device.clock()
-        evaluation = evaluate(
-            self.model,
-            self.dataset.test.to(self.device.torch),
-            class_names=self.dataset.class_names,
-            n_threads=self.placed.evaluation_threads,
-        )
-        return evaluation, self.device.clock() - start
+def _find(selector: str, settings: StoreSettings) -> _Found:
+    from cvexp.jobs.source import find_run
+    from cvexp.tracking.pending import folder_of
 
-    def _store_artifacts(self, history: Sequence[EpochMetrics], evaluation: Evaluation) -> None:
-        """Write everything to the local disk first, the weights before all else, and hand it to the store."""
-        from cvexp.export import save_weights
-        from cvexp.jobs.artifacts import write_curves, write_evaluation, write_predictions
-        from cvexp.tracking.model import write_model
-        from cvexp.tracking.store import make_state_dir
-
-        folder = make_state_dir(self.store.settings) / "runs" / self.tracked.run_id
-        weights, figures = folder / "weights", folder / "figures"
-        weights.mkdir(parents=True)
-        figures.mkdir()
-        spec = save_weights(self.model, weights, config=self.config, dataset=self.dataset)
-        self.tracked.set_tags({"cvexp.weights_sha256": spec.weights_sha256})
-        self.tracked.log_folder(weights, "weights")
-        if self.servable:
-            write_model(
-                folder / "model",
-                weights,
-                model_id=str(self.tracked.model_id),
-                run_id=self.tracked.run_id,
-                image_shape=self.dataset.image_shape,
-                n_classes=self.dataset.n_classes,
+    run = find_run(selector, settings)
+    folder = folder_of(settings, run.run_id)
+    if folder is None:
+        if run.status == "FINISHED":
+            raise RunError(
+                f"run {run.name} has finished, and its checkpoints are gone",
+                "train with --keep 1 to be able to train on later",
             )
-            self.tracked.log_model(folder / "model")
-        title = f"{self.tracked.name} on {self.dataset.name}"
-        scored = f"{title}: test accuracy {evaluation.metrics.accuracy:.2%}"
-        write_evaluation(figures, evaluation, self.dataset.class_names, title=scored)
-        write_predictions(figures, self.model, self.dataset, device=self.device, title=f"{title}: random test images")
-        write_curves(figures, history, title=title)
-        self.tracked.log_folder(figures)
-        shutil.rmtree(folder)
+        raise RunError(
+            f"run {run.name} left nothing to go on with in {settings.state_dir.absolute()}",
+            "runs are resumed on the machine and in the folder where they began",
+        )
+    return _Found(name=run.name, status=run.status, folder=folder)
 
-    def _record_outcome(self, result: TrainResult) -> None:
-        """The final figures, and the description that the run's page shows."""
-        from cvexp.tracking.description import description
 
-        if result.history[-1].held_out_name == "val":  # else the last epoch's figures are the test split's
-            self.tracked.log_metrics(result.evaluation.metrics.keyed("test"), step=result.config.epochs, final=True)
-        # MLflow draws what has no step but 0 as bars, run beside run.
-        self.tracked.log_metrics({**result.timing.keyed(), **result.size.keyed()}, step=0, final=True)
-        self.tracked.describe(description(result))
+def _resumed_config(config: RunConfig, *, model: str | None, epochs: int | None, allow_nan: bool | None) -> RunConfig:
+    """The run's configuration with what may change."""
+    if model is not None and model != config.model:
+        raise ConfigError(f"the run trained {config.model}, not {model}", "leave MODEL out")
+    if ":" in config.model and model is None:
+        raise ConfigError(
+            f"the run's model is code of its own: {config.model}",
+            "if you trust it, name it: cvexp train MODEL --resume RUN",
+        )
+    if epochs is not None and epochs < config.epochs:
+        raise ConfigError(f"--epochs {epochs}: the run asked for {config.epochs}", "give more, or leave it out")
+    if epochs is not None:
+        config = replace(config, epochs=epochs)
+    return config if allow_nan is None else replace(config, allow_nan=allow_nan)

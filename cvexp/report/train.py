@@ -44,6 +44,9 @@ class TrainConsole:
             f"from {opening.dataset_place}"
         )
         self._say(f"device   {opening.device}: {opening.device_name}{threads}, {opening.step_runner} steps")
+        if opening.resumed_at is not None:
+            at = opening.resumed_at
+            self._say(f"resumed  before step {at.step + 1:,} of {at.n_steps:,} of epoch {at.epoch}")
 
     def progressed(self, progress: Steps) -> None:
         """Move the bar, where there is a terminal."""

@@ -12,6 +12,7 @@ from urllib.request import url2pathname
 
 from cvexp.errors import RunError, StoreError
 from cvexp.results import Metric, RunSummary, higher_is_better
+from cvexp.tracking.pending import bury
 from cvexp.tracking.store import translated
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def search(
             token = page.token
             if not token:
                 break
-    return [_summary(run) for run in found]
+    return [bury(store, _summary(run)) for run in found]
 
 
 def find(store: Store, selector: str) -> Selection:
@@ -138,7 +139,7 @@ def _by_id(store: Store, run_id: str) -> RunSummary | None:
             raise
     if run.info.lifecycle_stage == "deleted":
         raise RunError(f"run {run_id} was deleted", f"restore it: mlflow runs restore --run-id {run_id}")
-    return _summary(run)
+    return bury(store, _summary(run))
 
 
 def _best(store: Store, metric: str) -> Selection:
@@ -162,11 +163,11 @@ def _best(store: Store, metric: str) -> Selection:
     return Selection(run=max(candidates, key=lambda run: sign * run.metrics[metric]), note=note)
 
 
-def artifact_folder(store: Store, run: RunSummary, folder: str, target: Path) -> Path:
+def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: Path) -> Path:
     """Bring one folder of a run's artifacts to this machine.
 
     Args:
-        store: Where the run is.
+        store: Where the run is; None for one that only its journal knows.
         run: Which run.
         folder: Such as `weights`.
         target: An empty folder to download into; files on this machine are read where they are.
@@ -184,6 +185,8 @@ def artifact_folder(store: Store, run: RunSummary, folder: str, target: Path) ->
         if not (here / folder).is_dir():
             raise missing
         return here / folder
+    if store is None:
+        raise missing
     with translated(store.settings):
         if not store.client.list_artifacts(run.run_id, folder):
             raise missing

@@ -1,115 +1,163 @@
-"""Write one run: what it was asked, what it measured, what it left behind, and how it ended."""
+"""Write one run: what it was asked, what it measured, what it left behind, and how it ended.
+
+Everything goes to the run's journal first, and from there to the tracking store; see journal and sender.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import secrets
 import shutil
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
+from cvexp.errors import RunError, StorageError, StoreError
 from cvexp.settings import without_credentials
-from cvexp.tracking.model import LOGGED_NAME
-from cvexp.tracking.store import translated
+from cvexp.tracking.delivery import NAME_DIGITS, Delivery
+from cvexp.tracking.journal import LOCK, Journal
+from cvexp.tracking.sender import Patience, Sender
+from cvexp.tracking.store import check_settings, make_state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
-    from mlflow import MlflowClient
-    from mlflow.entities import RunTag
+    from cvexp.settings import StoreSettings
 
-    from cvexp.tracking.store import Store
-
-NAME_DIGITS = 6
-SERIES_BATCH = 1000
-"""The most metrics MLflow takes in one call."""
-
-MAX_TAG_CHARACTERS = 5000
-"""MLflow keeps 8,000; some of its stores keep fewer."""
+RUNS = "runs"
+"""The folder of runs under way, within the folder for local state."""
 
 
 class Run:
     """A run that is being written. All of its calls are timed, so that no training figure contains them.
 
     Attributes:
-        run_id: 32 hexadecimal digits.
-        model_id: Of the logged model that the figures belong to; None where none will be logged.
+        run_id: 32 hexadecimal digits; MLflow's, or one of our own while the store has not answered.
         name: The model's name and the first digits of the id, unless the user named the run.
-        artifacts_uri: Where its artifacts go.
-        seconds: Spent so far on writing to the store.
+        artifacts_uri: Where its artifacts go; empty while the store has not answered.
+        experiment_id: Likewise.
+        seconds: Spent so far on writing to the journal and waiting for the store.
     """
 
-    def __init__(self, store: Store, *, run_id: str, name: str, artifacts_uri: str) -> None:
-        self._store = store
-        self._dataset: tuple[str, str] | tuple[None, None] = (None, None)
-        self._model_pending = False
-        self.model_id: str | None = None
-        self.run_id = run_id
-        self.name = name
-        self.artifacts_uri = artifacts_uri
+    def __init__(self, settings: StoreSettings, journal: Journal, patience: Patience) -> None:
+        self._journal = journal
+        self._sender = Sender(journal, Delivery(settings, journal), patience)
+        self._clock = time.time
         self.seconds = 0.0
+        self.run_id = journal.facts.get("run_id", journal.folder.name)
+        self._began = False
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder for local state; what `log_folder` and `log_model` name lies in it."""
+        return self._journal.folder
+
+    @property
+    def name(self) -> str:
+        """As the store calls it, or will."""
+        first = self._journal.records[0].body
+        return self._journal.facts.get("name") or first["name"] or f"{first['model']}-{self.run_id[:NAME_DIGITS]}"
+
+    @property
+    def artifacts_uri(self) -> str:
+        """Where its artifacts go."""
+        return self._journal.facts.get("artifacts_uri", "")
+
+    @property
+    def experiment_id(self) -> str:
+        """Of the experiment it belongs to."""
+        return self._journal.facts.get("experiment_id", "")
+
+    @property
+    def undelivered(self) -> int:
+        """How many records the store has not been told."""
+        return self._journal.unsent
+
+    @property
+    def trouble(self) -> str:
+        """Why, in one line."""
+        return self._sender.trouble or "the tracking store does not answer"
 
     @contextlib.contextmanager
-    def _timed(self) -> Iterator[MlflowClient]:
+    def _timed(self) -> Iterator[None]:
         start = time.perf_counter()
         try:
-            with translated(self._store.settings):
-                yield self._store.client
+            yield
         finally:
             self.seconds += time.perf_counter() - start
 
-    def log_params(self, params: Mapping[str, str]) -> None:
-        """Record what the run was asked to do."""
-        from mlflow.entities import Param
+    def begin(self, *, model: str, name: str | None, tags: Mapping[str, str]) -> None:
+        """Open the run, and wait for the store's answer as long as patience lasts.
 
-        with self._timed() as client:
-            client.log_batch(self.run_id, params=[Param(k, v) for k, v in params.items()])
+        Raises:
+            StoreError: The store will never answer as it should.
+        """
+        with self._timed():
+            local_id = self.folder.name
+            cleaned = {key: without_credentials(value) for key, value in tags.items()}
+            self._append("run", "run", {"model": model, "name": name, "tags": cleaned, "local_id": local_id})
+            self._sender.start()
+            if self._sender.settle():
+                self.run_id = self._journal.facts["run_id"]
+                self._journal.move(self.folder.with_name(self.run_id))
+            elif name is None:
+                self._tell("name", "name", {"name": f"{model}-{local_id[:NAME_DIGITS]}"})
+
+    def go_on(self, tags: Mapping[str, str]) -> None:
+        """Open a run again that was begun by a process that is gone.
+
+        Raises:
+            StoreError: The store will never answer as it should.
+        """
+        with self._timed():
+            self._sender.start()
+            self._tell("again", f"again {self._journal.count('again')}", {})
+            self.set_tags(tags)
+            self._sender.settle()
+            self.run_id = self._journal.facts.get("run_id", self.run_id)
+
+    def settle(self) -> None:
+        """Wait until the store knows everything, or patience ends."""
+        with self._timed():
+            self._sender.settle()
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Record what the run was asked to do; once in a run's life."""
+        self._tell("params", "params", params)
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int, final: bool = False) -> None:
-        """Record figures at one step in one call.
+        """Record figures at one step, unless they were recorded by a process before this one.
 
         Args:
             metrics: Values by metric key.
             step: The epoch, counted from 1; 0 for figures of the whole run.
             final: Whether they are the trained model's, and so belong to the logged model too.
         """
-        from mlflow.entities import Metric
-
-        model_id = self.model_id if final else None
-        now = int(time.time() * 1000)
-        with self._timed() as client:
-            client.log_batch(
-                self.run_id,
-                metrics=[Metric(k, v, now, step, model_id, *self._dataset) for k, v in metrics.items()],
-            )
+        key = f"metrics {step} {' '.join(sorted(metrics))}"
+        body = {"values": dict(metrics), "step": step, "final": final}
+        self._tell("metrics", key if step else self._of_this_end(key), body)
 
     def log_series(self, key: str, values: Mapping[int, float]) -> None:
-        """Record many steps' values of one metric, a thousand in a call.
+        """Record many steps' values of one metric.
 
         Args:
             key: The metric's.
             values: By step.
         """
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        points = [Metric(key, value, now, step) for step, value in values.items()]
-        with self._timed() as client:
-            for start in range(0, len(points), SERIES_BATCH):
-                client.log_batch(self.run_id, metrics=points[start : start + SERIES_BATCH])
+        if values:
+            self._tell("series", f"series {key} {min(values)}", {"key": key, "points": sorted(values.items())})
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Record facts about the run; credentials in URIs are left out."""
-        with self._timed() as client:
-            client.log_batch(self.run_id, tags=_tags(tags))
+        cleaned = {key: without_credentials(value) for key, value in tags.items()}
+        self._tell("tags", f"tags {len(self._journal.records)}", cleaned)
 
     def describe(self, markdown: str) -> None:
         """Set the description that the pages of the run and of its model show."""
-        self.set_tags({"mlflow.note.content": markdown})
-        if self.model_id is not None:
-            with self._timed() as client:
-                client.set_logged_model_tags(self.model_id, {"mlflow.note.content": markdown})
+        self._tell("describe", self._of_this_end("describe"), {"markdown": markdown})
 
     def log_dataset(self, *, name: str, digest: str, place: str, profile: str, context: str) -> None:
         """Tie a dataset to the run.
@@ -121,114 +169,143 @@ class Run:
             profile: JSON with counts and shapes.
             context: What the run did with it, such as `training`.
         """
-        import json
-
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        dataset = Dataset(
-            name=name,
-            digest=digest,
-            source_type="local",
-            source=json.dumps({"place": place}),
-            profile=profile,
-        )
-        with self._timed() as client:
-            client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
-        self._dataset = (name, digest)
+        body = {"name": name, "digest": digest, "profile": profile, "context": context}
+        self._tell("dataset", "dataset", {**body, "source": json.dumps({"place": place})})
 
     def log_folder(self, folder: Path, name: str | None = None) -> None:
-        """Store everything in `folder` among the run's artifacts, under `name` if one is given."""
-        with self._timed() as client:
-            client.log_artifacts(self.run_id, str(folder), name)
+        """Store everything in `folder`, which lies in the run's, among its artifacts, under `name` if one is given."""
+        where = folder.relative_to(self.folder)
+        self._tell("artifacts", self._of_this_end(f"artifacts {name}"), {"folder": str(where), "name": name})
 
     def begin_model(self, params: Mapping[str, str]) -> None:
         """Announce the model that this run will log, so that its figures can belong to it too."""
-        from mlflow.entities import LoggedModelOutput
+        attempt = str(self._journal.count("end"))
+        self._tell("begin_model", self._of_this_end("begin_model"), {"params": dict(params), "attempt": attempt})
 
-        with self._timed() as client:
-            model = client.create_logged_model(
-                self._store.experiment_id,
-                name=LOGGED_NAME,
-                source_run_id=self.run_id,
-                params=dict(params),
-                model_type="image classifier",
-            )
-            self.model_id, self._model_pending = model.model_id, True
-            client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    def log_model(self, weights: Path, *, image_shape: tuple[int, ...], n_classes: int) -> None:
+        """Store the weights in `weights`, a folder in the run's, as the MLflow model that `begin_model` announced."""
+        where = str(weights.relative_to(self.folder))
+        body = {"weights": where, "image_shape": list(image_shape), "n_classes": n_classes}
+        self._tell("model", self._of_this_end("model"), body)
 
-    def log_model(self, folder: Path) -> None:
-        """Store the MLflow model in `folder` as the one that `begin_model` announced."""
-        if self.model_id is None:
-            raise RuntimeError("begin_model comes first")
-        with self._timed() as client:
-            client.log_model_artifacts(self.model_id, str(folder))
-            client.finalize_logged_model(self.model_id, "READY")
-        self._model_pending = False
-
-    def end(self, status: str) -> None:
+    def end(self, status: str, reason: str = "") -> None:
         """Close the run as FINISHED, FAILED or KILLED, and with it a model that never came."""
-        with self._timed() as client:
-            if self.model_id is not None and self._model_pending:
-                client.finalize_logged_model(self.model_id, "FAILED")
-            client.set_terminated(self.run_id, status)
+        body = {"status": status, "reason": without_credentials(reason)}
+        self._tell("end", self._of_this_end("end"), body)
 
+    def leave(self) -> None:
+        """Wait for the store as long as patience lasts, and deliver nothing after that."""
+        with self._timed(), contextlib.suppress(StoreError):
+            self._sender.settle()
+        self._sender.stop()
 
-def log_file(store: Store, run_id: str, path: Path, *, name: str) -> None:
-    """Store a file among the artifacts of a run that has ended, as `name`."""
-    with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch, translated(store.settings):
-        renamed = shutil.copy(path, Path(scratch) / name)
-        store.client.log_artifact(run_id, str(renamed))
+    def _of_this_end(self, key: str) -> str:
+        """A key for what is recorded once each time the run ends."""
+        return f"{key} #{self._journal.count('end')}"
+
+    def _tell(self, kind: str, key: str, body: Mapping[str, object]) -> None:
+        with self._timed():
+            self._append(kind, key, body)
+            self._sender.notify()
+
+    def _append(self, kind: str, key: str, body: Mapping[str, object]) -> None:
+        self._journal.append(kind, key, body, at=int(self._clock() * 1000))
 
 
 @contextlib.contextmanager
-def open_run(store: Store, *, model: str, name: str | None, tags: Mapping[str, str]) -> Iterator[Run]:
+def open_run(
+    settings: StoreSettings,
+    *,
+    model: str,
+    name: str | None,
+    tags: Mapping[str, str],
+    furnish: Callable[[Path], None] | None = None,
+    keep: bool = False,
+) -> Iterator[Run]:
     """Open a run, and close it however the block is left.
 
-    Leaving normally makes it FINISHED; an exception FAILED, with the reason as a tag; an interrupt KILLED.
+    Leaving normally makes it FINISHED; an exception FAILED, with the reason as a tag; an interrupt KILLED. The run's
+    folder goes when it is FINISHED and the store knows everything.
 
     Args:
-        store: Where to write.
+        settings: Where to track it.
         model: Names the run, together with the first digits of its id.
         name: Names the run instead.
         tags: Known before it starts.
+        furnish: Given the run's folder before anyone hears of the run.
+        keep: Whether the folder stays.
+
+    Raises:
+        StoreError: The store cannot be used; nothing is left behind.
     """
-    start = time.perf_counter()
-    run: Run | None = None
+    check_settings(settings, create=True)
+    folder = make_state_dir(settings) / RUNS / secrets.token_hex(16)
     try:
-        with translated(store.settings):
-            created = store.client.create_run(
-                store.experiment_id, tags={tag.key: tag.value for tag in _tags(tags)}, run_name=name or model
-            )
-            run = Run(
-                store,
-                run_id=created.info.run_id,
-                name=name or f"{model}-{created.info.run_id[:NAME_DIGITS]}",
-                artifacts_uri=created.info.artifact_uri,
-            )
-            if name is None:
-                store.client.update_run(run.run_id, name=run.name)
-        run.seconds = time.perf_counter() - start
-        yield run
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise StorageError(f"cannot make {folder}: {error.strerror}") from error
+    with _held(folder):
+        run = Run(settings, Journal(folder), Patience())
+        try:
+            if furnish is not None:
+                furnish(folder)
+            run.begin(model=model, name=name, tags=tags)
+        except BaseException:
+            run.leave()
+            shutil.rmtree(run.folder, ignore_errors=True)
+            raise
+        with _closed(run, keep=keep):
+            yield run
+
+
+@contextlib.contextmanager
+def reopen_run(settings: StoreSettings, folder: Path, *, tags: Mapping[str, str], keep: bool = False) -> Iterator[Run]:
+    """Open a run again whose folder is still there, and close it as `open_run` does.
+
+    Args:
+        settings: Where it is tracked.
+        folder: The run's.
+        tags: To be set anew.
+        keep: Whether the folder stays.
+
+    Raises:
+        RunError: Another process is writing it.
+        StoreError: The store cannot be used.
+    """
+    check_settings(settings, create=True)
+    with _held(folder):
+        run = Run(settings, Journal(folder), Patience())
+        with _closed(run, keep=keep):
+            run.go_on(tags)
+            yield run
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing the run; the system lets go of it when this one ends, however it ends."""
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(f"run {folder.name} is being written by another process", "wait for it, or end it") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _closed(run: Run, *, keep: bool) -> Iterator[None]:
+    try:
+        yield
         run.end("FINISHED")
-    except KeyboardInterrupt:
-        _close(run, "KILLED", "interrupted")
-        raise
     except BaseException as error:
-        _close(run, "FAILED", f"{type(error).__name__}: {error}")
+        killed = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if killed else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(StorageError):  # the original error matters more
+            run.end("KILLED" if killed else "FAILED", reason)
+        run.leave()
         raise
-
-
-def _close(run: Run | None, status: str, reason: str) -> None:
-    """Say how the run ended, as far as the store can still be told; the original error matters more."""
-    if run is None:
-        return
-    with contextlib.suppress(Exception):
-        run.set_tags({"cvexp.end_reason": reason})
-    with contextlib.suppress(Exception):
-        run.end(status)
-
-
-def _tags(tags: Mapping[str, str]) -> list[RunTag]:
-    from mlflow.entities import RunTag
-
-    return [RunTag(key, without_credentials(value)[:MAX_TAG_CHARACTERS]) for key, value in tags.items() if value]
+    run.leave()
+    if not (keep or run.undelivered):
+        shutil.rmtree(run.folder, ignore_errors=True)

@@ -8,11 +8,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cvexp.errors import StoreError
+from cvexp.errors import StoreError, UnreachableStoreError
 from cvexp.settings import without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from mlflow import MlflowClient
@@ -33,19 +34,23 @@ class Store:
     experiment_id: str
 
 
-def open_store(settings: StoreSettings, *, create: bool) -> Store:
+def open_store(
+    settings: StoreSettings, *, create: bool, waiting: Callable[[], AbstractContextManager[None]] | None = None
+) -> Store:
     """Open the store, with its experiment.
 
     Args:
         settings: Which one.
         create: Whether to make a store and an experiment that do not exist yet. Say False for commands that
             only read, so that a typo leaves nothing behind.
+        waiting: Entered while another process is creating the store.
 
     Raises:
+        UnreachableStoreError: The store does not answer now.
         StoreError: The store cannot be opened, or does not exist and was not to be created.
     """
-    _check(settings, create=create)
-    with _creation_lock(settings, create=create), translated(settings):
+    check_settings(settings, create=create)
+    with _creation_lock(settings, create=create, waiting=waiting), translated(settings):
         client = _client(settings.tracking_uri)
         experiment = client.get_experiment_by_name(settings.experiment)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
@@ -69,8 +74,8 @@ def _client(tracking_uri: str) -> MlflowClient:
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_UV_AUTO_DETECT": "false",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "GIT_PYTHON_REFRESH": "quiet",
@@ -83,8 +88,12 @@ def _client(tracking_uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=tracking_uri)
 
 
-def _check(settings: StoreSettings, *, create: bool) -> None:
-    """Refuse at once what MLflow would refuse after minutes of retries, or with a page of traceback."""
+def check_settings(settings: StoreSettings, *, create: bool) -> None:
+    """Refuse at once what MLflow would refuse after minutes of retries, or with a page of traceback.
+
+    Raises:
+        StoreError: The store cannot be opened, whatever happens.
+    """
     uri = without_credentials(settings.tracking_uri)
     kind = settings.tracking_uri.partition(":")[0].partition("+")[0]
     if "://" not in settings.tracking_uri or kind not in _KINDS:
@@ -118,7 +127,9 @@ def _is_sqlite(file: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _creation_lock(settings: StoreSettings, *, create: bool) -> Iterator[None]:
+def _creation_lock(
+    settings: StoreSettings, *, create: bool, waiting: Callable[[], AbstractContextManager[None]] | None
+) -> Iterator[None]:
     """Let one process at a time open a local store: several that create its schema together break it.
 
     A store that is only read, in a folder that cannot be written to, is nobody's to create.
@@ -131,8 +142,13 @@ def _creation_lock(settings: StoreSettings, *, create: bool) -> Iterator[None]:
 
     try:
         folder = make_state_dir(settings)
-        with FileLock(folder / "store.lock", timeout=CREATION_TIMEOUT_SECONDS):
+        lock = FileLock(folder / "store.lock", timeout=CREATION_TIMEOUT_SECONDS)
+        with (waiting or contextlib.nullcontext)():
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
     except Timeout as error:
         raise StoreError(
             f"another process has held {settings.state_dir / 'store.lock'} for {CREATION_TIMEOUT_SECONDS} s",
@@ -170,7 +186,17 @@ def translated(settings: StoreSettings) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         uri = without_credentials(settings.tracking_uri)
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise StoreError(
+        kind = UnreachableStoreError if _is_outage(error) else StoreError
+        raise kind(
             f"the tracking store {uri} does not answer as it should: {without_credentials(first)[:200]}",
             "check --tracking-uri (or MLFLOW_TRACKING_URI) and that the store is up",
         ) from error
+
+
+_OUTAGES = ("database is locked", "failed with exception", "connection refused", "could not connect", "timed out")
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Whether the store may answer later: nobody listens, nobody answers in time, or others hold the database."""
+    text = str(error).lower()
+    return "error responses" not in text and any(sign in text for sign in _OUTAGES)

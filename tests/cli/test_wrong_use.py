@@ -82,7 +82,7 @@ def _bare_run(_lab):
     from cvexp.tracking.run import open_run
 
     store = open_store(_lab.settings, create=False)
-    with open_run(store, model="linear", name="bare", tags={"cvexp.version": "0"}):
+    with open_run(store.settings, model="linear", name="bare", tags={"cvexp.version": "0"}):
         pass
     yield
     store.client.delete_run(search(store, where='attributes.run_name = "bare"')[0].run_id)
@@ -126,7 +126,7 @@ def test_an_ambiguous_name_lists_the_candidates(cvexp, lab):
     store = open_store(lab.settings, create=False)
     twins = []
     for _ in range(2):
-        with open_run(store, model="linear", name="twin", tags={"cvexp.version": "0"}) as run:
+        with open_run(store.settings, model="linear", name="twin", tags={"cvexp.version": "0"}) as run:
             twins.append(run.run_id)
     wrong = cvexp("evaluate", "twin")
     for run_id in twins:

@@ -15,7 +15,7 @@ from cvexp.device import choose, seed_everything, threads
 from cvexp.engine import scripted
 from cvexp.engine.captured import CapturedSteps
 from cvexp.engine.cuda_graph import CudaGraphSteps
-from cvexp.engine.fit import fit
+from cvexp.engine.fit import Fit
 from cvexp.engine.placement import laid_out, place
 from cvexp.engine.runners import choose_runner
 from cvexp.engine.steps import EagerSteps, PlainSGD, Unsupported, build_optimizer
@@ -65,7 +65,7 @@ def trained(name, step, **settings):
     model = model_of(name)
     config = run_config({"model": "linear", "epochs": 3, "batch_size": 32, "step": step, **settings})
     with threads(1):
-        history = list(fit(model, dataset(), config=config, device=choose("cpu")))
+        history = list(Fit(model, dataset(), config=config, device=choose("cpu")))
     return history, model.state_dict()
 
 
@@ -143,7 +143,7 @@ def test_frozen_parameters_stay_and_the_others_move():
         frozen = model.block_1.requires_grad_(requires_grad=False)
         before = [p.clone() for p in frozen.parameters()]
         config = run_config({"model": "tinyvgg", "epochs": 1, "step": step})
-        (epoch,) = fit(model, dataset(), config=config, device=choose("cpu"))
+        (epoch,) = Fit(model, dataset(), config=config, device=choose("cpu"))
         histories[step] = epoch.step_losses.tolist()
         assert all(torch.equal(p, b) for p, b in zip(frozen.parameters(), before, strict=True))
     assert histories["eager"] == histories["captured"]

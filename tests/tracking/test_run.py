@@ -31,7 +31,7 @@ def test_however_the_block_ends_the_run_is_closed(store, error, status):
 
     run_id = ""
     try:
-        with open_run(store, model="linear", name=None, tags={}) as run:
+        with open_run(store.settings, model="linear", name=None, tags={}) as run:
             run_id = run.run_id
             if error is not None:
                 raise error
@@ -43,20 +43,20 @@ def test_however_the_block_ends_the_run_is_closed(store, error, status):
 
 
 def test_a_run_is_named_after_its_model_and_id(store):
-    with open_run(store, model="tinyvgg", name=None, tags={}) as run:
+    with open_run(store.settings, model="tinyvgg", name=None, tags={}) as run:
         assert run.name == f"tinyvgg-{run.run_id[:6]}"
     assert store.client.get_run(run.run_id).info.run_name == run.name
 
 
 def test_credentials_never_reach_a_tag(store):
     tags = {"cvexp.command": "cvexp train linear --tracking-uri http://ada:secret@host:5000"}
-    with open_run(store, model="linear", name=None, tags=tags) as run:
+    with open_run(store.settings, model="linear", name=None, tags=tags) as run:
         pass
     assert store.client.get_run(run.run_id).data.tags["cvexp.command"].endswith("http://host:5000")
 
 
 def test_time_spent_on_writing_is_added_up(store):
-    with open_run(store, model="linear", name=None, tags={}) as run:
+    with open_run(store.settings, model="linear", name=None, tags={}) as run:
         before = run.seconds
         run.log_metrics({"train/loss": 1.0}, step=1)
         assert run.seconds > before > 0

@@ -1,0 +1,65 @@
+"""Ctrl-C, SIGTERM and SIGHUP while training: the first is obeyed between two steps, the second at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from cvexp.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Stop:
+    """Answers signals for as long as it is entered. Only the main thread can; elsewhere nothing is answered.
+
+    Attributes:
+        signum: The signal that asked for a stop; None while none has.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self._deferred = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for name in NAMES:
+                if hasattr(signal, name):
+                    signum = int(getattr(signal, name))
+                    self._before[signum] = signal.signal(signum, self._answer)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Within the block a first signal is only noted, in `signum`; outside it raises Interrupted where it hits."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def _answer(self, signum: int, _frame: FrameType | None) -> None:
+        if self.signum is not None:
+            self._leave(signum)
+        self.signum = signum
+        if not self._deferred:
+            raise Interrupted(signum)
+
+    @staticmethod
+    def _leave(signum: int) -> NoReturn:
+        """Go without another word to anyone; what is on the disk is whole at any moment."""
+        name = signal.Signals(signum).name
+        os.write(2, f"error: told to stop again by {name}: left at once, the last checkpoint is intact\n".encode())
+        os._exit(128 + signum)

@@ -1,0 +1,162 @@
+"""Everything a run has to tell, on the local disk before anyone else is told.
+
+A run's folder, `.cvexp/runs/<run id>`, holds `journal.jsonl`, to which every record is appended and flushed to the
+disk, and `sent.jsonl`, which says how far the tracking store has been told. A record carries the moment it was made
+and a key. By the moment the store recognises a figure that is told twice; by the key a resumed training knows that it
+has told something already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import threading
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from cvexp.errors import RunError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+JOURNAL, SENT, LOCK = "journal.jsonl", "sent.jsonl", "lock"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One thing to tell.
+
+    Attributes:
+        n: Its place in the journal, from 0.
+        at: When it was made, milliseconds since the epoch of Unix.
+        kind: What the store is to do; a method of Delivery.
+        key: Different for every record of a journal.
+        body: Plain values.
+    """
+
+    n: int
+    at: int
+    kind: str
+    key: str
+    body: dict[str, Any]
+
+
+class Journal:
+    """A run's journal; one process at a time writes it.
+
+    Args:
+        folder: The run's. What is there already is read; a last line that a crash cut short is dropped.
+
+    Attributes:
+        records: All of them, in order.
+        facts: What the store answered, such as `run_id`.
+
+    Raises:
+        RunError: A line that is not the last one cannot be read.
+        StorageError: The folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self.records = [Record(**line) for line in _lines(folder / JOURNAL)]
+        self._keys = {record.key for record in self.records}
+        self.facts: dict[str, str] = {}
+        self.n_sent = 0
+        for line in _lines(folder / SENT):
+            self.n_sent = line["n"] + 1
+            self.facts |= line["facts"]
+
+    @property
+    def unsent(self) -> int:
+        """How many records the store has not been told."""
+        return len(self.records) - self.n_sent
+
+    def knows(self, key: str) -> bool:
+        """Whether a record with that key was made."""
+        return key in self._keys
+
+    def count(self, kind: str) -> int:
+        """How many records are of that kind."""
+        return sum(record.kind == kind for record in self.records)
+
+    def append(self, kind: str, key: str, body: Mapping[str, Any], *, at: int) -> bool:
+        """Write a record and wait until it is on the disk.
+
+        Returns:
+            False where a record with that key is there already; it stays as it was.
+
+        Raises:
+            StorageError: The disk takes no more.
+        """
+        if key in self._keys:
+            return False
+        record = Record(n=len(self.records), at=at, kind=kind, key=key, body=dict(body))
+        _append(self.folder / JOURNAL, asdict(record), durable=True)
+        with self._lock:
+            self.records.append(record)
+            self._keys.add(key)
+        return True
+
+    def mark_sent(self, record: Record, facts: Mapping[str, str]) -> None:
+        """Note that the store was told. A crash may lose the note; then the store is told again, and recognises it."""
+        _append(self.folder / SENT, {"n": record.n, "facts": dict(facts)}, durable=False)
+        with self._lock:
+            self.facts |= facts
+            self.n_sent = record.n + 1
+
+    def move(self, folder: Path) -> None:
+        """Rename the run's folder; whoever holds its lock goes on holding it."""
+        with self._lock:
+            self.folder.rename(folder)
+            self.folder = folder
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    """The JSON lines of a file. What a crash left of the last one is cut off."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return []
+    found, end = [], 0
+    for line in content.splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n"):
+                raise ValueError  # noqa: TRY301 - handled like a line that cannot be parsed
+            found.append(json.loads(line))
+        except ValueError:
+            if end + len(line) < len(content):
+                where = f"{file}, line {len(found) + 1}"
+                raise RunError(f"damaged journal: {where}", "restore it, or move it away") from None
+            with contextlib.suppress(OSError), file.open("r+b") as stream:
+                stream.truncate(end)
+            break
+        end += len(line)
+    return found
+
+
+def _append(file: Path, line: dict[str, Any], *, durable: bool) -> None:
+    content = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    try:
+        with file.open("ab", buffering=0) as stream:
+            start = stream.tell()
+            try:
+                if stream.write(content) < len(content):
+                    _refuse(file)
+                if durable:
+                    os.fsync(stream.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    stream.truncate(start)
+                raise
+    except OSError as error:
+        hint = "make room there, then go on with --resume"
+        raise StorageError(f"cannot write {file}: {error.strerror}", hint) from error
+
+
+def _refuse(file: Path) -> None:
+    """A disk that took a part of a line is full."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))

@@ -1,0 +1,156 @@
+"""Tell the tracking store what a journal holds, in order, from a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from cvexp.errors import StoreError, UnreachableStoreError
+from cvexp.settings import without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from cvexp.tracking.journal import Journal, Record
+
+PATIENCE_SECONDS = 10.0
+"""How long training waits for the tracker, all in all."""
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 15.0
+_TICK_SECONDS = 0.05
+
+
+class Patience:
+    """A stock of seconds that waiting uses up.
+
+    Args:
+        seconds: How many there are.
+    """
+
+    def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
+        self.left = seconds
+        self._paused = threading.Event()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """While the block lasts, in whatever thread, waiting costs nothing."""
+        self._paused.set()
+        try:
+            yield
+        finally:
+            self._paused.clear()
+
+    def wait(self, done: Callable[[float], bool]) -> bool:
+        """Wait for `done`, which is called with how many seconds it may take, until the stock is used up.
+
+        Returns:
+            What `done` said last.
+        """
+        while True:
+            start = time.monotonic()
+            if done(max(0.0, min(self.left, _TICK_SECONDS))):
+                return True
+            if not self._paused.is_set():
+                self.left -= time.monotonic() - start
+            if self.left <= 0:
+                return False
+
+
+class Recipient(Protocol):
+    """Who is told."""
+
+    def open(self, patience: Patience) -> None:
+        """Get ready.
+
+        Raises:
+            UnreachableStoreError: Nobody answers; it may work later.
+            StoreError: It never will.
+        """
+
+    def deliver(self, record: Record) -> Mapping[str, str]:
+        """Do what the record says, in a way that bears being repeated, and return what to remember."""
+        ...
+
+
+class Sender:
+    """Delivers a journal's records.
+
+    Args:
+        journal: Its records, and those that are still to come.
+        recipient: Gets them in order; called in the sender's thread only.
+        patience: Shared with whoever waits.
+
+    Attributes:
+        refused: Why the recipient can never be told; then nothing is delivered.
+        trouble: What went wrong last, in one line; empty while nothing has.
+    """
+
+    def __init__(self, journal: Journal, recipient: Recipient, patience: Patience) -> None:
+        self._journal, self._recipient, self._patience = journal, recipient, patience
+        self._changed = threading.Condition()
+        self._stopped = False
+        self.refused: StoreError | None = None
+        self.trouble = ""
+        self._thread = threading.Thread(target=self._work, name="cvexp-sender", daemon=True)
+
+    def start(self) -> None:
+        """Begin with what is there."""
+        self._thread.start()
+
+    def notify(self) -> None:
+        """Say that the journal has grown."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def settle(self) -> bool:
+        """Wait until everything is delivered, or patience ends.
+
+        Returns:
+            Whether everything is.
+
+        Raises:
+            StoreError: The recipient can never be told.
+        """
+
+        def done(seconds: float) -> bool:
+            with self._changed:
+                return self._changed.wait_for(lambda: self.refused is not None or not self._journal.unsent, seconds)
+
+        settled = self._patience.wait(done)
+        if self.refused is not None:
+            raise self.refused
+        return settled
+
+    def stop(self) -> None:
+        """Deliver nothing more; a delivery under way is not waited for."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        opened = False
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stopped:
+            try:
+                if not opened:
+                    self._recipient.open(self._patience)
+                    opened = True
+                elif self._journal.unsent:
+                    record = self._journal.records[self._journal.n_sent]
+                    self._journal.mark_sent(record, self._recipient.deliver(record))
+                    pause = FIRST_PAUSE_SECONDS
+            except Exception as error:  # noqa: BLE001 - whatever it is, training goes on, and the record stays
+                self.trouble = without_credentials(" ".join(str(error).split()))[:200] or type(error).__name__
+                if not opened and isinstance(error, StoreError) and not isinstance(error, UnreachableStoreError):
+                    self.refused = error
+                    self.notify()
+                    return
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopped, pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                continue
+            with self._changed:
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._stopped or self._journal.unsent > 0)
