@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import secrets
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,8 @@ from cvexp.errors import WeightsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+REMEDY = "restore the file from where it came, or train again"
 
 
 def save(path: Path, state: Mapping[str, Any]) -> str:
@@ -60,13 +63,26 @@ def load(path: Path, *, sha256: str) -> dict[str, Any]:
         WeightsError: The file is missing, altered, or not made of tensors and plain values.
     """
     content = read_verified(path, sha256=sha256)
+    if not _is_plain_archive(content):
+        raise WeightsError(f"{path} holds no weights cvexp can read safely", REMEDY)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # hostile content makes the unpickler raise whatever it likes
-        raise WeightsError(f"{path} holds no weights cvexp can read safely") from error
+        raise WeightsError(f"{path} holds no weights cvexp can read safely", REMEDY) from error
     if not isinstance(state, dict):
-        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state_dict")
+        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state_dict", REMEDY)
     return state
+
+
+def _is_plain_archive(content: bytes) -> bool:
+    """Whether the bytes are a zip archive as torch writes it: nothing in it is compressed, so nothing can swell."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+        return False
+    stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    return stored and sum(member.file_size for member in members) <= len(content)
 
 
 def read_verified(path: Path, *, sha256: str) -> bytes:
@@ -78,12 +94,12 @@ def read_verified(path: Path, *, sha256: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}", REMEDY) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise WeightsError(
             f"damaged or altered weights: {path}",
-            f"its sha256 is {found[:16]}… where {sha256[:16]}… was recorded; train again, or restore the file",
+            f"its sha256 is {found[:16]}… where {sha256[:16]}… was recorded; {REMEDY}",
         )
     return content
 

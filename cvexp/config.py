@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from cvexp.errors import ConfigError, nearest
+from cvexp.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +28,9 @@ DEFAULT_LR: Mapping[OptimizerName, float] = {"sgd": 0.1, "adam": 1e-3, "adamw": 
 """The course's rate for SGD; torch's own defaults for the other two."""
 
 MAX_SEED = 2**63
+MAX_COUNT = 2**31 - 1
+LONGEST_NAME = 250
+"""Characters of a run's name; MLflow's own stores keep as many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,18 +61,18 @@ class RunConfig:
     model_args: Mapping[str, ModelArg] = field(default_factory=dict)
     hidden_units: Annotated[int, Ge(1), Le(2**16)] = 10
     dataset: Annotated[str, MinLen(1)] = "fashion-mnist"
-    epochs: Annotated[int, Ge(1)] = 3
-    batch_size: Annotated[int, Ge(1)] = 32
+    epochs: Annotated[int, Ge(1), Le(MAX_COUNT)] = 3
+    batch_size: Annotated[int, Ge(1), Le(MAX_COUNT)] = 32
     optimizer: OptimizerName = "sgd"
     lr: Annotated[float, Gt(0), Lt(float("inf"))] | None = None
     seed: Annotated[int, Ge(0), Lt(MAX_SEED)] = 42
     val_split: Annotated[float, Ge(0), Lt(1)] = 0.0
     split_seed: Annotated[int, Ge(0), Lt(2**32)] = 42
-    limit: Annotated[int, Ge(1)] | None = None
+    limit: Annotated[int, Ge(1), Le(MAX_COUNT)] | None = None
     device: Annotated[str, MinLen(1)] = "auto"
     step: StepName = "auto"
     threads: Annotated[int, Ge(1), Le(1024)] | None = None
-    log_every: Annotated[int, Ge(0)] = 0
+    log_every: Annotated[int, Ge(0), Le(MAX_COUNT)] = 0
     allow_nan: bool = False
 
     @property
@@ -90,6 +95,22 @@ def _as_typed(value: object) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
+SEE_HELP = "see: cvexp train --help"
+
+
+def run_name(name: str | None) -> str | None:
+    """`name`, if it is one that a run can have; None leaves the choice to cvexp.
+
+    Raises:
+        ConfigError: It is empty, too long, or holds control characters.
+    """
+    if name is None or (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
+        return name
+    raise ConfigError(
+        f"--name {shown(name)}: a name has 1 to {LONGEST_NAME} characters, and no control characters", SEE_HELP
+    )
+
+
 def run_config(settings: Mapping[str, Any]) -> RunConfig:
     """Validate `settings` and make them a RunConfig.
 
@@ -100,9 +121,12 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         ConfigError: An unknown name (the nearest valid one is named), a wrong type, or a value out of range.
     """
     names = [f.name for f in fields(RunConfig)]
-    for name in settings:
+    flags = [f.name for f in fields(RunConfig) if f.type == "bool"]
+    for name, value in settings.items():
         if name not in names:
             raise ConfigError(f"unknown setting: {name!r}", nearest(name, names))
+        if isinstance(value, bool) and name not in flags:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: not a matter of true or false", SEE_HELP)
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -111,7 +135,13 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         flag = "--model-arg" if name == "model_args" else "--" + name.replace("_", "-")
-        raise ConfigError(f"{flag} {first.get('input')}: {_reason(first)}", "see: cvexp train --help") from None
+        given = _as_given(first.get("input"))
+        raise ConfigError(f"{flag} {given}: {_reason(first)}", SEE_HELP) from None
+
+
+def _as_given(value: object) -> str:
+    """A value as it was typed, cut where it is long."""
+    return shown(value)[1:-1] if isinstance(value, str) else shown(value)
 
 
 def _reason(error: Mapping[str, Any]) -> str:
@@ -191,31 +221,51 @@ def read_experiment(path: Path) -> Experiment:
     """
     import yaml
 
+    remedy = "see how one is written: experiments/learnpytorch.yaml"
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"not a file: {path}", remedy)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", "see: cvexp run --help") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())[:160]}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # values may be dates or numbers that there are not
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())[:160]}", remedy) from error
     top = _keys(content, ("experiment", "plot", "defaults", "runs", "grid"), str(path))
-    defaults = _settings(top.get("defaults") or {}, f"{path}: defaults")
+    defaults = _settings(_or_none(top, "defaults"), f"{path}: defaults")
     planned = [_planned(run, defaults, f"{path}: run {n}") for n, run in enumerate(_list(top.get("runs"), path), 1)]
-    planned += [_planned(run, defaults, f"{path}: grid") for run in _combinations(top.get("grid") or {}, path)]
+    planned += [_planned(run, defaults, f"{path}: grid") for run in _combinations(_or_none(top, "grid"), path)]
     if not planned:
         raise ConfigError(f"{path} asks for no runs", "list some under `runs:` or `grid:`")
-    if len(planned) > MAX_PLANNED:
-        raise ConfigError(f"{path} asks for {len(planned):,} runs", f"at most {MAX_PLANNED:,} fit one file")
-    return Experiment(experiment=top.get("experiment"), plot=top.get("plot"), runs=tuple(planned))
+    _refuse_too_many(len(planned), path)
+    experiment, plot = (_text(top.get(key), key, str(path)) for key in ("experiment", "plot"))
+    return Experiment(experiment=experiment, plot=plot, runs=tuple(planned))
+
+
+def _or_none(top: Mapping[str, Any], key: str) -> Any:
+    """What stands under `key`; an empty mapping where nothing does."""
+    return {} if top.get(key) is None else top[key]
+
+
+def _refuse_too_many(n_runs: int, path: Path) -> None:
+    if n_runs > MAX_PLANNED:
+        raise ConfigError(f"{path} asks for {n_runs:,} runs", f"at most {MAX_PLANNED:,} fit one file")
+
+
+def _text(value: Any, key: str, where: str) -> str | None:
+    """`value`, if it is nothing or text that can name something."""
+    if value is None or (isinstance(value, str) and value.isprintable() and value.strip()):
+        return value
+    raise ConfigError(f"{where}: `{key}` is text, not {shown(value)}", f"for example: {key}: first")
 
 
 def _keys(value: Any, valid: Iterable[str], where: str) -> dict[str, Any]:
     """`value` as a mapping whose keys are all valid."""
     names = list(valid)
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: a mapping is wanted, not {value!r}", "valid keys: " + ", ".join(names))
+        raise ConfigError(f"{where}: a mapping is wanted, not {shown(value)}", "valid keys: " + ", ".join(names))
     for key in value:
         if key not in names:
-            raise ConfigError(f"{where}: unknown key {key!r}", nearest(str(key), names))
+            raise ConfigError(f"{where}: unknown key {shown(key)}", nearest(str(key)[:80], names))
     return value
 
 
@@ -225,7 +275,7 @@ def _settings(value: Any, where: str, *more: str) -> dict[str, Any]:
 
 def _list(value: Any, path: Path) -> list[Any]:
     if value is not None and not isinstance(value, list):
-        raise ConfigError(f"{path}: `runs` is a list, not {value!r}", "start each run with a dash")
+        raise ConfigError(f"{path}: `runs` is a list, not {shown(value)}", "start each run with a dash")
     return value or []
 
 
@@ -234,11 +284,14 @@ def _planned(run: Any, defaults: Mapping[str, Any], where: str) -> PlannedRun:
     name, published = settings.pop("name", None), settings.pop("published", None) or {}
     numbers = isinstance(published, dict) and all(isinstance(v, int | float) for v in published.values())
     if not numbers:
-        raise ConfigError(f"{where}: `published` maps metric keys to numbers, not {published!r}")
-    if name is not None and not isinstance(name, str):
-        raise ConfigError(f"{where}: `name` is text, not {name!r}")
+        raise ConfigError(
+            f"{where}: `published` maps metric keys to numbers, not {shown(published)}",
+            "for example: published: {test/accuracy: 0.83}",
+        )
     try:
-        return PlannedRun(config=run_config(settings), name=name, published=published)
+        return PlannedRun(
+            config=run_config(settings), name=run_name(_text(name, "name", where)), published=published
+        )
     except ConfigError as error:
         raise ConfigError(f"{where}: {error.what}", *error.hints) from None
 
@@ -248,5 +301,8 @@ def _combinations(grid: Any, path: Path) -> list[dict[str, Any]]:
     axes = _settings(grid, f"{path}: grid")
     for name, values in axes.items():
         if not isinstance(values, list) or not values:
-            raise ConfigError(f"{path}: grid: `{name}` is a list of values, not {values!r}")
+            raise ConfigError(
+                f"{path}: grid: `{name}` is a list of values, not {shown(values)}", f"for example: {name}: [1, 2]"
+            )
+    _refuse_too_many(math.prod(map(len, axes.values())), path)
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())] if axes else []

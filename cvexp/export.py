@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from annotated_types import MinLen
+from annotated_types import Ge, Lt, MinLen
 
 from cvexp import checkpoint
 from cvexp.errors import ConfigError, WeightsError, nearest
 from cvexp.models.spec import ModelSpec, parse_json
+from cvexp.text import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 STATE_DICT = "state_dict.pt"
 SPEC = "model.json"
+REMEDY = "export the run again: cvexp export RUN"
+LONGEST_REASON = 200
 
 
 class WeightsFormat(Protocol):
@@ -85,7 +89,7 @@ class Safetensors:
         try:
             return dict(load(content))
         except (SafetensorError, ValueError) as error:
-            raise WeightsError(f"{path} is no safetensors file") from error
+            raise WeightsError(f"{path} is no safetensors file", checkpoint.REMEDY) from error
 
 
 FORMATS: Mapping[str, WeightsFormat] = {"state-dict": StateDict(), "safetensors": Safetensors()}
@@ -122,8 +126,8 @@ class ModelCard:
     run_id: str
     run_name: str
     device_name: str = ""
-    split_seed: int = 42
-    limit: int | None = None
+    split_seed: Annotated[int, Ge(0), Lt(2**32)] = 42
+    limit: Annotated[int, Ge(1)] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     schema_version: Literal[1] = 1
 
@@ -188,7 +192,7 @@ def load_card(path: Path) -> ModelCard:
     beside = card_path(path)
     card = parse_json(ModelCard, _text(beside), origin=str(beside))
     if card.format not in FORMATS or FORMATS[card.format].suffix != path.suffix:
-        raise WeightsError(f"{beside} describes a file of format {card.format!r}, and {path} is none")
+        raise WeightsError(f"{beside} describes a file of format {shown(card.format)}, and {path} is none", REMEDY)
     return card
 
 
@@ -196,7 +200,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(f"cannot read {path}, which says what model the weights belong to") from error
+        raise WeightsError(f"cannot read {path}, which says what model the weights belong to", REMEDY) from error
 
 
 def load_weights(
@@ -231,10 +235,19 @@ def load_exported(path: Path, card: ModelCard, *, trusted_factory: str | None = 
 
 
 def _filled(spec: ModelSpec, state: dict[str, Any], path: Path, trusted_factory: str | None) -> nn.Module:
-    model = spec.build(trusted_factory=trusted_factory)
+    import torch
+
+    if trusted_factory is None:  # in outline first: a specification may ask for more memory than there is
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nothing is copied, as torch says
+            _fill(spec.build(), state, spec, path)
+    return _fill(spec.build(trusted_factory=trusted_factory), state, spec, path)
+
+
+def _fill(model: nn.Module, state: dict[str, Any], spec: ModelSpec, path: Path) -> nn.Module:
     try:
         model.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise WeightsError(f"{path} does not fit {spec.model}: {reason}") from error
+    except Exception as error:  # the state may hold anything
+        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
+        raise WeightsError(f"{path} does not fit {spec.model}: {reason[:LONGEST_REASON]}", REMEDY) from error
     return model

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from cvexp.errors import InputError
+from cvexp.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +100,7 @@ def confusion_matrix(
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     of = {"true": "share of the true class", "pred": "share of the predicted class", "all": "share of all images"}
-    axes.set_title(title if normalize == "none" else f"{title}\n{of[normalize]}")
+    axes.set_title(plain(title) if normalize == "none" else f"{plain(title)}\n{of[normalize]}")
     return figure
 
 
@@ -142,7 +143,7 @@ def curves(history: Sequence[EpochMetrics], *, title: str) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=True, alpha=0.3)
         axes.legend()
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     return figure
 
 
@@ -175,7 +176,7 @@ def image_grid(
         shown = image.transpose(1, 2, 0) if len(image) == RGB else image.mean(axis=0)
         cell.imshow(shown, cmap="gray", vmin=0, vmax=255)
         cell.set_title(titles[k], fontsize=9, color=colors[k] if colors else "black")
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     return figure
 
 
@@ -257,5 +258,9 @@ def _label_points(axes: Axes, names: Sequence[str], xs: Sequence[float], ys: Seq
 
 def shortened(name: str) -> str:
     """A name that fits a label, and that matplotlib does not read as a formula."""
-    text = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-    return text.replace("$", r"\$")
+    return plain(name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…")
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib neither reads as a formula nor finds control characters in; lines stay lines."""
+    return "\n".join(clean(line).replace("$", r"\$") for line in text.split("\n"))

@@ -22,8 +22,17 @@ DEFAULT_EXPERIMENT = "Default"
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 """Where Debian's dataset packages put their files."""
 
+RUNS, CHECKPOINTS = "runs", "checkpoints"
+"""Folders of local state: of the runs under way, and in each of those of its checkpoints."""
+
 _SQLITE = re.compile(r"^sqlite(\+\w+)?:///(?P<path>(?!:memory:)[^?]+)")
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+_CREDENTIALS = re.compile(
+    r"(?<=://)"
+    r"(?:[^/\s:@\[\]]*:(?:(?!://)\S)*@"  # user:password, also with a slash that should have been encoded
+    r"|[^/\s]*@)"  # user alone
+)
+_SECRETS = re.compile(r"(?i)([?&](?:password|passwd|pwd|token|secret|api_?key)=)[^&\s'\"]+")
+_UNENCODED = re.compile(r"https?://[^/\s:@\[\]]+:(?!\d*(?:[/?#]|$))[^@/?#]*[/?#]\S*@")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,5 +84,14 @@ def data_dir(given: Path | None = None) -> Path:
 
 
 def without_credentials(text: str) -> str:
-    """`text` with the `user:password@` part of every URI in it removed."""
-    return _CREDENTIALS.sub("", text)
+    """`text` with the `user:password@` part of every URI in it removed, and `password=` and its like emptied.
+
+    Also where the password holds characters that a URI wants percent-encoded. What looks like a port, a path and an
+    `@` in it goes too: it may be a password.
+    """
+    return _SECRETS.sub(r"\1***", _CREDENTIALS.sub("", text))
+
+
+def password_needs_encoding(uri: str) -> bool:
+    """Whether an http address holds a password with a raw `/`, `?` or `#`, after which it is no address any more."""
+    return _UNENCODED.match(uri) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import signal
@@ -16,7 +17,7 @@ import typer
 from cvexp.cli import compare, confmat, data, evaluate, export, models, predict, sync, train, ui
 from cvexp.cli import run as run_file
 from cvexp.errors import CvexpError, Interrupted
-from cvexp.settings import VERSION
+from cvexp.settings import VERSION, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +29,9 @@ COMPLETION = "_CVEXP_COMPLETE"
 """Set by the shell when it asks for completions."""
 
 FAILED = 1
+UNUSABLE = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EROFS)
+"""What is wrong with a file that was named, rather than with the machine."""
+
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Typer's class of wrong uses, wherever its release keeps it."""
 
@@ -132,6 +136,14 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, USAGE_ERROR):
         _complain_of_usage(error, arguments)
         return BAD_INPUT
+    return _complain_of_surprise(error)
+
+
+def _complain_of_surprise(error: BaseException) -> int:
+    """What nothing below foresaw."""
+    if isinstance(error, OSError) and error.errno in UNUSABLE and error.filename:
+        _complain(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}", "check the name and its permissions")
+        return BAD_INPUT
     if isinstance(error, MemoryError):
         _complain("out of memory", "try a smaller --batch-size, or --limit")
     else:
@@ -163,10 +175,10 @@ def _given(parameter: object, arguments: Sequence[str]) -> str | None:
 
 
 def _complain(what: str, *hints: str) -> None:
-    from cvexp.report.terminal import clean
+    from cvexp.text import clean
 
     lines = [f"error: {' '.join(what.split())}", *(f"  {line}" for line in hints)]
-    sys.stderr.write("\n".join(clean(line) for line in lines) + "\n")
+    sys.stderr.write("\n".join(clean(without_credentials(line)) for line in lines) + "\n")
 
 
 def _listen_for_signals() -> None:

@@ -10,7 +10,7 @@ import typer
 from cvexp.cli import options
 from cvexp.cli.options import DEFAULTS
 from cvexp.cli.output import present
-from cvexp.config import DEFAULT_LR, OPTIMIZERS, STEPS, parse_model_args, run_config
+from cvexp.config import DEFAULT_LR, OPTIMIZERS, STEPS, parse_model_args, run_config, run_name
 from cvexp.errors import ConfigError, DeliveryError
 from cvexp.jobs.checkpoints import Keeping
 from cvexp.settings import data_dir as resolve_data_dir
@@ -155,7 +155,7 @@ def train(
     from cvexp.report import train as report
 
     with report.TrainConsole() as observer:
-        result = run(config, store, name=name, observer=observer, **surroundings)
+        result = run(config, store, name=run_name(name), observer=observer, **surroundings)
     _finish(result, as_json=as_json)
 
 

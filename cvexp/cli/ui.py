@@ -10,12 +10,21 @@ import typer
 from cvexp.cli import options
 from cvexp.errors import Interrupted
 
+LOOPBACK = "127.0.0.1"
 PORT = 5000
+ADMIN = "admin"
 
 
 def ui(
     *,
-    port: Annotated[int, typer.Option(help="Where to listen, on this machine only.", min=1, max=65535)] = PORT,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="The address to listen on. The default can be reached from this machine alone; on any other, "
+            "the pages ask for a password."
+        ),
+    ] = LOOPBACK,
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535)] = PORT,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
 ) -> None:
@@ -25,10 +34,12 @@ def ui(
 
     settings = options.store(tracking_uri, experiment)
     try:
-        with serving(settings, port=port) as link:
-            typer.echo(link)
+        with serving(settings, host=host, port=port) as served:
+            typer.echo(served.link)
             if settings.tracking_uri.startswith("http"):
                 return
+            if served.password_file is not None:
+                hint(f"sign in as {ADMIN}; the password stands in {served.password_file}")
             hint("Ctrl-C ends it")
             while True:
                 time.sleep(3600)

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from cvexp.errors import DatasetError
 
@@ -39,6 +39,8 @@ def read_image(path: Path, image_shape: Sequence[int]) -> tuple[npt.NDArray[np.u
     channels, height, width = image_shape
     if channels not in (GREY, COLOUR):
         raise DatasetError(f"this model takes images of {channels} channels, and image files have 1 or 3")
+    if path.exists() and not path.is_file():
+        raise DatasetError(f"not a file: {path}", "name image files, not folders or devices")
     notes: list[str] = []
     try:
         with warnings.catch_warnings():
@@ -47,14 +49,14 @@ def read_image(path: Path, image_shape: Sequence[int]) -> tuple[npt.NDArray[np.u
                 opened.load()
                 image = ImageOps.exif_transpose(opened)
                 image = _flattened(_eight_bit(image, notes), notes)
+                image = _in_mode(image, "L" if channels == GREY else "RGB")
     except UnidentifiedImageError as error:
         raise DatasetError(f"not an image: {path}", "PNG, JPEG, BMP, GIF, TIFF and WebP can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DatasetError(f"image too large to open safely: {path}", f"make it smaller: {error}") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except Exception as error:  # a damaged file makes the decoders raise whatever they like
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DatasetError(f"unreadable image: {path}: {reason}", "check that the file is whole") from error
-    image = image.convert("L" if channels == GREY else "RGB")
     if image.size != (width, height):
         notes.append(f"squeezed from {image.width}x{image.height} to {width}x{height} pixels")
         image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -73,6 +75,14 @@ def _eight_bit(image: Image.Image, notes: list[str]) -> Image.Image:
     else:
         return image
     return Image.fromarray(np.rint(np.clip(np.nan_to_num(values), 0, 255)).astype(np.uint8))
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Grey or colour, from any mode; Pillow knows a way from LAB to colour only."""
+    if image.mode == "LAB":
+        srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        image = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB")) or image
+    return image.convert(mode)
 
 
 def _flattened(image: Image.Image, notes: list[str]) -> Image.Image:

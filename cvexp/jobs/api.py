@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cvexp import settings
-from cvexp.config import run_config
+from cvexp.config import run_config, run_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def train(
         run_config({"model": model, **config}),
         settings.store_settings(tracking_uri, experiment),
         data_dir=settings.data_dir(None if data_dir is None else Path(data_dir)),
-        name=name,
+        name=run_name(name),
         observer=observer,
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from cvexp import plots
 from cvexp.engine.predict import predict
+from cvexp.text import inert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence
         writer = csv.writer(stream)
         writer.writerow(["class", "precision", "recall", "f1", "support"])
         for row in evaluation.per_class:
-            writer.writerow([row.name, f"{row.precision:.6f}", f"{row.recall:.6f}", f"{row.f1:.6f}", row.support])
+            writer.writerow(
+                [inert(row.name), f"{row.precision:.6f}", f"{row.recall:.6f}", f"{row.f1:.6f}", row.support]
+            )
 
 
 def write_predictions(folder: Path, model: nn.Module, dataset: Dataset, *, device: Device, title: str) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import ConfigError, StorageError, WeightsError
 from cvexp.results import ClassMetrics, EpochMetrics, EpochTiming, Evaluation, SplitMetrics
+from cvexp.settings import CHECKPOINTS
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
 
-FOLDER = "checkpoints"
 KEPT_WHILE_TRAINING = 2
 """The newest, and the one before it in case the newest is damaged."""
 
@@ -68,8 +70,34 @@ class Checkpoints:
     """
 
     def __init__(self, run_folder: Path, keep: int | None) -> None:
-        self._folder = run_folder / FOLDER
+        self._folder = run_folder / CHECKPOINTS
         self._keep = keep or KEPT_WHILE_TRAINING
+        self._under_way: Future[None] | None = None
+
+    @cached_property
+    def _writer(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix="cvexp-checkpoint")
+
+    def begin(self, checkpoint: Checkpoint) -> None:
+        """Write one while training goes on; whether the one before could be written is known now.
+
+        Raises:
+            StorageError: It could not; the older ones are still there.
+        """
+        self.finish()
+        self._under_way = self._writer.submit(self.save, checkpoint)
+
+    def finish(self) -> None:
+        """Wait until what was begun is on the disk.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write one, then remove what is older than those to be kept.

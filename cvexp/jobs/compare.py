@@ -77,7 +77,10 @@ def run(
     if selectors and (where or last):
         raise ConfigError("runs are named and filtered at once", "either name runs, or use --where and --last")
     from cvexp.tracking.find import search, select
+    from cvexp.tracking.pending import sync_quietly
     from cvexp.tracking.store import open_store
+
+    sync_quietly(settings)
 
     store = open_store(settings, create=False)
     notes: tuple[str, ...] = ()
@@ -192,4 +195,4 @@ def _label(run: RunSummary, names: Sequence[str]) -> str:
     """A run's name, and below it the settings that set it apart, where they are few."""
     settings = settings_of(run, names)
     name = plots.shortened(run.name)
-    return f"{name}\n{settings}" if 0 < len(settings) <= LONGEST_SETTINGS else name
+    return f"{name}\n{plots.plain(settings)}" if 0 < len(settings) <= LONGEST_SETTINGS else name

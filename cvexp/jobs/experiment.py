@@ -107,6 +107,17 @@ def _finished(settings: StoreSettings) -> list[RunSummary]:
     return search(store, where="attributes.status = 'FINISHED'")
 
 
+def _check_devices(steps: Sequence[Step]) -> None:
+    """Refuse a device that is not here before anything is trained."""
+    wanted = dict.fromkeys(step.planned.config.device for step in steps if step.done is None)
+    if not wanted:
+        return
+    from cvexp.device import choose
+
+    for name in wanted:
+        choose(name)
+
+
 def run(
     planned: Plan,
     *,
@@ -129,6 +140,7 @@ def run(
     Raises:
         InputError: As for training; runs that ended before stay.
     """
+    _check_devices(planned.steps)
     run_ids = []
     trained = 0
     for step in planned.steps:

@@ -28,6 +28,7 @@ class Opening:
     n_test: int
     n_parameters: int
     resumed_at: Progress | None = None
+    store_answers: bool = True
 
 
 class TrainObserver(Protocol):

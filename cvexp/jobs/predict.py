@@ -10,6 +10,7 @@ import numpy as np
 
 from cvexp.errors import ConfigError, DatasetError
 from cvexp.jobs.source import open_trained
+from cvexp.text import inert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -221,7 +222,7 @@ def _write_csv(path: Path, predictions: Sequence[Prediction]) -> Path:
             for p in predictions:
                 (best, probability), of = p.ranking[0], dict(p.ranking)
                 truth = p.truth or ""
-                writer.writerow([p.image, truth, best, f"{probability:.6f}", f"{of[truth]:.6f}"])
+                writer.writerow([p.image, inert(truth), inert(best), f"{probability:.6f}", f"{of[truth]:.6f}"])
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}", "name another place with --out") from error
     return path

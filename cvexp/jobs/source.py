@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.data.registry import find_spec
-from cvexp.errors import DatasetError, InputError, WeightsError
+from cvexp.errors import DatasetError, InputError, RunError, WeightsError
+from cvexp.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cvexp.tracking.store import Store
 
 FILE_SUFFIXES = (".pt", ".safetensors")
+LONGEST_NUMBER = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,17 +153,19 @@ def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selec
 
 
 def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | None) -> Trained:
+    from cvexp.tracking.find import artifact_folder, foreign
+
     store, selection = _select(selector, settings)
     run = selection.run
+    if "cvexp.version" not in run.tags:
+        raise foreign(run)
     from cvexp.export import load_spec, load_weights
-    from cvexp.tracking.find import artifact_folder
 
     with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
         folder = artifact_folder(store, run, "weights", Path(scratch))
         spec = load_spec(folder)
         recorded = run.tags.get("cvexp.weights_sha256")
         model = load_weights(folder, spec, sha256=recorded, trusted_factory=trusted_factory)
-    limit = run.params.get("limit", "none")
     return Trained(
         model=model,
         spec=spec,
@@ -171,7 +175,21 @@ def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | Non
         store=store,
         metrics=run.metrics,
         device_name=run.tags.get("cvexp.device_name", ""),
-        split_seed=int(run.params.get("split_seed", "42")),
-        limit=int(limit) if limit.isdigit() else None,
+        split_seed=_whole(run, "split_seed", least=0) or 0,
+        limit=_whole(run, "limit", least=1),
         note=selection.note,
     )
+
+
+def _whole(run: RunSummary, name: str, *, least: int) -> int | None:
+    """A parameter of the run that is a whole number or `none`; whoever writes to the store may have written it.
+
+    Raises:
+        RunError: It is neither.
+    """
+    text = run.params.get(name, "none")
+    if text == "none":
+        return None
+    if not (text.isascii() and text.isdigit() and least <= int(text[:LONGEST_NUMBER]) < 2**32):
+        raise RunError(f"run {run.name} has the parameter {name}={shown(text)}", "train again: its split is not known")
+    return int(text)

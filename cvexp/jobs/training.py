@@ -75,8 +75,12 @@ class Training:
     started: float
     resumed: Checkpoint | None = None
     _history: list[EpochMetrics] = field(default_factory=list)
+    _checkpoints: Checkpoints = field(init=False)
     _saved_at: float = 0.0
     _shown_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._checkpoints = Checkpoints(self.tracked.folder, self.keeping.keep)
 
     def run(self) -> TrainResult:
         """Train, test, and store what came out.
@@ -92,11 +96,13 @@ class Training:
         config = self.prepared.config
         self._record_inputs()
         fit = self._fit()
-        self.tracked.settle()
+        if self.tracked.is_known:
+            self.tracked.settle()
         self.observer.opened(self._opening(size.parameters, fit.progress))
         setup_seconds = time.monotonic() - self.started - self.tracked.seconds
         with self.stop.deferred(), _memory_explained():
             self._train(fit)
+            self._checkpoints.finish()
             self._leave_if_asked(fit)
         evaluation, evaluate_seconds = self._test()
         self._store_artifacts(evaluation)
@@ -173,6 +179,7 @@ class Training:
         if self.stop.signum is None:
             return
         self._save(fit)
+        self._checkpoints.finish()
         done = fit.progress
         where = f"epoch {done.epoch}, step {done.step} of {done.n_steps}"
         if done.epoch > self.prepared.config.epochs:
@@ -186,7 +193,7 @@ class Training:
 
     def _save(self, fit: Fit) -> None:
         checkpoint = Checkpoint(fit=fit.state(), history=tuple(self._history), seconds=self._seconds())
-        Checkpoints(self.tracked.folder, self.keeping.keep).save(checkpoint)
+        self._checkpoints.begin(checkpoint)
         self._saved_at = time.monotonic()
 
     def _seconds(self) -> float:
@@ -209,6 +216,7 @@ class Training:
             n_test=len(dataset.test),
             n_parameters=n_parameters,
             resumed_at=progress if self.resumed else None,
+            store_answers=self.tracked.is_known,
         )
 
     def _record_inputs(self) -> None:
@@ -312,5 +320,3 @@ def _memory_explained() -> Iterator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in text:
             raise
         raise TrainingError("out of memory while training", "try a smaller --batch-size or --hidden-units") from error
-
-

@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from cvexp.settings import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from cvexp.settings import StoreSettings
 
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Served:
+    """Pages that are being served.
+
+    Attributes:
+        link: The address of the experiment's charts.
+        password_file: Holds the name and the password that the pages ask for; None where they ask for none.
+    """
+
+    link: str
+    password_file: Path | None
+
 
 @contextlib.contextmanager
-def serving(settings: StoreSettings, *, port: int) -> Iterator[str]:
-    """Serve the store's pages for as long as the block lasts, and give the address of the experiment's charts.
+def serving(settings: StoreSettings, *, port: int, host: str = LOOPBACK) -> Iterator[Served]:
+    """Serve the store's pages for as long as the block lasts.
 
-    A store that is a server already shows its own pages; then nothing is started.
+    A store that is a server already shows its own pages; then nothing is started. Whoever may reach the pages may
+    change and delete runs, so that on any other address than loopback they ask for a password.
+
+    Args:
+        settings: Which store.
+        port: Where to listen.
+        host: On which of this machine's addresses.
 
     Raises:
         StoreError: The store does not exist, the port is taken, or the server does not come up.
     """
-    from cvexp.tracking.server import HOST, charts_link, start, stop
+    from cvexp.tracking.server import charts_link, is_loopback, password_file, reachable, start, stop
     from cvexp.tracking.store import open_store
 
     store = open_store(settings, create=False)
     if settings.tracking_uri.startswith("http"):
-        yield charts_link(settings.tracking_uri.rstrip("/"), store.experiment_id)
+        address = without_credentials(settings.tracking_uri).rstrip("/")
+        yield Served(link=charts_link(address, store.experiment_id), password_file=None)
         return
-    server = start(settings, port=port)
+    secret = None if is_loopback(host) else password_file(settings)
+    server = start(settings, host=host, port=port, auth=secret)
     try:
-        yield charts_link(f"http://{HOST}:{port}", store.experiment_id)
+        yield Served(link=charts_link(f"http://{reachable(host)}:{port}", store.experiment_id), password_file=secret)
     finally:
         stop(server)

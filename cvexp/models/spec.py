@@ -91,4 +91,7 @@ def parse_json(kind: type[T], text: str, *, origin: str) -> T:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "content"
-        raise WeightsError(f"{origin} does not describe a model: {where}: {first['msg']}") from None
+        raise WeightsError(
+            f"{origin} does not describe a model: {where[:80]}: {first['msg'][:160]}",
+            "restore the file from where it came, or export the run again: cvexp export RUN",
+        ) from None

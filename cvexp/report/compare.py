@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cvexp.jobs.compare import differing_settings, settings_of
-from cvexp.report.terminal import cell, clean, console, hint, table
+from cvexp.report.terminal import cell, console, hint, table
 from cvexp.results import Metric
 from cvexp.settings import DEFAULT_EXPERIMENT
+from cvexp.text import inert, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from cvexp.jobs.compare import Comparison
     from cvexp.results import RunSummary
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +195,8 @@ def to_csv(comparison: Comparison) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, header, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: inert(value) for key, value in row.items()} for row in rows)
     return stream.getvalue()
-
-
-def _inert(value: object) -> object:
-    if isinstance(value, str):
-        text = clean(value)
-        return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-    return value
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -215,7 +207,7 @@ def to_markdown(comparison: Comparison) -> str:
         "|" + "|".join("---:" if column.justify == "right" else "---" for column in columns) + "|",
     ]
     for run, group in zip(comparison.runs, comparison.groups, strict=True):
-        cells = (clean(_marked(column, run, group, comparison)) for column in columns)
-        lines.append("| " + " | ".join(text.replace("|", "\\|").replace("<", "&lt;") for text in cells) + " |")
-    lines += ["", *(f"{line}  " for line in _caption(comparison, {}, []))] if comparison.differences else []
+        cells = (markdown(_marked(column, run, group, comparison)) for column in columns)
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", *(f"{markdown(line)}  " for line in _caption(comparison, {}, []))] if comparison.differences else []
     return "\n".join(lines) + "\n"

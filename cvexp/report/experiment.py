@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cvexp.report import compare as report_compare
-from cvexp.report.terminal import cell, clean, console, hint, table
+from cvexp.report.terminal import cell, console, hint, table
 from cvexp.results import Metric
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def show(result: ExperimentResult) -> None:
             previous = run_id
         console().print(made)
     if result.plot is not None:
-        hint(f"drawn to {clean(result.plot)}")
+        hint(f"drawn to {result.plot}")
     hint(f"{result.trained} of {len(result.steps)} configurations were trained now")
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from cvexp.report.terminal import clean, console
+from cvexp.report.terminal import console
+from cvexp.text import clean
 
 if TYPE_CHECKING:
     from cvexp.tracking.pending import SyncResult

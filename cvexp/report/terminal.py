@@ -1,11 +1,10 @@
-"""Consoles, and text made safe for them."""
+"""Consoles, and how text and JSON get to them."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cvexp.text import clean
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -21,19 +22,12 @@ SCHEMA_VERSION = 1
 WIDE = 240
 """Columns where there is no terminal to fit: files and pipes get whole rows."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\n|\t")
-
 
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr that honours NO_COLOR and COLUMNS, and never cuts what goes to a file."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
-
-
-def clean(text: object) -> str:
-    """Text from data without control characters, which could move a terminal's cursor or hide what follows."""
-    return _CONTROL.sub("�", str(text))
 
 
 def cell(text: object, style: str = "") -> Text:

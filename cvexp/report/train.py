@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cvexp.report.terminal import cell, clean, console, hint, seconds, table
+from cvexp.report.terminal import cell, console, hint, seconds, table
 from cvexp.results import Metric
+from cvexp.text import clean
 
 if TYPE_CHECKING:
     from cvexp.engine.fit import Progress as Steps
@@ -44,6 +45,8 @@ class TrainConsole:
             f"from {opening.dataset_place}"
         )
         self._say(f"device   {opening.device}: {opening.device_name}{threads}, {opening.step_runner} steps")
+        if not opening.store_answers:
+            self._say("tracker  does not answer; all it has to know is kept in .cvexp until it does")
         if opening.resumed_at is not None:
             at = opening.resumed_at
             self._say(f"resumed  before step {at.step + 1:,} of {at.n_steps:,} of epoch {at.epoch}")
@@ -125,4 +128,5 @@ def document(result: TrainResult) -> dict[str, Any]:
         "metrics": result.metrics(),
         "history": [{"epoch": epoch.epoch, **epoch.keyed()} for epoch in result.history],
         "artifacts_uri": result.artifacts_uri,
+        "undelivered": result.undelivered,
     }

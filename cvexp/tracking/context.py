@@ -11,7 +11,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from cvexp.settings import VERSION
+from cvexp.settings import VERSION, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def context_tags(command: Sequence[str]) -> dict[str, str]:
     """
     return {
         "cvexp.version": VERSION,
-        "cvexp.command": shlex.join(command),
+        "cvexp.command": shlex.join(without_credentials(word) for word in command),
         "cvexp.host": socket.gethostname(),
         "cvexp.pid": str(os.getpid()),
         "cvexp.python": platform.python_version(),

@@ -76,11 +76,15 @@ class Delivery:
             raise RuntimeError("open comes first")
         client, local_id = self._client, body["local_id"]
         known = client.search_runs([self.store.experiment_id], f"tags.`{LOCAL_ID}` = '{local_id}'", max_results=1)
-        created = known[0] if known else client.create_run(
-            self.store.experiment_id,
-            start_time=record.at,
-            tags={tag.key: tag.value for tag in tags({**body["tags"], LOCAL_ID: local_id})},
-            run_name=body["name"] or body["model"],
+        created = (
+            known[0]
+            if known
+            else client.create_run(
+                self.store.experiment_id,
+                start_time=record.at,
+                tags={tag.key: tag.value for tag in tags({**body["tags"], LOCAL_ID: local_id})},
+                run_name=body["name"] or body["model"],
+            )
         )
         name = body["name"] or f"{body['model']}-{created.info.run_id[:NAME_DIGITS]}"
         if not body["name"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cvexp.results import Metric
+from cvexp.text import markdown
 
 if TYPE_CHECKING:
     from cvexp.results import TrainResult
@@ -25,10 +26,5 @@ def description(result: TrainResult) -> str:
     }
     if Metric.VAL_ACCURACY in metrics:
         rows["validation accuracy"] = f"{metrics[Metric.VAL_ACCURACY]:.2%}"
-    table = "\n".join(f"| {name} | {_escaped(value)} |" for name, value in rows.items())
+    table = "\n".join(f"| {name} | {markdown(value)} |" for name, value in rows.items())
     return f"| | |\n|---|---|\n{table}\n"
-
-
-def _escaped(text: str) -> str:
-    """Text that cannot break out of a Markdown table cell."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

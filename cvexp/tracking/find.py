@@ -12,6 +12,8 @@ from urllib.request import url2pathname
 
 from cvexp.errors import RunError, StoreError
 from cvexp.results import Metric, RunSummary, higher_is_better
+from cvexp.settings import without_credentials
+from cvexp.text import shown
 from cvexp.tracking.pending import bury
 from cvexp.tracking.store import translated
 
@@ -26,6 +28,7 @@ OURS = "tags.`cvexp.version` != ''"
 PAGE = 1000
 MIN_PREFIX = 4
 SHOWN_CANDIDATES = 5
+MAX_DOWNLOAD_BYTES = 2**32
 _HEX = re.compile(r"[0-9a-f]{4,32}")
 _ID_DIGITS = 32
 
@@ -39,7 +42,12 @@ class Selection:
 
 
 def search(
-    store: Store, *, where: str | None = None, last: int | None = None, everywhere: bool = False
+    store: Store,
+    *,
+    where: str | None = None,
+    last: int | None = None,
+    everywhere: bool = False,
+    anyones: bool = False,
 ) -> list[RunSummary]:
     """The experiment's runs, most recently started first.
 
@@ -48,6 +56,7 @@ def search(
         where: A filter in MLflow's language, such as `params.model = "tinyvgg"`.
         last: At most so many.
         everywhere: Whether to look in every experiment of the store.
+        anyones: Whether to find runs that others than cvexp wrote, too.
 
     Raises:
         RunError: The filter cannot be read.
@@ -55,7 +64,7 @@ def search(
     """
     from mlflow.exceptions import MlflowException
 
-    clauses = [OURS, where] if where else [OURS]
+    clauses = [clause for clause in (None if anyones else OURS, where) if clause]
     found: list[Any] = []
     token = None
     with translated(store.settings):
@@ -71,9 +80,9 @@ def search(
                 )
             except MlflowException as error:
                 if where and error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-                    reason = str(error).splitlines()[0][:160]
+                    reason = without_credentials(str(error).splitlines()[0])[:160]
                     raise RunError(
-                        f"--where {where!r} cannot be read: {reason}",
+                        f"--where {shown(where)} cannot be read: {reason}",
                         "for example: --where 'params.model = \"tinyvgg\"'",
                     ) from error
                 raise
@@ -106,25 +115,43 @@ def find(store: Store, selector: str) -> Selection:
     if selector == "@best" or selector.startswith("@best:"):
         return _best(store, selector.partition(":")[2])
     if selector.startswith("@"):
-        raise RunError(f"unknown selector: {selector!r}", "valid: @last, @best, @best:METRIC, a run's id or name")
+        raise RunError(f"unknown selector: {shown(selector)}", "valid: @last, @best, @best:METRIC, a run's id or name")
     return Selection(run=_named(store, selector))
 
 
 def _named(store: Store, selector: str) -> RunSummary:
     if len(selector) == _ID_DIGITS and _HEX.fullmatch(selector) and (run := _by_id(store, selector)):
         return run
-    quote = "'" if '"' in selector else '"'
-    matches = search(store, where=f"attributes.run_name = {quote}{selector}{quote}", everywhere=True)
+    matches = _called(store, selector)
     if not matches and _HEX.fullmatch(selector):
         matches = search(store, where=f"attributes.run_id LIKE '{selector}%'", everywhere=True)
     if len(matches) == 1:
         return matches[0]
     if matches:
-        shown = [f"{r.run_id[:12]} ({r.name})" for r in matches[:SHOWN_CANDIDATES]]
-        more = f" and {len(matches) - len(shown)} more" if len(matches) > len(shown) else ""
-        raise RunError(f"{selector!r} fits {len(matches)} runs", "candidates: " + ", ".join(shown) + more)
+        listed = [f"{r.run_id[:12]} ({r.name})" for r in matches[:SHOWN_CANDIDATES]]
+        more = f" and {len(matches) - len(listed)} more" if len(matches) > len(listed) else ""
+        raise RunError(f"{shown(selector)} fits {len(matches)} runs", "candidates: " + ", ".join(listed) + more)
+    if others := _called(store, selector, anyones=True):
+        raise foreign(others[0])
     short = "" if len(selector) >= MIN_PREFIX else f" (a prefix of an id needs at least {MIN_PREFIX} digits)"
-    raise RunError(f"no run here is {selector!r}{short}", "see which there are: cvexp compare")
+    raise RunError(f"no run here is {shown(selector)}{short}", "see which there are: cvexp compare")
+
+
+def _called(store: Store, name: str, *, anyones: bool = False) -> list[RunSummary]:
+    """The runs of that name in every experiment; a name that the filter language cannot quote is compared here."""
+    quote = "'" if '"' in name else '"'
+    if quote in name or not name.isprintable():
+        return [run for run in search(store, everywhere=True, anyones=anyones) if run.name == name]
+    return search(store, where=f"attributes.run_name = {quote}{name}{quote}", everywhere=True, anyones=anyones)
+
+
+def foreign(run: RunSummary) -> RunError:
+    """Why a run that cvexp did not write is not opened."""
+    return RunError(
+        f"run {run.name or run.run_id} was not written by cvexp: a model that others log may be a pickle, "
+        "which can run any code when it is read",
+        "train it with cvexp train, and use that run",
+    )
 
 
 def _by_id(store: Store, run_id: str) -> RunSummary | None:
@@ -188,12 +215,19 @@ def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: P
     if store is None:
         raise missing
     with translated(store.settings):
-        if not store.client.list_artifacts(run.run_id, folder):
+        listed = store.client.list_artifacts(run.run_id, folder)
+        if not listed:
             raise missing
+        if sum(file.file_size or 0 for file in listed) > MAX_DOWNLOAD_BYTES:
+            raise RunError(
+                f"{folder} of run {run.name} is larger than {MAX_DOWNLOAD_BYTES:,} bytes",
+                "fetch it yourself, and see whether it is what you expect: mlflow artifacts download",
+            )
         try:
             return Path(store.client.download_artifacts(run.run_id, folder, str(target)))
         except MlflowException as error:
-            raise StoreError(f"cannot fetch {folder} of run {run.name}: {str(error).splitlines()[0]}") from error
+            reason = without_credentials(str(error).splitlines()[0])[:160]
+            raise StoreError(f"cannot fetch {folder} of run {run.name}: {reason}", "try again") from error
 
 
 def _local_path(uri: str) -> Path | None:

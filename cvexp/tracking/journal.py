@@ -75,9 +75,11 @@ class Journal:
         """How many records the store has not been told."""
         return len(self.records) - self.n_sent
 
-    def knows(self, key: str) -> bool:
-        """Whether a record with that key was made."""
-        return key in self._keys
+    @property
+    def status(self) -> str:
+        """What the run is by its own account: RUNNING until a record closes it, and again when it is resumed."""
+        last = next((r for r in reversed(self.records) if r.kind in ("run", "again", "end")), None)
+        return str(last.body["status"]) if last is not None and last.kind == "end" else "RUNNING"
 
     def count(self, kind: str) -> int:
         """How many records are of that kind."""

@@ -45,7 +45,7 @@ def write_model(
         outputs=Schema([TensorSpec(np.dtype("float32"), (-1, n_classes), name=None)]),
     )
     try:
-        logging.getLogger("mlflow").setLevel(logging.ERROR)  # it misses pip where uv made the environment
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it misses pip where uv made the environment
         mlflow.pyfunc.save_model(
             str(folder),
             loader_module=f"{package}.serving",

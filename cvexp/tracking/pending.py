@@ -15,9 +15,9 @@ from filelock import FileLock, Timeout
 
 from cvexp.errors import CvexpError
 from cvexp.results import RunSummary
+from cvexp.settings import CHECKPOINTS, RUNS
 from cvexp.tracking.delivery import Delivery
 from cvexp.tracking.journal import JOURNAL, LOCK, Journal
-from cvexp.tracking.run import RUNS
 from cvexp.tracking.sender import Patience, Sender
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def sync(settings: StoreSettings, *, seconds: float) -> SyncResult:
             journal = Journal(folder)
             if not journal.records:
                 continue
-            if not _has_ended(journal):
+            if journal.status == "RUNNING":
                 now = int(time.time() * 1000)
                 body = {"status": "KILLED", "reason": GONE}
                 journal.append("end", f"end #{journal.count('end')}", body, at=now)
@@ -116,14 +116,14 @@ def sync(settings: StoreSettings, *, seconds: float) -> SyncResult:
             sender = Sender(journal, Delivery(settings, journal), patience)
             sender.start()
             try:
-                sender.settle()
+                sender.settle(failures=2)
             finally:
                 sender.stop()
             run_id = journal.facts.get("run_id", folder.name)
             delivered[run_id] = waiting - journal.unsent
             if journal.unsent:
                 left[run_id], trouble = journal.unsent, sender.trouble
-            elif _status(journal) == "FINISHED" and not (folder / "checkpoints").is_dir():
+            elif journal.status == "FINISHED" and not (folder / CHECKPOINTS).is_dir():
                 shutil.rmtree(folder, ignore_errors=True)
             elif folder.name != run_id:
                 journal.move(folder.with_name(run_id))
@@ -186,7 +186,7 @@ def _summary(journal: Journal) -> RunSummary:
     return RunSummary(
         run_id=journal.folder.name,
         name=name,
-        status=_status(journal),
+        status=journal.status,
         experiment_id="",
         artifacts_uri=str(journal.folder.absolute()),
         started_at=datetime.fromtimestamp(first.at / 1000, tz=UTC),
@@ -194,19 +194,6 @@ def _summary(journal: Journal) -> RunSummary:
         metrics=metrics,
         tags=tags,
     )
-
-
-def _status(journal: Journal) -> str:
-    for record in reversed(journal.records):
-        if record.kind == "end":
-            return str(record.body["status"])
-        if record.kind in ("run", "again"):
-            break
-    return "RUNNING"
-
-
-def _has_ended(journal: Journal) -> bool:
-    return _status(journal) != "RUNNING"
 
 
 @contextlib.contextmanager
@@ -222,5 +209,3 @@ def _taken(folder: Path) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
-
-

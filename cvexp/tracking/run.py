@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from cvexp.errors import RunError, StorageError, StoreError
-from cvexp.settings import without_credentials
+from cvexp.settings import CHECKPOINTS, RUNS, without_credentials
 from cvexp.tracking.delivery import NAME_DIGITS, Delivery
 from cvexp.tracking.journal import LOCK, Journal
 from cvexp.tracking.sender import Patience, Sender
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from cvexp.settings import StoreSettings
 
-RUNS = "runs"
-"""The folder of runs under way, within the folder for local state."""
+FAILURES_AT_THE_END = 4
+"""Deliveries that may fail one after another before a run that has ended is left to `cvexp sync`."""
 
 
 class Run:
@@ -77,6 +77,16 @@ class Run:
         return self._journal.unsent
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it was closed, and not opened again."""
+        return self._journal.status != "RUNNING"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the store has answered."""
+        return "run_id" in self._journal.facts
+
+    @property
     def trouble(self) -> str:
         """Why, in one line."""
         return self._sender.trouble or "the tracking store does not answer"
@@ -100,7 +110,7 @@ class Run:
             cleaned = {key: without_credentials(value) for key, value in tags.items()}
             self._append("run", "run", {"model": model, "name": name, "tags": cleaned, "local_id": local_id})
             self._sender.start()
-            if self._sender.settle():
+            if self._sender.settle(failures=1):
                 self.run_id = self._journal.facts["run_id"]
                 self._journal.move(self.folder.with_name(self.run_id))
             elif name is None:
@@ -116,7 +126,7 @@ class Run:
             self._sender.start()
             self._tell("again", f"again {self._journal.count('again')}", {})
             self.set_tags(tags)
-            self._sender.settle()
+            self._sender.settle(failures=1)
             self.run_id = self._journal.facts.get("run_id", self.run_id)
 
     def settle(self) -> None:
@@ -196,7 +206,7 @@ class Run:
     def leave(self) -> None:
         """Wait for the store as long as patience lasts, and deliver nothing after that."""
         with self._timed(), contextlib.suppress(StoreError):
-            self._sender.settle()
+            self._sender.settle(failures=FAILURES_AT_THE_END)
         self._sender.stop()
 
     def _of_this_end(self, key: str) -> str:
@@ -298,14 +308,17 @@ def _held(folder: Path) -> Iterator[None]:
 def _closed(run: Run, *, keep: bool) -> Iterator[None]:
     try:
         yield
-        run.end("FINISHED")
+        if not run.has_ended:
+            run.end("FINISHED")
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if killed else f"{type(error).__name__}: {error}"
-        with contextlib.suppress(StorageError):  # the original error matters more
-            run.end("KILLED" if killed else "FAILED", reason)
+        if not run.has_ended:
+            with contextlib.suppress(StorageError):  # the original error matters more
+                run.end("KILLED" if killed else "FAILED", reason)
         run.leave()
         raise
     run.leave()
-    if not (keep or run.undelivered):
-        shutil.rmtree(run.folder, ignore_errors=True)
+    if not keep:
+        done = run.folder / CHECKPOINTS if run.undelivered else run.folder
+        shutil.rmtree(done, ignore_errors=True)

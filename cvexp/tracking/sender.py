@@ -85,6 +85,7 @@ class Sender:
     Attributes:
         refused: Why the recipient can never be told; then nothing is delivered.
         trouble: What went wrong last, in one line; empty while nothing has.
+        failures: How often something did.
     """
 
     def __init__(self, journal: Journal, recipient: Recipient, patience: Patience) -> None:
@@ -93,6 +94,7 @@ class Sender:
         self._stopped = False
         self.refused: StoreError | None = None
         self.trouble = ""
+        self.failures = 0
         self._thread = threading.Thread(target=self._work, name="cvexp-sender", daemon=True)
 
     def start(self) -> None:
@@ -104,8 +106,11 @@ class Sender:
         with self._changed:
             self._changed.notify_all()
 
-    def settle(self) -> bool:
+    def settle(self, *, failures: int | None = None) -> bool:
         """Wait until everything is delivered, or patience ends.
+
+        Args:
+            failures: Wait no longer than for so many failed deliveries; by default for any number.
 
         Returns:
             Whether everything is.
@@ -113,15 +118,19 @@ class Sender:
         Raises:
             StoreError: The recipient can never be told.
         """
+        most = float("inf") if failures is None else self.failures + failures
+
+        def over() -> bool:
+            return self.refused is not None or not self._journal.unsent or self.failures >= most
 
         def done(seconds: float) -> bool:
             with self._changed:
-                return self._changed.wait_for(lambda: self.refused is not None or not self._journal.unsent, seconds)
+                return self._changed.wait_for(over, seconds)
 
-        settled = self._patience.wait(done)
+        self._patience.wait(done)
         if self.refused is not None:
             raise self.refused
-        return settled
+        return not self._journal.unsent
 
     def stop(self) -> None:
         """Deliver nothing more; a delivery under way is not waited for."""
@@ -148,6 +157,8 @@ class Sender:
                     self.notify()
                     return
                 with self._changed:
+                    self.failures += 1
+                    self._changed.notify_all()
                     self._changed.wait_for(lambda: self._stopped, pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 continue

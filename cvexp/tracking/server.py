@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -12,11 +14,17 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from cvexp.errors import StoreError
+from cvexp.tracking.store import make_state_dir
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cvexp.settings import StoreSettings
 
-HOST = "127.0.0.1"
+AUTH = "auth"
+"""The folder of what the server asks others for, within the folder for local state."""
+
+ADMIN = "admin"
 READY_TIMEOUT_SECONDS = 120
 STOP_TIMEOUT_SECONDS = 10
 
@@ -26,22 +34,81 @@ def charts_link(base: str, experiment_id: str) -> str:
     return f"{base}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
 
 
-def start(settings: StoreSettings, *, port: int) -> subprocess.Popen[bytes]:
+def is_loopback(host: str) -> bool:
+    """Whether what listens on `host` can be reached from this machine alone.
+
+    Raises:
+        StoreError: `host` is no address of this machine.
+    """
+    return all(ipaddress.ip_address(address).is_loopback for address in _addresses(host))
+
+
+def reachable(host: str) -> str:
+    """`host` as it stands in a link: where every address is listened on, this machine's name."""
+    if any(ipaddress.ip_address(address).is_unspecified for address in _addresses(host)):
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def _addresses(host: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise StoreError(f"no address: {host!r}", "for example: --host 0.0.0.0") from error
+    return [str(entry[4][0]).partition("%")[0] for entry in found]
+
+
+def password_file(settings: StoreSettings) -> Path:
+    """The file that tells MLflow's basic auth which name and password to ask for; made at the first call.
+
+    The password is drawn at random, and only the file's owner may read it.
+    """
+    folder = make_state_dir(settings) / AUTH
+    file = folder / "basic_auth.ini"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not file.exists():
+            lines = {
+                "default_permission": "READ",
+                "database_uri": f"sqlite:///{(folder / 'basic_auth.db').absolute()}",
+                "admin_username": ADMIN,
+                "admin_password": secrets.token_urlsafe(18),
+            }
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+                stream.write("[mlflow]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items()))
+    except OSError as error:
+        raise StoreError(f"cannot write {file}: {error.strerror}", "check the folder's permissions") from error
+    return file
+
+
+def start(settings: StoreSettings, *, host: str, port: int, auth: Path | None) -> subprocess.Popen[bytes]:
     """Start the server in a process group of its own, and wait until it answers.
 
     One worker, no job execution, no telemetry.
 
+    Args:
+        settings: Which store.
+        host: The address to listen on.
+        port: The port to listen on.
+        auth: From `password_file`; None where no password is asked for.
+
     Raises:
         StoreError: The port is taken, or the server does not come up.
     """
-    if _taken(port):
-        raise StoreError(f"port {port} of {HOST} is in use", "name another with --port")
-    words = ["--backend-store-uri", settings.tracking_uri, "--host", HOST, "--port", str(port), "--workers", "1"]
+    if _taken(host, port):
+        raise StoreError(f"port {port} of {host} is in use, or not this machine's", "name another with --port")
+    words = ["--host", host, "--port", str(port), "--workers", "1"]
     quiet = {
+        # Not an argument: those every user of the machine may read, and the address may hold a password.
+        "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_UV_AUTO_DETECT": "false",
     }
+    if auth is not None:
+        words += ["--app-name", "basic-auth"]
+        quiet["MLFLOW_AUTH_CONFIG_PATH"] = str(auth.absolute())
+        quiet["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secrets.token_hex(32)
     server = subprocess.Popen(  # noqa: S603 - our own interpreter, words of our own
         [sys.executable, "-m", "mlflow", "server", *words],
         env={**os.environ, **quiet},
@@ -51,7 +118,7 @@ def start(settings: StoreSettings, *, port: int) -> subprocess.Popen[bytes]:
         start_new_session=True,
     )
     try:
-        _wait_until_ready(server, port)
+        _wait_until_ready(server, host, port)
     except BaseException:
         stop(server)
         raise
@@ -74,23 +141,26 @@ def stop(server: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
+def _taken(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError:
             return True
     return False
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> None:
+    unspecified = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what to ask, where all are listened on
+    asked = unspecified.get(host) or (f"[{host}]" if ":" in host else host)
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise StoreError("MLflow's server ended at once", "see why: mlflow server")
         try:
-            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=1).close()
+            urllib.request.urlopen(f"http://{asked}:{port}/health", timeout=1).close()
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
         else:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from cvexp.errors import StoreError, UnreachableStoreError
-from cvexp.settings import without_credentials
+from cvexp.settings import password_needs_encoding, without_credentials
+from cvexp.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +26,10 @@ if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
 
 CREATION_TIMEOUT_SECONDS = 300
+KNOCK_SECONDS = 3
+LONGEST_NAME = 500
+"""Characters of an experiment's name that MLflow takes."""
+
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _KINDS = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 
@@ -50,6 +59,7 @@ def open_store(
         StoreError: The store cannot be opened, or does not exist and was not to be created.
     """
     check_settings(settings, create=create)
+    _knock(settings)
     with _creation_lock(settings, create=create, waiting=waiting), translated(settings):
         client = _client(settings.tracking_uri)
         experiment = client.get_experiment_by_name(settings.experiment)
@@ -66,6 +76,11 @@ def open_store(
         else:
             names = ", ".join(e.name for e in client.search_experiments(max_results=10))
             raise StoreError(f"no experiment is called {settings.experiment!r}", f"there are: {names}")
+        if not experiment_id:
+            raise StoreError(
+                f"{without_credentials(settings.tracking_uri)} answers, but not as MLflow's server does",
+                "check --tracking-uri (or MLFLOW_TRACKING_URI)",
+            )
     return Store(settings=settings, client=client, experiment_id=experiment_id)
 
 
@@ -75,6 +90,7 @@ def _client(tracking_uri: str) -> MlflowClient:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_UV_AUTO_DETECT": "false",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -83,8 +99,9 @@ def _client(tracking_uri: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy in ("mlflow", "alembic", "sqlalchemy", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what goes wrong is raised too, and said once, by us
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints tracebacks of what it raises
     return MlflowClient(tracking_uri=tracking_uri)
 
 
@@ -94,6 +111,12 @@ def check_settings(settings: StoreSettings, *, create: bool) -> None:
     Raises:
         StoreError: The store cannot be opened, whatever happens.
     """
+    name = settings.experiment
+    if not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
+        raise StoreError(
+            f"not a name for an experiment: {shown(name)}",
+            f"1 to {LONGEST_NAME} characters, and no control characters, for example: --experiment first",
+        )
     uri = without_credentials(settings.tracking_uri)
     kind = settings.tracking_uri.partition(":")[0].partition("+")[0]
     if "://" not in settings.tracking_uri or kind not in _KINDS:
@@ -101,11 +124,20 @@ def check_settings(settings: StoreSettings, *, create: bool) -> None:
             f"not a tracking URI cvexp can use: {uri!r}",
             "for example: sqlite:///mlflow.db, postgresql://host/name or http://host:5000",
         )
-    if kind != "sqlite":
-        return
+    if kind in ("http", "https"):
+        _check_address(settings.tracking_uri)
+    if kind == "sqlite":
+        _check_database(settings, create=create)
+
+
+def _check_database(settings: StoreSettings, *, create: bool) -> None:
+    """Refuse a database file that cannot be opened, or made."""
     file = settings.sqlite_file
     if file is None:
-        raise StoreError(f"not a path to a database: {uri!r}", "three slashes for a relative path: sqlite:///mlflow.db")
+        raise StoreError(
+            f"not a path to a database: {without_credentials(settings.tracking_uri)!r}",
+            "three slashes for a relative path: sqlite:///mlflow.db",
+        )
     if not file.exists():
         if not create:
             raise StoreError(f"no runs here yet: {file.absolute()} does not exist", "start one: cvexp train linear")
@@ -118,6 +150,40 @@ def check_settings(settings: StoreSettings, *, create: bool) -> None:
         raise StoreError(f"{file} is not an SQLite database", "move it away, or name another store with --tracking-uri")
     elif create and not os.access(file, os.W_OK):
         raise StoreError(f"{file} is not writable", "change its permissions, or name another store with --tracking-uri")
+
+
+def _check_address(uri: str) -> None:
+    """Refuse an http address that names no host, or a port that is none."""
+    if password_needs_encoding(uri):
+        raise StoreError(
+            f"the password in {without_credentials(uri)!r} holds a character that an address cannot hold",
+            "write / as %2F, ? as %3F, # as %23 and @ as %40",
+        )
+    try:
+        parts = urlsplit(uri)
+        sound = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise StoreError(f"not an address: {without_credentials(uri)!r}", "for example: http://host:5000")
+
+
+def _knock(settings: StoreSettings) -> None:
+    """See in a moment whether anyone listens, where MLflow would try again and again."""
+    address = urlsplit(settings.tracking_uri)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        return
+    if getproxies().get(address.scheme) and not proxy_bypass(address.hostname):
+        return  # only the proxy can be reached from here
+    try:
+        port = address.port or (443 if address.scheme == "https" else 80)
+        socket.create_connection((address.hostname, port), timeout=KNOCK_SECONDS).close()
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "strerror", None) or error or "no answer in time").lower()
+        raise UnreachableStoreError(
+            f"the tracking store {without_credentials(settings.tracking_uri)} does not answer: {reason}",
+            "check --tracking-uri (or MLFLOW_TRACKING_URI) and that the store is up",
+        ) from error
 
 
 def _is_sqlite(file: Path) -> bool:
@@ -177,26 +243,62 @@ def make_state_dir(settings: StoreSettings) -> Path:
 
 @contextlib.contextmanager
 def translated(settings: StoreSettings) -> Iterator[None]:
-    """Turn what MLflow and its database raise into a StoreError of one readable line."""
+    """Turn what MLflow and its database raise into a StoreError of one readable line.
+
+    A server may answer anything, and MLflow's client then raises anything.
+    """
+    from google.protobuf.json_format import Error as AnswerError  # type: ignore[import-untyped]  # carries no types
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    expected: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, OSError)
+    if settings.sqlite_file is None:
+        expected += (AnswerError, ValueError, TypeError, KeyError, AttributeError)
+    uri = without_credentials(settings.tracking_uri)
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        uri = without_credentials(settings.tracking_uri)
+    except ImportError as error:
+        driver = error.name or "its driver"
+        raise StoreError(
+            f"the tracking store {uri} takes a package that is not here: {driver}", f"for example: pip install {driver}"
+        ) from error
+    except expected as error:
+        if (why := _outage(error)) is not None:
+            raise UnreachableStoreError(
+                f"the tracking store {uri} does not answer: {why}",
+                "check --tracking-uri (or MLFLOW_TRACKING_URI) and that the store is up",
+            ) from error
+        if (found := _STATUS.search(str(error))) is not None:
+            status = found[1] or found[2]
+            sign_in = "sign in with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            raise StoreError(
+                f"the tracking store {uri} answers with HTTP status {status}",
+                f"{sign_in if status in _DENIED else ''}check --tracking-uri (or MLFLOW_TRACKING_URI)",
+            ) from error
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        kind = UnreachableStoreError if _is_outage(error) else StoreError
-        raise kind(
+        raise StoreError(
             f"the tracking store {uri} does not answer as it should: {without_credentials(first)[:200]}",
             "check --tracking-uri (or MLFLOW_TRACKING_URI) and that the store is up",
         ) from error
 
 
-_OUTAGES = ("database is locked", "failed with exception", "connection refused", "could not connect", "timed out")
+_DENIED = ("401", "403")
+_STATUS = re.compile(r"error code (\d{3}) != 200|too many (\d{3}) error responses")
+_OUTAGES = {
+    "database is locked": "another process holds its database",
+    "connection refused": "connection refused",
+    "timed out": "no answer in time",
+    "name resolution": "its host is unknown",
+    "failed to resolve": "its host is unknown",
+    "could not connect": "no connection",
+    "connection aborted": "the connection broke",
+    "failed with exception": "no connection",
+}
 
 
-def _is_outage(error: BaseException) -> bool:
-    """Whether the store may answer later: nobody listens, nobody answers in time, or others hold the database."""
+def _outage(error: BaseException) -> str | None:
+    """Why the store does not answer now, where it may later; None for any other trouble."""
     text = str(error).lower()
-    return "error responses" not in text and any(sign in text for sign in _OUTAGES)
+    if "error responses" in text:
+        return None
+    return next((why for sign, why in _OUTAGES.items() if sign in text), None)

@@ -37,6 +37,7 @@ def folder(tmp_path, monkeypatch):
         content = pickle.dumps(document)
         (where / name).write_bytes(content)
         digests[name] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    monkeypatch.setattr("cvexp.data.cifar.MD5", digests)
     monkeypatch.setattr(datasets.CIFAR10, "train_list", [[name, digests[name]] for name in BATCHES[:5]])
     monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", digests["test_batch"]]])
     monkeypatch.setattr(datasets.CIFAR10, "meta", {"filename": META, "key": "label_names", "md5": digests[META]})
@@ -134,3 +135,11 @@ def test_a_download_that_fails_names_the_ways_out(tmp_path, monkeypatch):
     assert "no route to host" in complaint
     assert FOLDER in ways
     assert "mnist-5k" in start
+
+
+def test_the_digests_are_the_ones_torchvision_publishes():
+    from cvexp.data.cifar import MD5
+
+    published = [*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list]
+    meta = datasets.CIFAR10.meta
+    assert {**dict(published), meta["filename"]: meta["md5"]} == MD5
