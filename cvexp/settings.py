@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 VERSION = "0.1.0"
@@ -39,7 +39,7 @@ _UNENCODED = re.compile(r"https?://[^/\s:@\[\]]+:(?!\d*(?:[/?#]|$))[^@/?#]*[/?#]
 class StoreSettings:
     """Which MLflow store and experiment to use."""
 
-    tracking_uri: str = DEFAULT_TRACKING_URI
+    tracking_uri: str = field(default=DEFAULT_TRACKING_URI, repr=False)  # it may hold a password
     experiment: str = DEFAULT_EXPERIMENT
 
     @property

@@ -40,8 +40,10 @@ class _Short(reprlib.Repr):
         super().__init__()
         self.maxstring = self.maxother = LONGEST_SHOWN
         self.maxlong = 40
+        self.maxlevel = 3
 
 
 def shown(value: object) -> str:
     """A value as a message repeats it: `repr`, cut where it is long or deep."""
-    return _Short().repr(value)
+    text = _Short().repr(value)
+    return text if len(text) <= 2 * LONGEST_SHOWN else text[: 2 * LONGEST_SHOWN] + "…"

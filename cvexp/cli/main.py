@@ -115,7 +115,7 @@ def run(arguments: Sequence[str], *, started: float | None = None) -> int:
             command.invoke(ctx)
     except BaseException as error:  # noqa: BLE001 - every way out becomes lines and a code here
         if debug and not isinstance(error, SystemExit | typer.Exit):
-            traceback.print_exception(error)
+            sys.stderr.write(without_credentials("".join(traceback.format_exception(error))))
         return _explain(error, arguments)
     return 0
 

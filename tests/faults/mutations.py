@@ -1,0 +1,171 @@
+"""Break one safeguard at a time, in a copy, and see that a test turns red: `python tests/faults/mutations.py`.
+
+Prints a table, and ends with 1 when a safeguard can be removed without any test noticing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One safeguard removed: what stands in which file, what stands there instead, and where that must show."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "generators are not restored on resume",
+        "cvexp/engine/fit.py",
+        "        else:\n            self._generators.restore(self._device.torch)\n",
+        "",
+        ("tests/engine/test_resume.py",),
+    ),
+    Mutation(
+        "the epoch's order is drawn from where the generators stand",
+        "cvexp/engine/fit.py",
+        "        self._start.restore(self._device.torch)\n",
+        "",
+        ("tests/engine/test_resume.py",),
+    ),
+    Mutation(
+        "files are written in place, without os.replace",
+        "cvexp/checkpoint.py",
+        '    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")\n',
+        '    temporary = path\n    temporary.write_bytes(b"")\n    temporary.unlink()\n',
+        ("tests/test_checkpoint.py",),
+    ),
+    Mutation(
+        "no lock while the store is created",
+        "cvexp/tracking/store.py",
+        "    if file is None or not (create",
+        "    if True or not (create",
+        ("tests/faults/test_stops.py::test_eight_trainings_at_once_on_a_store_that_does_not_exist_yet",),
+    ),
+    Mutation(
+        "weights are unpickled whole",
+        "cvexp/checkpoint.py",
+        "weights_only=True)\n    except",
+        "weights_only=False)\n    except",
+        ("tests/faults/test_untrusted.py",),
+    ),
+    Mutation(
+        "digests are not compared",
+        "cvexp/checkpoint.py",
+        "    if found != sha256:",
+        "    if False:",
+        ("tests/test_checkpoint.py",),
+    ),
+    Mutation(
+        "SIGTERM is not noted",
+        "cvexp/jobs/signals.py",
+        '("SIGINT", "SIGTERM", "SIGHUP")',
+        '("SIGINT", "SIGHUP")',
+        ("tests/faults/test_stops.py::test_a_signal_ends_the_training_between_two_steps",),
+    ),
+    Mutation(
+        "a figure's moment is that of its delivery",
+        "cvexp/tracking/delivery.py",
+        'Metric(key, value, record.at, body["step"], *about)',
+        'Metric(key, value, __import__("time").time_ns() // 10**6, body["step"], *about)',
+        ("tests/tracking/test_delivery.py",),
+    ),
+    Mutation(
+        "a run is created without looking for it",
+        "cvexp/tracking/delivery.py",
+        "created = known[0] if known else",
+        "created = known[0] if False else",
+        ("tests/tracking/test_delivery.py",),
+    ),
+    Mutation(
+        "a key may be told twice",
+        "cvexp/tracking/journal.py",
+        "        if key in self._keys:\n            return False\n",
+        "",
+        ("tests/tracking/test_journal.py",),
+    ),
+    Mutation(
+        "the journal is not flushed to the disk",
+        "cvexp/tracking/journal.py",
+        "                if durable:\n                    os.fsync(stream.fileno())\n",
+        "",
+        ("tests/tracking/test_journal.py",),
+    ),
+    Mutation(
+        "patience does not end",
+        "cvexp/tracking/sender.py",
+        "            if self.left <= 0:",
+        "            if self.left <= -60:",
+        ("tests/tracking/test_sender.py",),
+    ),
+    Mutation(
+        "a loss that is no number goes on",
+        "cvexp/engine/fit.py",
+        "        if self._config.allow_nan:",
+        "        if True:",
+        ("tests/engine/test_resume.py",),
+    ),
+    Mutation(
+        "native loops are not compared with Python's",
+        "cvexp/engine/captured.py",
+        "                    loop.check(program",
+        "                    (lambda *_: None)(program",
+        ("tests/engine/test_runners.py",),
+    ),
+)
+
+
+def red(mutation: Mutation, copy: Path) -> bool:
+    """Whether a test fails once the mutation is in the copy; the copy is mended afterwards."""
+    file = copy / mutation.file
+    whole = file.read_text()
+    if whole.count(mutation.old) != 1:
+        raise SystemExit(f"{mutation.name}: {mutation.file} has changed, mend this list")
+    file.write_text(whole.replace(mutation.old, mutation.new))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", *mutation.tests],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        file.write_text(whole)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{mutation.name}: the tests could not be run\n{done.stdout[-2000:]}")
+    return done.returncode == 1
+
+
+def main() -> int:
+    """Try every mutation."""
+    survived = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "copy"
+        unwanted = shutil.ignore_patterns(".git", ".venv", "mlruns", ".cvexp", "__pycache__", "*.db", ".*cache")
+        shutil.copytree(ROOT, copy, ignore=unwanted)
+        print("| safeguard removed | tests | red |\n|---|---|---|", flush=True)
+        for mutation in MUTATIONS:
+            noticed = red(mutation, copy)
+            survived += not noticed
+            print(f"| {mutation.name} | {', '.join(mutation.tests)} | {'yes' if noticed else '**no**'} |", flush=True)
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
