@@ -21,6 +21,11 @@ def clean(text: object) -> str:
     return _CONTROL.sub("\ufffd", str(text))
 
 
+def escaped(json_text: str) -> str:
+    """JSON in which whatever `clean` would replace stands as an escape, so that it is harmless and still all there."""
+    return _CONTROL.sub(lambda found: "\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}", json_text)
+
+
 def inert(value: object) -> object:
     """A CSV cell; text that a spreadsheet would take for a formula gets an apostrophe in front."""
     if not isinstance(value, str):

@@ -91,6 +91,7 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     [
         ("postgresql://me:secret@host/db", "postgresql://host/db"),
         ("https://token@host/x, then http://a:b@c/d", "https://host/x, then http://c/d"),
+        ("http://me:se/cr@et@host:5000/x", "http://host:5000/x"),
         ("http://host/a@b", "http://host/a@b"),
         ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
         ("mail me@example.org", "mail me@example.org"),

@@ -22,6 +22,10 @@ def run(
         Path | None,
         typer.Option(help="Where to draw the comparison. Without it: where the file says.", show_default=False),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="package.module:factory that the file may name, if you trust it; may be repeated."),
+    ] = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
@@ -36,7 +40,9 @@ def run(
     from cvexp.report.terminal import print_json
     from cvexp.report.train import TrainConsole
 
-    planned = job.plan(file, tracking_uri=tracking_uri, experiment=experiment, again=again)
+    planned = job.plan(
+        file, tracking_uri=tracking_uri, experiment=experiment, again=again, trusted_factories=model or ()
+    )
     if dry_run:
         if as_json:
             print_json(report.plan_document(planned))

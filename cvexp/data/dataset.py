@@ -11,6 +11,7 @@ import torch
 
 from cvexp.data.sources import NotThisDataset
 from cvexp.errors import DatasetError
+from cvexp.text import clean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,7 +120,7 @@ def load(
         val=None if val is None else _limited(val, limit, split_seed),
         test=_limited(test, limit, split_seed),
         digest=content_digest(arrays),
-        place=place,
+        place=clean(place),
     )
 
 

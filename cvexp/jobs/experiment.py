@@ -59,7 +59,14 @@ class Plan:
     plot: str | None
 
 
-def plan(path: Path, *, tracking_uri: str | None = None, experiment: str | None = None, again: bool = False) -> Plan:
+def plan(
+    path: Path,
+    *,
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+    again: bool = False,
+    trusted_factories: Sequence[str] = (),
+) -> Plan:
     """Read an experiment file and find out which of its configurations are trained already.
 
     Nothing is written. A configuration counts as trained when a finished run has every one of its parameters.
@@ -69,6 +76,7 @@ def plan(path: Path, *, tracking_uri: str | None = None, experiment: str | None 
         tracking_uri: As for every verb.
         experiment: As for every verb; without it, the file's own.
         again: Whether to count nothing as trained.
+        trusted_factories: Each `package.module:factory` that the file may name; a file alone makes nothing run.
 
     Raises:
         InputError: The file, a model, an argument or a dataset in it, or the store cannot be used.
@@ -78,8 +86,9 @@ def plan(path: Path, *, tracking_uri: str | None = None, experiment: str | None 
     completed = []
     for planned in read.runs:
         find_spec(planned.config.dataset)
-        factory = find_entry(planned.config.model, allow_path=True).load()
-        model_args = complete_arguments(planned.config.model, factory, planned.config.model_args)
+        model = planned.config.model
+        factory = find_entry(model, allow_path=model in trusted_factories).load()
+        model_args = complete_arguments(model, factory, planned.config.model_args)
         completed.append(replace(planned, config=replace(planned.config, model_args=model_args)))
     finished = [] if again else _finished(settings)
     steps = []

@@ -76,6 +76,7 @@ class Training:
     resumed: Checkpoint | None = None
     _history: list[EpochMetrics] = field(default_factory=list)
     _checkpoints: Checkpoints = field(init=False)
+    _saved: Progress | None = None
     _saved_at: float = 0.0
     _shown_at: float = 0.0
 
@@ -130,9 +131,7 @@ class Training:
             size=size,
             artifacts_uri=self.tracked.artifacts_uri,
         )
-        with self.stop.deferred():  # the run's end is told whole
-            self._record_outcome(result)
-            self.tracked.end("FINISHED")
+        self._record_outcome(result)
         return result
 
     def _fit(self) -> Fit:
@@ -192,8 +191,12 @@ class Training:
         return f"cvexp train {model}--resume {self.tracked.run_id[:12]}"
 
     def _save(self, fit: Fit) -> None:
+        """Begin a checkpoint of where training stands, unless the last one was."""
+        if fit.progress == self._saved:
+            return
         checkpoint = Checkpoint(fit=fit.state(), history=tuple(self._history), seconds=self._seconds())
         self._checkpoints.begin(checkpoint)
+        self._saved = fit.progress
         self._saved_at = time.monotonic()
 
     def _seconds(self) -> float:
@@ -304,8 +307,8 @@ class Training:
         if result.history[-1].held_out_name == "val":  # else the last epoch's figures are the test split's
             self.tracked.log_metrics(result.evaluation.metrics.keyed("test"), step=result.config.epochs, final=True)
         # MLflow draws what has no step but 0 as bars, run beside run.
-        self.tracked.log_metrics({**result.timing.keyed(), **result.size.keyed()}, step=0, final=True)
-        self.tracked.describe(description(result))
+        figures = {**result.timing.keyed(), **result.size.keyed()}
+        self.tracked.end("FINISHED", metrics=figures, markdown=description(result))
 
 
 @contextlib.contextmanager

@@ -95,7 +95,8 @@ def show(comparison: Comparison) -> None:
     for note in comparison.notes:
         hint(note)
     named = "" if comparison.experiment == DEFAULT_EXPERIMENT else f" --experiment {shlex.quote(comparison.experiment)}"
-    hint(f"next     cvexp evaluate {comparison.runs[0].name}   |   cvexp compare{named} --plot compare.png")
+    best = shlex.quote(comparison.runs[0].name)
+    hint(f"next     cvexp evaluate {best}   |   cvexp compare{named} --plot compare.png")
 
 
 def _split_constant(columns: list[Column], runs: Sequence[RunSummary]) -> tuple[dict[str, str], list[Column]]:

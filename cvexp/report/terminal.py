@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cvexp.text import clean
+from cvexp.text import clean, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def print_json(document: Mapping[str, Any]) -> None:
     text = json.dumps(
         _finite({"schema_version": SCHEMA_VERSION, **document}), indent=2, ensure_ascii=False, allow_nan=False
     )
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(escaped(text) + "\n")
     sys.stdout.flush()
 
 

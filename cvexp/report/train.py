@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -110,7 +111,7 @@ def show(result: TrainResult) -> None:
     for name, value in rows.items():
         summary.add_row(name, cell(value, "bold" if name == "test accuracy" else ""))
     console().print(summary)
-    hint(f"next     cvexp evaluate {result.run_name}   |   cvexp compare   |   cvexp ui")
+    hint(f"next     cvexp evaluate {shlex.quote(result.run_name)}   |   cvexp compare   |   cvexp ui")
 
 
 def document(result: TrainResult) -> dict[str, Any]:

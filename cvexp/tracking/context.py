@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from cvexp.settings import VERSION, without_credentials
+from cvexp.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ def context_tags(command: Sequence[str]) -> dict[str, str]:
     """
     return {
         "cvexp.version": VERSION,
-        "cvexp.command": shlex.join(without_credentials(word) for word in command),
+        "cvexp.command": shlex.join(clean(without_credentials(word)) for word in command),
         "cvexp.host": socket.gethostname(),
         "cvexp.pid": str(os.getpid()),
         "cvexp.python": platform.python_version(),

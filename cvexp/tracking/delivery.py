@@ -111,20 +111,22 @@ class Delivery:
     def _tags(self, _record: Record, body: dict[str, Any]) -> None:
         self._client.log_batch(self._run_id, tags=tags(body))
 
-    def _describe(self, _record: Record, body: dict[str, Any]) -> None:
-        note = {"mlflow.note.content": body["markdown"]}
+    def _describe(self, markdown: str) -> None:
+        note = {"mlflow.note.content": markdown}
         self._client.log_batch(self._run_id, tags=tags(note))
         if model_id := self._journal.facts.get("model_id"):
             self._client.set_logged_model_tags(model_id, note)
 
     def _metrics(self, record: Record, body: dict[str, Any]) -> None:
+        self._log(record, body["values"], step=body["step"], final=body["final"])
+
+    def _log(self, record: Record, values: Mapping[str, float], *, step: int, final: bool) -> None:
         """Figures at one step; the final ones belong to the logged model and its dataset too."""
         from mlflow.entities import Metric
 
         facts = self._journal.facts
-        model_id = facts.get("model_id") if body["final"] else None
-        about = (model_id or None, facts.get("dataset_name"), facts.get("dataset_digest"))
-        figures = [Metric(key, value, record.at, body["step"], *about) for key, value in body["values"].items()]
+        about = (facts.get("model_id") if final else None, facts.get("dataset_name"), facts.get("dataset_digest"))
+        figures = [Metric(key, value, record.at, step, *about) for key, value in values.items()]
         self._client.log_batch(self._run_id, metrics=figures)
 
     def _series(self, record: Record, body: dict[str, Any]) -> None:
@@ -199,8 +201,12 @@ class Delivery:
         return {"model_ready": "yes"}
 
     def _end(self, record: Record, body: dict[str, Any]) -> None:
-        """Close the run, and with it a model that never came."""
+        """Close the run, with its last figures, and with it a model that never came."""
         facts = self._journal.facts
+        if body["metrics"]:
+            self._log(record, body["metrics"], step=0, final=True)
+        if body["markdown"]:
+            self._describe(body["markdown"])
         if facts.get("model_id") and not facts.get("model_ready"):
             self._client.finalize_logged_model(facts["model_id"], "FAILED")
         if body["reason"]:

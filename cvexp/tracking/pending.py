@@ -108,7 +108,7 @@ def sync(settings: StoreSettings, *, seconds: float) -> SyncResult:
                 continue
             if journal.status == "RUNNING":
                 now = int(time.time() * 1000)
-                body = {"status": "KILLED", "reason": GONE}
+                body = {"status": "KILLED", "reason": GONE, "metrics": {}, "markdown": ""}
                 journal.append("end", f"end #{journal.count('end')}", body, at=now)
             waiting = journal.unsent
             if not waiting:

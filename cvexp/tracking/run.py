@@ -143,12 +143,11 @@ class Run:
 
         Args:
             metrics: Values by metric key.
-            step: The epoch, counted from 1; 0 for figures of the whole run.
+            step: The epoch, counted from 1.
             final: Whether they are the trained model's, and so belong to the logged model too.
         """
         key = f"metrics {step} {' '.join(sorted(metrics))}"
-        body = {"values": dict(metrics), "step": step, "final": final}
-        self._tell("metrics", key if step else self._of_this_end(key), body)
+        self._tell("metrics", key, {"values": dict(metrics), "step": step, "final": final})
 
     def log_series(self, key: str, values: Mapping[int, float]) -> None:
         """Record many steps' values of one metric.
@@ -164,10 +163,6 @@ class Run:
         """Record facts about the run; credentials in URIs are left out."""
         cleaned = {key: without_credentials(value) for key, value in tags.items()}
         self._tell("tags", f"tags {len(self._journal.records)}", cleaned)
-
-    def describe(self, markdown: str) -> None:
-        """Set the description that the pages of the run and of its model show."""
-        self._tell("describe", self._of_this_end("describe"), {"markdown": markdown})
 
     def log_dataset(self, *, name: str, digest: str, place: str, profile: str, context: str) -> None:
         """Tie a dataset to the run.
@@ -198,10 +193,19 @@ class Run:
         body = {"weights": where, "image_shape": list(image_shape), "n_classes": n_classes}
         self._tell("model", self._of_this_end("model"), body)
 
-    def end(self, status: str, reason: str = "") -> None:
-        """Close the run as FINISHED, FAILED or KILLED, and with it a model that never came."""
+    def end(
+        self, status: str, reason: str = "", *, metrics: Mapping[str, float] | None = None, markdown: str = ""
+    ) -> None:
+        """Close the run, and with it a model that never came. It is one record, so that none of it is told without all.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+            reason: Why, where it is not FINISHED.
+            metrics: Figures of the whole run; they stand at step 0, and are the logged model's too.
+            markdown: The description that the pages of the run and of its model show.
+        """
         body = {"status": status, "reason": without_credentials(reason)}
-        self._tell("end", self._of_this_end("end"), body)
+        self._tell("end", self._of_this_end("end"), {**body, "metrics": dict(metrics or {}), "markdown": markdown})
 
     def leave(self) -> None:
         """Wait for the store as long as patience lasts, and deliver nothing after that."""

@@ -52,7 +52,7 @@ def open_store(
         settings: Which one.
         create: Whether to make a store and an experiment that do not exist yet. Say False for commands that
             only read, so that a typo leaves nothing behind.
-        waiting: Entered while another process is creating the store.
+        waiting: Entered while this process or another one is creating the store.
 
     Raises:
         UnreachableStoreError: The store does not answer now.
@@ -209,10 +209,12 @@ def _creation_lock(
     try:
         folder = make_state_dir(settings)
         lock = FileLock(folder / "store.lock", timeout=CREATION_TIMEOUT_SECONDS)
+        creating = contextlib.nullcontext if file.exists() else waiting or contextlib.nullcontext
         with (waiting or contextlib.nullcontext)():
             lock.acquire()
         try:
-            yield
+            with creating():
+                yield
         finally:
             lock.release()
     except Timeout as error:

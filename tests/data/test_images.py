@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from cvexp.data.images import read_image
 from cvexp.errors import DatasetError
 
 GREY = (1, 28, 28)
 COLOUR = (3, 32, 32)
+SRGB, LAB = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
 
 
 def gradient(height=28, width=28):
@@ -37,6 +38,32 @@ def test_sixteen_bits_keep_their_brightness(tmp_path):
     pixels, notes = read_image(tmp_path / "x.png", GREY)
     assert np.array_equal(pixels[0], gradient())
     assert notes == ("16-bit values brought to 8 bits",)
+
+
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [
+        *(("1", "png"), ("LA", "png"), ("P", "png"), ("RGBA", "png"), ("I;16", "png"), ("I;16B", "tiff")),
+        *(("CMYK", "jpg"), ("YCbCr", "tiff"), ("LAB", "tiff"), ("F", "tiff"), ("I", "tiff"), ("PA", "tiff")),
+    ],
+)
+def test_every_mode_of_a_file_is_brought_to_grey_and_to_colour(mode, suffix, shape, tmp_path):
+    grey = Image.fromarray(gradient())
+    if mode in ("I;16", "I;16B"):
+        image = Image.fromarray((gradient().astype(np.uint16) * 257).astype(">u2" if mode == "I;16B" else "<u2"))
+    elif mode in ("LAB", "PA"):
+        image = grey.convert("RGB") if mode == "LAB" else grey.convert("P").convert("PA")
+        image = ImageCms.profileToProfile(image, SRGB, LAB, outputMode="LAB") if mode == "LAB" else image
+    else:
+        image = grey.convert("RGB" if mode in ("CMYK", "YCbCr", "P") else "L").convert(mode)
+    try:
+        image.save(tmp_path / f"x.{suffix}")
+    except OSError:
+        pytest.skip("Pillow writes no such file")
+    pixels, _ = read_image(tmp_path / f"x.{suffix}", shape)
+    assert (pixels.dtype, pixels.shape) == (np.uint8, shape)
+    assert pixels[:, -1].mean() > pixels[:, 0].mean() + 100 or mode == "I"
 
 
 def test_what_is_transparent_becomes_black(tmp_path):

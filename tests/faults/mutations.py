@@ -80,8 +80,8 @@ MUTATIONS = (
     Mutation(
         "a figure's moment is that of its delivery",
         "cvexp/tracking/delivery.py",
-        'Metric(key, value, record.at, body["step"], *about)',
-        'Metric(key, value, __import__("time").time_ns() // 10**6, body["step"], *about)',
+        "Metric(key, value, record.at, step, *about)",
+        'Metric(key, value, __import__("time").time_ns() // 10**6, step, *about)',
         ("tests/tracking/test_delivery.py",),
     ),
     Mutation(

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import pickle
 import shutil
 import socket
@@ -21,15 +22,17 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from PIL import Image
 
 from cvexp.errors import InputError, RunError
 from cvexp.jobs.api import load_model
 from cvexp.settings import password_needs_encoding, store_settings, without_credentials
-from cvexp.text import clean, inert, markdown, shown
+from cvexp.text import clean, escaped, inert, markdown, shown
 from cvexp.tracking.store import open_store
 from tests.faults.answering import answering, check_refusal
 
 CANARY = "canary-2718281828"
+ANYWHERE = "0.0.0.0"  # noqa: S104 - the case in question
 
 
 class Marker:
@@ -150,7 +153,7 @@ def test_forged_weights_run_no_code_from_python(kind, forged, lab, request):
 
 
 @pytest.fixture(scope="module")
-def _kept(_lab, tmp_path_factory):
+def kept(_lab, tmp_path_factory):
     """A store with a run that can be trained on."""
     from cvexp.config import run_config
     from cvexp.jobs import train
@@ -164,8 +167,8 @@ def _kept(_lab, tmp_path_factory):
     return settings, folder / ".cvexp" / "runs" / result.run_id
 
 
-def test_a_forged_checkpoint_runs_no_code(forged, _kept, cvexp, tmp_path, monkeypatch):
-    settings, folder = _kept
+def test_a_forged_checkpoint_runs_no_code(forged, kept, cvexp, tmp_path, monkeypatch):
+    settings, folder = kept
     monkeypatch.chdir(tmp_path)
     (sound,) = (folder / "checkpoints").glob("*.pt")
     content = sound.read_bytes()
@@ -227,7 +230,7 @@ def test_a_model_that_another_tool_logged_is_refused_with_the_reason(verb, by_na
 def trap(tmp_path, monkeypatch):
     """A module that leaves a mark when it is imported."""
     (tmp_path / "trap_module.py").write_text(
-        f"from pathlib import Path\nPath({str(tmp_path / 'marker')!r}).touch()\n\n\ndef net(*_a, **_k):\n    return None\n"
+        f"from pathlib import Path\nPath({str(tmp_path / 'marker')!r}).touch()\ndef net(*_a, **_k): return None\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path / "marker"
@@ -251,8 +254,19 @@ def test_code_that_a_run_names_is_not_imported(trap, lab, cvexp, tmp_path):
     assert not trap.exists()
 
 
-def test_code_that_a_request_names_is_not_imported(trap, _kept, cvexp):
-    settings, folder = _kept
+def test_code_that_an_experiment_file_names_is_not_imported_before_it_is_trusted(trap, lab, cvexp, tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("runs: [{model: 'trap_module:net', dataset: digits}]")
+    refused = cvexp("run", str(file), "--dry-run")
+    check_refusal(refused.code, refused.stdout, refused.stderr, "trap_module:net", "--model trap_module:net")
+    assert not trap.exists()
+    trusted = cvexp("run", str(file), "--dry-run", "--model", "trap_module:net")
+    assert trusted.code == 0, trusted.stderr
+    assert trap.exists()
+
+
+def test_code_that_a_request_names_is_not_imported(trap, kept, cvexp):
+    settings, folder = kept
     request = folder / "request.json"
     sound = request.read_text()
     asked = json.loads(sound)
@@ -273,6 +287,43 @@ HOSTILE = "=cmd|' /C calc'!A0 <img src=x onerror=alert(1)> [b]$\\frac$ \x1b[2J\u
 def test_what_moves_a_cursor_or_hides_text_is_replaced(text):
     assert clean(text).isprintable()
     assert "\ufffd" in clean(text)
+
+
+def test_json_keeps_every_character_and_shows_none_that_acts():
+    text = json.dumps({"name": "\x9b31m \u202e \udcff\n"}, ensure_ascii=False, indent=2)
+    assert escaped(text).replace("\n", "").isprintable()
+    assert json.loads(escaped(text)) == json.loads(text)
+
+
+def test_an_image_with_a_name_that_is_no_text_is_predicted(lab, cvexp, tmp_path):
+    image = tmp_path / os.fsdecode(b"\xff\x9b31m.png")
+    Image.new("L", (8, 8)).save(image, "PNG")
+    for more in ((), ("--json",)):
+        predicted = cvexp("predict", lab.runs["linear"].run_id, str(image), *more)
+        assert predicted.code == 0, predicted.stderr
+        assert predicted.stdout.replace("\n", "").isprintable()
+    assert predicted.document["predictions"][0]["image"] == str(image)
+
+
+def test_a_command_with_bytes_that_are_no_text_can_be_recorded(lab, cvexp, tmp_path):
+    odd = str(tmp_path / os.fsdecode(b"da\xffta"))
+    words = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--experiment", "names", "--data-dir", odd)
+    trained = cvexp(*words, "--json")
+    assert trained.code == 0, trained.stderr
+    client = open_store(lab.settings, create=False).client
+    command = client.get_run(trained.document["run_id"]).data.tags["cvexp.command"]
+    client.delete_run(trained.document["run_id"])
+    assert "da\ufffdta" in command
+
+
+def test_the_next_command_is_quoted_where_a_name_could_run_something(lab, cvexp):
+    client = open_store(lab.settings, create=False).client
+    experiment = client.create_experiment("quoted")
+    run = client.create_run(experiment, run_name="$(touch marker)", tags={"cvexp.version": "0"})
+    client.set_terminated(run.info.run_id)
+    compared = cvexp("compare", "--experiment", "quoted")
+    client.delete_experiment(experiment)
+    assert "cvexp evaluate '$(touch marker)'" in compared.stderr
 
 
 def test_letters_of_any_script_stay_as_they_are():
@@ -319,8 +370,7 @@ def test_a_hostile_name_and_parameter_stay_text_in_every_table(lab, cvexp):
         client.log_metric(run.info.run_id, "time/train_seconds", 0.5)
         client.set_terminated(run.info.run_id)
     table, markdown_table, table_csv = (
-        cvexp("compare", "--experiment", "hostile", *more)
-        for more in ((), ("--format", "md"), ("--format", "csv"))
+        cvexp("compare", "--experiment", "hostile", *more) for more in ((), ("--format", "md"), ("--format", "csv"))
     )
     drawn = cvexp("compare", "--experiment", "hostile", "--plot", "hostile.png")
     client.delete_experiment(experiment)
@@ -400,7 +450,7 @@ def everything_in(folder):
 
 @pytest.mark.parametrize("verb", ["train", "compare", "evaluate", "sync", "ui", "run", "predict"])
 @pytest.mark.parametrize(
-    ("kind", "address"),
+    "store",
     [
         ("403", "http://user:CANARY@127.0.0.1:PORT"),
         ("html", "http://user:a@CANARY@127.0.0.1:PORT"),
@@ -411,7 +461,8 @@ def everything_in(folder):
         ("none", "htp://user:CANARY@127.0.0.1:1/db"),
     ],
 )
-def test_a_password_in_the_address_of_a_store_goes_nowhere(kind, address, verb, cvexp, tmp_path, monkeypatch):
+def test_a_password_in_the_address_of_a_store_goes_nowhere(store, verb, cvexp, tmp_path, monkeypatch):
+    kind, address = store
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.yaml").write_text("runs: [{model: linear, dataset: digits, epochs: 1}]")
     words = {
@@ -527,12 +578,12 @@ def test_the_pages_are_on_loopback_alone_unless_asked(lab):
 
 
 def test_pages_that_others_can_reach_ask_for_a_password(lab):
-    pages = Pages(lab.folder, "--host", "0.0.0.0")
+    pages = Pages(lab.folder, "--host", ANYWHERE)
     address = f"http://127.0.0.1:{pages.port}/api/2.0/mlflow/experiments/search?max_results=1"
     secret = lab.settings.state_dir / "auth" / "basic_auth.ini"
     password = next(line.split()[-1] for line in secret.read_text().splitlines() if "admin_password" in line)
     try:
-        assert ("0.0.0.0", pages.port) in pages.listeners()
+        assert (ANYWHERE, pages.port) in pages.listeners()
         for user_and_password in (None, ("admin", "password1234"), ("admin", "")):
             with pytest.raises(urllib.error.HTTPError) as refused:
                 fetched(address, user_and_password)
