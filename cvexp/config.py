@@ -289,9 +289,7 @@ def _planned(run: Any, defaults: Mapping[str, Any], where: str) -> PlannedRun:
             "for example: published: {test/accuracy: 0.83}",
         )
     try:
-        return PlannedRun(
-            config=run_config(settings), name=run_name(_text(name, "name", where)), published=published
-        )
+        return PlannedRun(config=run_config(settings), name=run_name(_text(name, "name", where)), published=published)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error.what}", *error.hints) from None
 

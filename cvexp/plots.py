@@ -6,6 +6,7 @@ Colours are Okabe and Ito's, which stay apart for colour-blind eyes (jfly.uni-ko
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +35,22 @@ UPRIGHT_FROM = 20
 """Slanted names run into each other where there are more classes than this."""
 
 LONGEST_NAME = 24
+ENDINGS = "name a file that ends in .png, .svg or .pdf"
+
+
+def check_place(path: Path) -> None:
+    """Refuse a picture that `save` could not write, before anything is computed for it.
+
+    Raises:
+        InputError: There is no such folder, it cannot be written to, or the path's ending is no picture's.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    ending = path.suffix.lower().removeprefix(".")
+    if ending and ending not in FigureCanvasBase.get_supported_filetypes():
+        raise InputError(f"cannot draw to {path}: unknown kind of picture", ENDINGS)
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"cannot draw to {path}: not a folder one can write to", "name a place in another folder")
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -48,7 +65,7 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=DPI, bbox_inches="tight", facecolor="white")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "unknown kind of picture"
-        raise InputError(f"cannot draw to {path}: {reason}", "name a file that ends in .png, .svg or .pdf") from error
+        raise InputError(f"cannot draw to {path}: {reason}", ENDINGS) from error
     finally:
         plt.close(figure)
 

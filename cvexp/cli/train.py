@@ -112,7 +112,7 @@ def train(
     store = options.store(tracking_uri, experiment)
     if resume is not None:
         _refuse_settings(ctx)
-        from cvexp.jobs.train import resume as go_on
+        from cvexp.jobs.resume import run as go_on
         from cvexp.report import train as report
 
         more = epochs if _given(ctx, "epochs") else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cvexp import plots
 from cvexp.config import read_experiment
 from cvexp.data.registry import find_spec
 from cvexp.jobs import compare, train
@@ -149,6 +150,11 @@ def run(
     Raises:
         InputError: As for training; runs that ended before stay.
     """
+    from pathlib import Path as LocalPath
+
+    drawn = plot or (LocalPath(planned.plot) if planned.plot else None)
+    if drawn is not None:
+        plots.check_place(drawn)
     _check_devices(planned.steps)
     run_ids = []
     trained = 0
@@ -168,9 +174,6 @@ def run(
         )
         run_ids.append(result.run_id)
         trained += 1
-    from pathlib import Path as LocalPath
-
-    drawn = plot or (LocalPath(planned.plot) if planned.plot else None)
     comparison = compare.run(run_ids, planned.settings, plot=drawn)
     return ExperimentResult(
         steps=planned.steps, run_ids=tuple(run_ids), trained=trained, comparison=comparison, plot=drawn

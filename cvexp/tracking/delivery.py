@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cvexp.settings import without_credentials
 from cvexp.tracking.model import LOGGED_NAME, write_model
-from cvexp.tracking.store import open_store, translated
+from cvexp.tracking.store import load_mlflow, open_store, translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +47,9 @@ class Delivery:
     """
 
     def __init__(self, settings: StoreSettings, journal: Journal) -> None:
+        load_mlflow(settings)  # here, since whoever waits for the store should not wait for imports
+        import mlflow.pyfunc  # noqa: F401 - likewise
+
         self._settings, self._journal = settings, journal
         self.store: Store | None = None
 

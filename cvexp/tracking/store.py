@@ -61,7 +61,7 @@ def open_store(
     check_settings(settings, create=create)
     _knock(settings)
     with _creation_lock(settings, create=create, waiting=waiting), translated(settings):
-        client = _client(settings.tracking_uri)
+        client = _client(settings)
         experiment = client.get_experiment_by_name(settings.experiment)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             raise StoreError(
@@ -84,8 +84,15 @@ def open_store(
     return Store(settings=settings, client=client, experiment_id=experiment_id)
 
 
-def _client(tracking_uri: str) -> MlflowClient:
-    """MLflow's own client, quiet, without telemetry, and patient for seconds rather than minutes."""
+def _client(settings: StoreSettings) -> MlflowClient:
+    load_mlflow(settings)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=settings.tracking_uri)
+
+
+def load_mlflow(settings: StoreSettings) -> None:
+    """Import what it takes to use the store: quiet, without telemetry, and patient for seconds rather than minutes."""
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_UV_AUTO_DETECT": "false",
@@ -97,12 +104,13 @@ def _client(tracking_uri: str) -> MlflowClient:
         "GIT_PYTHON_REFRESH": "quiet",
     }.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
+    import mlflow
 
+    if not settings.tracking_uri.startswith("http"):
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - likewise
     for noisy in ("mlflow", "alembic", "sqlalchemy", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what goes wrong is raised too, and said once, by us
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints tracebacks of what it raises
-    return MlflowClient(tracking_uri=tracking_uri)
 
 
 def check_settings(settings: StoreSettings, *, create: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gzip
 import hashlib
 import io
@@ -594,6 +595,16 @@ EXPERIMENTS = {
             b"defaults: {dataset: digits}\nruns: [{model: linear, seed: 91}, {model: linear, device: 'cuda:99'}]",
         ),
     ),
+    "experiment that is drawn to nowhere": Row(
+        ("run", "x.yaml"),
+        ("/proc/nowhere/x.png", "another folder"),
+        written("x.yaml", b"plot: /proc/nowhere/x.png\nruns: [{model: linear, dataset: digits, seed: 92}]"),
+    ),
+    "experiment that is drawn as a document": Row(
+        ("run", "x.yaml", "--plot", "x.docx"),
+        ("x.docx", ".png"),
+        written("x.yaml", b"runs: [{model: linear, dataset: digits, seed: 92}]"),
+    ),
     "folder as an experiment": Row(("run", "x.yaml"), ("x.yaml", "not a file"), folder_at("x.yaml")),
     "device as an experiment": Row(("run", "/dev/zero"), ("/dev/zero", "not a file")),
 }
@@ -838,6 +849,62 @@ def test_the_command_itself_answers_likewise(name, bench, answered):
     check_refusal(done.returncode, done.stdout, done.stderr, *row.named)
     assert not list(Path().glob(".cvexp/runs/*"))
     assert not Path("marker").exists()
+
+
+def read_only_database(bench):
+    database(b"")(bench)
+    shutil.copy(bench.folder / "mlflow.db", "store.db")
+    Path("store.db").chmod(0o444)
+    return f"sqlite:///{Path('store.db').absolute()}"
+
+
+def read_only_folder(_bench):
+    Path("closed").mkdir(mode=0o555)
+    return "sqlite:///closed/store.db"
+
+
+def unreadable(name, content):
+    def prepare(bench):
+        written(name, content)(bench)
+        Path(name).chmod(0)
+
+    return prepare
+
+
+PERMISSIONS = {
+    "read-only database": Row(TRAIN, ("store.db is not writable", "permissions"), read_only_database),
+    "read-only folder": Row(TRAIN, ("cannot create", "closed", CHECK), read_only_folder),
+    "unreadable database": Row(("compare",), ("store.db", "permissions"), unreadable("store.db", b"x")),
+    "unreadable image": Row(("predict", "LINEAR", "x.png"), ("x.png", "not readable"), unreadable("x.png", b"x")),
+    "unreadable experiment": Row(("run", "x.yaml"), ("x.yaml", "not readable"), unreadable("x.yaml", b"x")),
+    "unreadable idx file": Row(FASHION, (IMAGES, "permissions"), idx(lambda path: (path.touch(), path.chmod(0)))),
+}
+
+
+def obey_permissions():
+    """Give up, before the command starts, root's right to read and write whatever it likes."""
+    drop, override, read_search = 24, 1, 2
+    for capability in (override, read_search):
+        ctypes.CDLL(None).prctl(drop, capability, 0, 0, 0)
+
+
+@pytest.mark.parametrize("name", PERMISSIONS)
+def test_what_may_not_be_read_or_written_is_named(name, bench, answered, monkeypatch):
+    row = PERMISSIONS[name]
+    words = answered(row)
+    if name == "unreadable database":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///store.db")
+    before = runs_of(bench)
+    done = subprocess.run(
+        [sys.executable, "-m", "cvexp", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=obey_permissions,
+    )
+    check_refusal(done.returncode, done.stdout, done.stderr, *row.named)
+    assert runs_of(bench) == before
 
 
 def test_the_table_is_long_enough():

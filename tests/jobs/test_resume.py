@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from cvexp.config import run_config
 from cvexp.errors import ConfigError, Interrupted, RunError, WeightsError
-from cvexp.jobs import train
+from cvexp.jobs import resume, train
 from cvexp.jobs.checkpoints import Checkpoints, Keeping
 from cvexp.jobs.observer import Silent
 from cvexp.settings import store_settings
@@ -60,7 +60,7 @@ def interrupted(place, observer=None, keeping=None, **settings):
 
 
 def resumed(place, **given):
-    return train.resume("@last", place[0], **place[1], **given)
+    return resume.run("@last", place[0], **place[1], **given)
 
 
 def checkpoints(settings):

@@ -1,0 +1,68 @@
+"""What a run was asked to do, kept beside its checkpoints for whoever resumes it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from cvexp.errors import RunError, StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cvexp.config import RunConfig
+    from cvexp.jobs.training import Prepared
+
+REQUEST = "request.json"
+"""Its name in a run's folder."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What a run was asked to do, and what decided its bits besides."""
+
+    config: RunConfig
+    threads: int
+    policy: str
+    dataset_digest: str
+
+
+def write_request(folder: Path, prepared: Prepared) -> None:
+    """Write down what is about to be trained.
+
+    Raises:
+        StorageError: The disk takes no more.
+    """
+    from cvexp.checkpoint import write_atomically
+
+    request = {
+        "config": {**asdict(prepared.config), "model_args": dict(prepared.config.model_args)},
+        "threads": prepared.placed.threads,
+        "policy": prepared.placed.policy,
+        "dataset_digest": prepared.dataset.digest,
+    }
+    try:
+        write_atomically(folder / REQUEST, json.dumps(request, indent=1).encode())
+    except OSError as error:
+        raise StorageError(f"cannot write to {folder}: {error.strerror or error}", "make room there") from error
+
+
+def read_request(folder: Path) -> Request:
+    """What `write_request` wrote, validated as if it had been typed.
+
+    Raises:
+        RunError: It is missing or damaged.
+    """
+    from cvexp.config import run_config
+
+    try:
+        read = json.loads((folder / REQUEST).read_bytes())
+        return Request(
+            config=run_config(read["config"]),
+            threads=int(read["threads"]),
+            policy=str(read["policy"]),
+            dataset_digest=str(read["dataset_digest"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"cannot resume: {folder / REQUEST} is missing or damaged", "start a new run") from error
