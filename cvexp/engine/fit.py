@@ -12,7 +12,7 @@ from cvexp.data.batches import epoch_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.evaluate import evaluate
 from cvexp.engine.runners import choose_runner
-from cvexp.errors import TrainingError
+from cvexp.errors import TrainingError, WeightsError
 from cvexp.results import EpochMetrics, EpochTiming, SplitMetrics
 
 if TYPE_CHECKING:
@@ -111,23 +111,30 @@ class Fit:
         """Stand where `state` was taken; the same model, data and settings are then trained to the same bits.
 
         Raises:
-            TrainingError: The state is of another model or of other data.
+            WeightsError: The state is of another model or of other data, or no state of this version.
         """
         ours = _tensors(self._model)
-        theirs = state["model"]
-        same = ours.keys() == theirs.keys() and all(ours[name].shape == theirs[name].shape for name in ours)
-        if not same or not 0 <= state["step"] <= self._n_steps:
-            raise TrainingError("the checkpoint does not fit this model and dataset", "start a new run")
+        try:
+            theirs = state["model"]
+            same = ours.keys() == theirs.keys() and all(ours[name].shape == theirs[name].shape for name in ours)
+            if not same or not 0 <= state["step"] <= self._n_steps:
+                raise WeightsError("the checkpoint does not fit this model and dataset", "start a new run")
+            self._start_at(state)
+        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+            raise WeightsError("the checkpoint is none of this version of cvexp", "start a new run") from error
         with torch.no_grad():
             for name, tensor in ours.items():
                 tensor.copy_(theirs[name])
+
+    def _start_at(self, state: dict[str, Any]) -> None:
+        """Take over everything but the model's tensors."""
+        start, here = (GeneratorStates.from_plain(state[name]) for name in ("epoch_start", "generators"))
         self._runner.optimizer.load_state_dict(state["optimizer"])
         self._begin(state["epoch"])
         self._step, self._n_correct = state["step"], state["n_correct"]
         self._losses[: self._step] = state["step_losses"].to(self._device.torch)
         self._seconds, self._first_step_seconds = state["train_seconds"], state["first_step_seconds"]
-        self._start = GeneratorStates.from_plain(state["epoch_start"])
-        self._generators = GeneratorStates.from_plain(state["generators"])
+        self._start, self._generators = start, here
 
     def __iter__(self) -> Iterator[EpochMetrics]:
         """Train, from where it stands to the last epoch."""

@@ -59,6 +59,8 @@ class Checkpoint:
     history: tuple[EpochMetrics, ...]
     seconds: float
     """Of the whole command, summed over the processes that trained."""
+    file: Path | None = None
+    """Where it was read from."""
 
 
 class Checkpoints:
@@ -142,11 +144,13 @@ class Checkpoints:
                     fit=state["fit"],
                     history=tuple(_epoch(one) for one in state["history"]),
                     seconds=state["seconds"],
+                    file=file,
                 )
             except WeightsError as error:
                 damage = damage or error
-            except (KeyError, TypeError) as error:
-                damage = damage or WeightsError(f"no checkpoint of this version of cvexp: {file}: {error}")
+            except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+                what = f"no checkpoint of this version of cvexp: {file} ({error})"
+                damage = damage or WeightsError(what, "start a new run")
         if damage is not None:
             raise damage
         return None

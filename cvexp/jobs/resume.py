@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cvexp.errors import ConfigError, RunError
+from cvexp.errors import ConfigError, RunError, WeightsError
 from cvexp.jobs.checkpoints import Checkpoints, Keeping
 from cvexp.jobs.observer import Silent
 from cvexp.jobs.request import read_request
@@ -77,8 +77,21 @@ def run(
                 "name the folder it was trained on with --data-dir",
             )
         from cvexp.device import threads
+        from cvexp.engine.fit import Fit
         from cvexp.tracking.run import reopen_run
 
+        if checkpoint is not None:  # once without the run, which a checkpoint that does not fit should not open
+            fit = Fit(
+                prepared.model,
+                prepared.dataset,
+                config=config,
+                device=prepared.device,
+                runner=prepared.steps.runner,
+            )
+            try:
+                fit.load_state(checkpoint.fit)
+            except WeightsError as error:
+                raise WeightsError(f"{error.what}: {checkpoint.file}", *error.hints) from error
         tags = known_tags(prepared, command, policy=request.policy)
         if config.epochs != request.config.epochs:
             tags["cvexp.epochs"] = str(config.epochs)

@@ -12,6 +12,7 @@ from cvexp.errors import Interrupted, TrainingError
 from cvexp.jobs.checkpoints import Checkpoint, Checkpoints
 from cvexp.jobs.observer import Opening
 from cvexp.results import Metric, Timing, TrainResult
+from cvexp.settings import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +97,7 @@ class Training:
         size = model_size(self.prepared.model)
         config = self.prepared.config
         self._record_inputs()
-        fit = self._fit()
+        fit = self._ready()
         if self.tracked.is_known:
             self.tracked.settle()
         self.observer.opened(self._opening(size.parameters, fit.progress))
@@ -112,7 +113,7 @@ class Training:
             run_id=self.tracked.run_id,
             run_name=self.tracked.name,
             experiment_id=self.tracked.experiment_id,
-            tracking_uri=self.settings.tracking_uri,
+            tracking_uri=without_credentials(self.settings.tracking_uri),
             status="FINISHED",
             config=config,
             device=str(self.prepared.device.torch),
@@ -134,7 +135,12 @@ class Training:
         self._record_outcome(result)
         return result
 
-    def _fit(self) -> Fit:
+    def _ready(self) -> Fit:
+        """The engine, standing where training begins or goes on.
+
+        Raises:
+            WeightsError: The checkpoint does not fit.
+        """
         from cvexp.engine.fit import Fit
 
         fit = Fit(

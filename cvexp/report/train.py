@@ -10,6 +10,7 @@ from rich.text import Text
 
 from cvexp.report.terminal import cell, console, hint, seconds, table
 from cvexp.results import Metric
+from cvexp.settings import without_credentials
 from cvexp.text import clean
 
 if TYPE_CHECKING:
@@ -128,6 +129,6 @@ def document(result: TrainResult) -> dict[str, Any]:
         "seed": result.config.seed,
         "metrics": result.metrics(),
         "history": [{"epoch": epoch.epoch, **epoch.keyed()} for epoch in result.history],
-        "artifacts_uri": result.artifacts_uri,
+        "artifacts_uri": without_credentials(result.artifacts_uri),
         "undelivered": result.undelivered,
     }

@@ -13,7 +13,7 @@ import errno
 import json
 import os
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import RunError, StorageError
@@ -62,13 +62,15 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self.records = [Record(**line) for line in _lines(folder / JOURNAL)]
+        self.records = [Record(**line) for line in _lines(folder / JOURNAL, {f.name for f in fields(Record)})]
         self._keys = {record.key for record in self.records}
         self.facts: dict[str, str] = {}
         self.n_sent = 0
-        for line in _lines(folder / SENT):
+        for line in _lines(folder / SENT, {"n", "facts"}):
             self.n_sent = line["n"] + 1
             self.facts |= line["facts"]
+        if self.n_sent > len(self.records):
+            raise RunError(f"damaged journal: {folder / JOURNAL} lost lines that were sent", _REMEDY)
 
     @property
     def unsent(self) -> int:
@@ -117,22 +119,30 @@ class Journal:
             self.folder = folder
 
 
-def _lines(file: Path) -> list[dict[str, Any]]:
-    """The JSON lines of a file. What a crash left of the last one is cut off."""
+_REMEDY = "restore it, or move it away"
+
+
+def _lines(file: Path, keys: set[str]) -> list[dict[str, Any]]:
+    """The JSON lines of a file, objects with these keys. What a crash left of the last one is cut off."""
     try:
         content = file.read_bytes()
     except FileNotFoundError:
         return []
-    found, end = [], 0
+    found: list[dict[str, Any]] = []
+    end = 0
     for line in content.splitlines(keepends=True):
         try:
             if not line.endswith(b"\n"):
                 raise ValueError  # noqa: TRY301 - handled like a line that cannot be parsed
-            found.append(json.loads(line))
+            read = json.loads(line)
+            if not isinstance(read, dict) or read.keys() != keys:
+                where = f"{file}, line {len(found) + 1}"
+                raise RunError(f"damaged journal: {where}", _REMEDY)
+            found.append(read)
         except ValueError:
             if end + len(line) < len(content):
                 where = f"{file}, line {len(found) + 1}"
-                raise RunError(f"damaged journal: {where}", "restore it, or move it away") from None
+                raise RunError(f"damaged journal: {where}", _REMEDY) from None
             with contextlib.suppress(OSError), file.open("r+b") as stream:
                 stream.truncate(end)
             break

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from cvexp.errors import CvexpError
+from cvexp.errors import CvexpError, RunError
 from cvexp.results import RunSummary
 from cvexp.settings import CHECKPOINTS, RUNS
 from cvexp.tracking.delivery import Delivery
@@ -59,16 +59,20 @@ def is_gone(tags: Mapping[str, str]) -> bool:
     """Whether the process that `process_tags` described was one of this machine's, and runs no more."""
     import psutil
 
-    if tags.get(HOST) != socket.gethostname() or not tags.get(PID, "").isdigit() or STARTED not in tags:
+    if tags.get(HOST) != socket.gethostname():
         return False
     try:
-        process = psutil.Process(int(tags[PID]))
+        pid, tagged = int(tags[PID]), float(tags[STARTED])
+    except (KeyError, ValueError):
+        return False
+    try:
+        process = psutil.Process(pid)
         started, dead = process.create_time(), process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-    except psutil.AccessDenied:
+    except (psutil.AccessDenied, ValueError, OverflowError):
         return False
-    return dead or abs(started - float(tags[STARTED])) > _SAME_SECONDS
+    return dead or abs(started - tagged) > _SAME_SECONDS
 
 
 def folders(settings: StoreSettings) -> list[Path]:
@@ -80,8 +84,11 @@ def folders(settings: StoreSettings) -> list[Path]:
 def folder_of(settings: StoreSettings, run_id: str) -> Path | None:
     """The local folder of a run, if it is still there."""
     for folder in folders(settings):
-        if folder.name == run_id or Journal(folder).facts.get("run_id") == run_id:
+        if folder.name == run_id:
             return folder
+        with contextlib.suppress(RunError):  # a damaged journal is its own run's trouble
+            if Journal(folder).facts.get("run_id") == run_id:
+                return folder
     return None
 
 
@@ -103,7 +110,11 @@ def sync(settings: StoreSettings, *, seconds: float) -> SyncResult:
         with _taken(folder) as taken:
             if not taken:
                 continue
-            journal = Journal(folder)
+            try:
+                journal = Journal(folder)
+            except RunError as error:
+                trouble = error.what
+                continue
             if not journal.records:
                 continue
             if journal.status == "RUNNING":

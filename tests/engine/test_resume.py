@@ -12,7 +12,7 @@ from cvexp.config import run_config
 from cvexp.data.dataset import Dataset, Split
 from cvexp.device import choose, seed_everything
 from cvexp.engine.fit import Fit
-from cvexp.errors import TrainingError
+from cvexp.errors import TrainingError, WeightsError
 from cvexp.models.registry import build, find_entry
 
 SHAPE = (1, 8, 8)
@@ -151,7 +151,7 @@ def test_a_state_of_another_model_is_refused_and_changes_nothing():
     _, other = fit_of("mlp", "eager", "sgd")
     model, fit = fit_of("tinyvgg", "eager", "sgd")
     before = [tensor.clone() for tensor in model.state_dict().values()]
-    with pytest.raises(TrainingError, match="does not fit"):
+    with pytest.raises(WeightsError, match="does not fit"):
         fit.load_state(other.state())
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), before, strict=True))
 
