@@ -24,6 +24,7 @@ class Request:
 
     config: RunConfig
     threads: int
+    evaluation_threads: int
     policy: str
     dataset_digest: str
 
@@ -39,6 +40,7 @@ def write_request(folder: Path, prepared: Prepared) -> None:
     request = {
         "config": {**asdict(prepared.config), "model_args": dict(prepared.config.model_args)},
         "threads": prepared.placed.threads,
+        "evaluation_threads": prepared.placed.evaluation_threads,
         "policy": prepared.placed.policy,
         "dataset_digest": prepared.dataset.digest,
     }
@@ -61,6 +63,7 @@ def read_request(folder: Path) -> Request:
         return Request(
             config=run_config(read["config"]),
             threads=int(read["threads"]),
+            evaluation_threads=int(read["evaluation_threads"]),
             policy=str(read["policy"]),
             dataset_digest=str(read["dataset_digest"]),
         )

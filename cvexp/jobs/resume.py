@@ -70,7 +70,8 @@ def run(
                 "to train on, give a larger --epochs",
             )
         prepared = prepare(replace(config, threads=request.threads), data_dir)
-        prepared = replace(prepared, config=config)
+        placed = replace(prepared.placed, evaluation_threads=request.evaluation_threads)
+        prepared = replace(prepared, config=config, placed=placed)
         if prepared.dataset.digest != request.dataset_digest:
             raise RunError(
                 f"run {found.name} was trained on other data than {prepared.dataset.place} holds",

@@ -87,8 +87,8 @@ MUTATIONS = (
     Mutation(
         "a run is created without looking for it",
         "cvexp/tracking/delivery.py",
-        "created = known[0] if known else",
-        "created = known[0] if False else",
+        "            if known\n",
+        "            if False\n",
         ("tests/tracking/test_delivery.py",),
     ),
     Mutation(

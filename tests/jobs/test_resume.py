@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -121,6 +122,16 @@ def test_threads_are_the_first_process_s(place):
     (run,) = MlflowClient(place[0].tracking_uri).search_runs(["0"])
     assert run.data.tags["cvexp.threads"] == "2"
     assert json.loads(run.data.tags["cvexp.conditions"])["threads"] == "2"
+
+
+def test_an_evaluation_takes_the_first_process_s_threads_too(place, monkeypatch):
+    interrupted(place)
+    (request,) = place[0].state_dir.glob("runs/*/request.json")
+    request.write_text(json.dumps(json.loads(request.read_text()) | {"evaluation_threads": 3}))
+    asked = []
+    monkeypatch.setattr("cvexp.engine.evaluate.threads", lambda n: asked.append(n) or contextlib.nullcontext())
+    resumed(place)
+    assert set(asked) == {3}
 
 
 @pytest.mark.parametrize(
