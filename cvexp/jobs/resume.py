@@ -98,7 +98,8 @@ def run(
             tags["cvexp.epochs"] = str(config.epochs)
         with (
             threads(prepared.placed.threads),
-            reopen_run(settings, found.folder, tags=tags, keep=keeping.keep is not None) as tracked,
+            stop.deferred(),
+            reopen_run(settings, found.folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None) as tracked,
         ):
             training = Training(
                 prepared=prepared,

@@ -41,6 +41,10 @@ class Stop:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 
+    def asked(self) -> bool:
+        """Whether a signal asked for a stop."""
+        return self.signum is not None
+
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         """Within the block a first signal is only noted, in `signum`; outside it raises Interrupted where it hits."""

@@ -69,12 +69,14 @@ def run(
         sync_quietly(settings)
         with (
             threads(prepared.placed.threads),
+            stop.deferred(),
             open_run(
                 settings,
                 model=model,
                 name=name,
                 tags=tags,
                 furnish=lambda folder: write_request(folder, prepared),
+                hurried=stop.asked,
                 keep=keeping.keep is not None,
             ) as tracked,
         ):

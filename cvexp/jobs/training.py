@@ -102,7 +102,8 @@ class Training:
             self.tracked.settle()
         self.observer.opened(self._opening(size.parameters, fit.progress))
         setup_seconds = time.monotonic() - self.started - self.tracked.seconds
-        with self.stop.deferred(), _memory_explained():
+        self._obey("before the first step" if self.resumed is None else "where it was resumed")
+        with _memory_explained():
             self._train(fit)
             self._checkpoints.finish()
             self._leave_if_asked(fit)
@@ -187,9 +188,16 @@ class Training:
         self._checkpoints.finish()
         done = fit.progress
         where = f"epoch {done.epoch}, step {done.step} of {done.n_steps}"
-        if done.epoch > self.prepared.config.epochs:
-            where = f"the end of epoch {done.epoch - 1}"
-        raise Interrupted(self.stop.signum, f"kept as of {where}", f"go on: {self._resume_command()}")
+        self._obey(where if done.epoch <= self.prepared.config.epochs else f"the end of epoch {done.epoch - 1}")
+
+    def _obey(self, where: str = "the end of training") -> None:
+        """Leave, if a signal asked for it: in between two things, so that each of them is done or not.
+
+        Raises:
+            Interrupted: It did.
+        """
+        if self.stop.signum is not None:
+            raise Interrupted(self.stop.signum, f"kept as of {where}", f"go on: {self._resume_command()}")
 
     def _resume_command(self) -> str:
         config = self.prepared.config
@@ -274,6 +282,7 @@ class Training:
             dataset.test.to(device.torch),
             class_names=dataset.class_names,
             n_threads=self.prepared.placed.evaluation_threads,
+            between=self._obey,
         )
         return evaluation, device.clock() - start
 
@@ -291,11 +300,13 @@ class Training:
             spec = save_weights(model, weights, config=self.prepared.config, dataset=dataset)
             self.tracked.set_tags({"cvexp.weights_sha256": spec.weights_sha256})
             self.tracked.log_folder(weights, "weights")
+            self._obey()
             if self.prepared.servable:
                 self.tracked.log_model(weights, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
             title = f"{self.tracked.name} on {dataset.name}"
             scored = f"{title}: test accuracy {evaluation.metrics.accuracy:.2%}"
             write_evaluation(figures, evaluation, dataset.class_names, title=scored)
+            self._obey()
             shown = f"{title}: random test images"
             write_predictions(figures, model, dataset, device=self.prepared.device, title=shown)
             write_curves(figures, self._history, title=title)
@@ -304,6 +315,7 @@ class Training:
                 f"cannot write to {self.tracked.folder}: {error.strerror or error}",
                 f"make room there, then: {self._resume_command()}",
             ) from error
+        self._obey()
         self.tracked.log_folder(figures)
 
     def _record_outcome(self, result: TrainResult) -> None:

@@ -62,7 +62,8 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self.records = [Record(**line) for line in _lines(folder / JOURNAL, {f.name for f in fields(Record)})]
+        lines = _lines(folder / JOURNAL, {f.name for f in fields(Record)})
+        self.records = [Record(**{**line, "n": n}) for n, line in enumerate(lines)]
         self._keys = {record.key for record in self.records}
         self.facts: dict[str, str] = {}
         self.n_sent = 0
@@ -110,7 +111,7 @@ class Journal:
         _append(self.folder / SENT, {"n": record.n, "facts": dict(facts)}, durable=False)
         with self._lock:
             self.facts |= facts
-            self.n_sent = record.n + 1
+            self.n_sent += 1
 
     def move(self, folder: Path) -> None:
         """Rename the run's folder; whoever holds its lock goes on holding it."""
@@ -160,7 +161,7 @@ def _append(file: Path, line: dict[str, Any], *, durable: bool) -> None:
                     _refuse(file)
                 if durable:
                     os.fsync(stream.fileno())
-            except OSError:
+            except BaseException:  # an interrupt as well: the line is there and known, or neither
                 with contextlib.suppress(OSError):
                     stream.truncate(start)
                 raise

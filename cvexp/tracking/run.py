@@ -234,6 +234,7 @@ def open_run(
     name: str | None,
     tags: Mapping[str, str],
     furnish: Callable[[Path], None] | None = None,
+    hurried: Callable[[], bool] = lambda: False,
     keep: bool = False,
 ) -> Iterator[Run]:
     """Open a run, and close it however the block is left.
@@ -247,6 +248,7 @@ def open_run(
         name: Names the run instead.
         tags: Known before it starts.
         furnish: Given the run's folder before anyone hears of the run.
+        hurried: Says whether someone wants to leave, so that the store is not waited for long.
         keep: Whether the folder stays.
 
     Raises:
@@ -259,7 +261,7 @@ def open_run(
     except OSError as error:
         raise StorageError(f"cannot make {folder}: {error.strerror}") from error
     with _held(folder):
-        run = Run(settings, Journal(folder), Patience())
+        run = Run(settings, Journal(folder), Patience(hurried=hurried))
         try:
             if furnish is not None:
                 furnish(folder)
@@ -273,13 +275,21 @@ def open_run(
 
 
 @contextlib.contextmanager
-def reopen_run(settings: StoreSettings, folder: Path, *, tags: Mapping[str, str], keep: bool = False) -> Iterator[Run]:
+def reopen_run(
+    settings: StoreSettings,
+    folder: Path,
+    *,
+    tags: Mapping[str, str],
+    hurried: Callable[[], bool] = lambda: False,
+    keep: bool = False,
+) -> Iterator[Run]:
     """Open a run again whose folder is still there, and close it as `open_run` does.
 
     Args:
         settings: Where it is tracked.
         folder: The run's.
         tags: To be set anew.
+        hurried: As for `open_run`.
         keep: Whether the folder stays.
 
     Raises:
@@ -288,7 +298,7 @@ def reopen_run(settings: StoreSettings, folder: Path, *, tags: Mapping[str, str]
     """
     check_settings(settings, create=True)
     with _held(folder):
-        run = Run(settings, Journal(folder), Patience())
+        run = Run(settings, Journal(folder), Patience(hurried=hurried))
         with _closed(run, keep=keep):
             run.go_on(tags)
             yield run

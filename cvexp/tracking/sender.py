@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 10.0
 """How long training waits for the tracker, all in all."""
 
+HURRIED_SECONDS = 2.0
+"""How long it waits from when it was told to stop."""
+
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 15.0
 _TICK_SECONDS = 0.05
 
@@ -27,10 +30,12 @@ class Patience:
 
     Args:
         seconds: How many there are.
+        hurried: Says whether someone wants to leave; then no more than a few of them are.
     """
 
-    def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, seconds: float = PATIENCE_SECONDS, *, hurried: Callable[[], bool] = lambda: False) -> None:
         self.left = seconds
+        self._hurried = hurried
         self._paused = threading.Event()
 
     @contextlib.contextmanager
@@ -54,6 +59,8 @@ class Patience:
                 return True
             if not self._paused.is_set():
                 self.left -= time.monotonic() - start
+            if self._hurried():
+                self.left = min(self.left, HURRIED_SECONDS)
             if self.left <= 0:
                 return False
 

@@ -91,3 +91,19 @@ def test_the_status_is_what_the_last_opening_or_ending_says(tmp_path):
         seen.append(journal.status)
     assert seen == ["RUNNING", "RUNNING", "KILLED", "KILLED", "RUNNING", "RUNNING"]
     assert not (tmp_path / SENT).exists()
+
+
+def test_a_record_that_is_interrupted_is_there_and_known_or_neither(tmp_path, monkeypatch):
+    journal = filled(tmp_path)
+    before = (tmp_path / JOURNAL).read_bytes()
+
+    def interrupt(_descriptor):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cvexp.tracking.journal.os.fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            journal.append("tags", "late", {}, at=1)
+    assert (tmp_path / JOURNAL).read_bytes() == before
+    assert journal.append("tags", "late", {}, at=1)
+    assert [record.n for record in Journal(tmp_path).records] == [0, 1, 2, 3]
