@@ -188,5 +188,6 @@ def _listen_for_signals() -> None:
         raise Interrupted(signum)
 
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
+        # What the process was told to ignore, as nohup does, stays ignored.
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:
             signal.signal(getattr(signal, name), stop)

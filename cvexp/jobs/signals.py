@@ -20,6 +20,8 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 class Stop:
     """Answers signals for as long as it is entered. Only the main thread can; elsewhere nothing is answered.
 
+    What the process was told to ignore, as `nohup` does with SIGHUP, stays ignored.
+
     Attributes:
         signum: The signal that asked for a stop; None while none has.
     """
@@ -32,8 +34,8 @@ class Stop:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for name in NAMES:
-                if hasattr(signal, name):
-                    signum = int(getattr(signal, name))
+                signum = int(getattr(signal, name, 0))
+                if signum and signal.getsignal(signum) is not signal.SIG_IGN:
                     self._before[signum] = signal.signal(signum, self._answer)
         return self
 

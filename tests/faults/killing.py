@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,12 @@ TRAIN = {
 KEEP = ["--device", "cpu", "--keep", "1"]
 
 
+def heeding():
+    """Heed every signal, also where the tests run in the background and ignore some."""
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_DFL)
+
+
 def start(words, folder, *, point="-", nth=0, signame="SIGKILL", env=None):
     """A cvexp command as a process of its own, to be hit at `point`."""
     return subprocess.Popen(
@@ -29,6 +36,7 @@ def start(words, folder, *, point="-", nth=0, signame="SIGKILL", env=None):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heeding,
     )
 
 

@@ -12,6 +12,8 @@ from mlflow import MlflowClient
 
 from tests.faults import killing
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", "linear", "--dataset", "digits", "--epochs", "4", "--device", "cpu", "--json"]
 SLOW = ["train", "tinyvgg", "--dataset", "mnist-5k", "--epochs", "8", "--device", "cpu", "--json", "--threads", "1"]
 N_ARTIFACTS = 7

@@ -13,6 +13,8 @@ from mlflow import MlflowClient
 
 from tests.faults import killing
 
+pytestmark = pytest.mark.slow
+
 N_PROCESSES, N_STEPS, KEYS = 8, 30, [f"figure/{letter}" for letter in "abcdefghij"]
 WRITER = """
 import sys, time

@@ -79,6 +79,7 @@ def test_a_second_signal_leaves_at_once_with_the_last_checkpoint_whole(signame, 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=killing.heeding,
     )
     assert process.stdout.readline() == "deep\n"
     process.send_signal(getattr(signal, signame))
@@ -261,3 +262,20 @@ def test_a_run_that_is_being_trained_cannot_be_resumed(tmp_path):
     killing.finish(process)
     assert code == 2
     assert "is being written by another process" in complaint(err)
+
+
+def test_a_training_under_nohup_outlives_its_terminal(tmp_path):
+    process = subprocess.Popen(
+        [killing.sys.executable, str(killing.LAUNCH), "-", "0", "SIGKILL", *LONG],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(killing.ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    wait_for_checkpoint(tmp_path)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 143

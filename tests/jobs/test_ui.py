@@ -23,6 +23,7 @@ def test_the_pages_are_served_until_ctrl_c(lab):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where the tests run in the background
     )
     try:
         link = process.stdout.readline().strip()
