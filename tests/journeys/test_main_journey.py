@@ -163,6 +163,7 @@ def test_a_signal_leaves_the_run_killed(name, code, lab):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where the tests run in the background
     )
     lines = []
     for line in process.stderr:
