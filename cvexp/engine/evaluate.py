@@ -66,7 +66,8 @@ def evaluate(
             logits[start : start + size] = model(scaled(images, out=buffer[: len(images)]))
             if between is not None:
                 between()
-        losses = functional.cross_entropy(logits, split.labels, reduction="none")
+        by_class = logits.t().contiguous()[None]  # as (1, K, N), whose sums over K take a third of the time of (N, K)
+        losses = functional.cross_entropy(by_class, split.labels[None], reduction="none")
         predictions = logits.argmax(dim=1)
     return evaluation(
         loss_sum=float(losses.cpu().double().sum()),

@@ -98,7 +98,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
 
 
 def _simplify(graph: fx.Graph) -> None:
-    """Leave out what computes nothing: detach, repeated and double transposes, results nobody uses."""
+    """Leave out what computes nothing: detach, transposes done twice, results nobody uses; ReLU takes no new memory."""
     aten = torch.ops.aten
     transposed: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
@@ -109,6 +109,27 @@ def _simplify(graph: fx.Graph) -> None:
             twice = of.target is aten.t.default
             node.replace_all_uses_with(of.args[0] if twice else transposed.setdefault(of, node))
     graph.eliminate_dead_code()
+    for node in graph.nodes:
+        first: Any = node.args[0] if node.args else None
+        if node.target is aten.relu.default and _is_spare(first):
+            node.target = aten.relu_.default
+        elif node.target is aten.threshold_backward.default and _is_spare(first):
+            node.target = aten.threshold_backward.grad_input
+            node.kwargs = {"grad_input": first}
+
+
+def _is_spare(node: fx.Node) -> bool:
+    """Whether a value has storage of its own that nobody but its one user reads, so that it may be overwritten."""
+    aten = torch.ops.aten
+    makers = {
+        aten.addmm.default,
+        aten.convolution.default,
+        aten.convolution_backward.default,
+        aten.max_pool2d_with_indices_backward.default,
+        aten.mm.default,
+    }
+    maker = node.args[0] if node.target is operator.getitem else node
+    return isinstance(maker, fx.Node) and maker.target in makers and len(node.users) == 1
 
 
 def python_program(program: fx.GraphModule) -> fx.GraphModule:
@@ -122,6 +143,7 @@ def python_program(program: fx.GraphModule) -> fx.GraphModule:
         aten.addmm.default: torch.addmm,
         aten.mm.default: torch.mm,
         aten.relu.default: torch.relu,
+        aten.relu_.default: torch.relu_,
         aten.sum.dim_IntList: torch.sum,
         aten.t.default: torch.t,
     }
