@@ -12,6 +12,7 @@ from cvexp.results import ClassMetrics, EpochMetrics, EpochTiming, Evaluation, S
 from cvexp.settings import CHECKPOINTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 KEPT_WHILE_TRAINING = 2
 """The newest, and the one before it in case the newest is damaged."""
 
-_NAME = re.compile(r"epoch-(?P<epoch>\d+)-step-(?P<step>\d+)-(?P<sha256>[0-9a-f]{64})\.pt")
+_NAME = re.compile(r"epoch-(?P<epoch>\d+)-step-(?P<step>\d+)-[0-9a-f]{64}\.pt")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,11 +70,13 @@ class Checkpoints:
     Args:
         run_folder: The run's folder for local state.
         keep: How many stay.
+        before: Called, in the thread that writes, before each is written.
     """
 
-    def __init__(self, run_folder: Path, keep: int | None) -> None:
+    def __init__(self, run_folder: Path, keep: int | None, *, before: Callable[[], None] = lambda: None) -> None:
         self._folder = run_folder / CHECKPOINTS
         self._keep = keep or KEPT_WHILE_TRAINING
+        self._before = before
         self._under_way: Future[None] | None = None
 
     @cached_property
@@ -116,6 +119,7 @@ class Checkpoints:
             "seconds": checkpoint.seconds,
         }
         stem = f"epoch-{fit['epoch']:05d}-step-{fit['step']:08d}"
+        self._before()
         try:
             self._folder.mkdir(exist_ok=True)
             written = save_named(self._folder, stem, state)
@@ -139,7 +143,7 @@ class Checkpoints:
         damage: WeightsError | None = None
         for file in self._files():
             try:
-                state = load(file, sha256=_digest(file))
+                state = load(file, sha256=file.stem.rpartition("-")[2])
                 return Checkpoint(
                     fit=state["fit"],
                     history=tuple(_epoch(one) for one in state["history"]),
@@ -162,11 +166,6 @@ class Checkpoints:
         found = [(match, file) for file in self._folder.iterdir() if (match := _NAME.fullmatch(file.name))]
         found.sort(key=lambda pair: (int(pair[0]["epoch"]), int(pair[0]["step"])), reverse=True)
         return [file for _, file in found]
-
-
-def _digest(file: Path) -> str:
-    match = _NAME.fullmatch(file.name)
-    return match["sha256"] if match else ""
 
 
 def _plain(epoch: EpochMetrics) -> dict[str, Any]:

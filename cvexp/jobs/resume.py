@@ -12,7 +12,7 @@ from cvexp.jobs.observer import Silent
 from cvexp.jobs.request import read_request
 from cvexp.jobs.signals import Stop
 from cvexp.jobs.train import known_tags, prepare
-from cvexp.jobs.training import Training
+from cvexp.jobs.training import train_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,6 @@ def run(
                 f"run {found.name} was trained on other data than {prepared.dataset.place} holds",
                 "name the folder it was trained on with --data-dir",
             )
-        from cvexp.device import threads
         from cvexp.engine.fit import Fit
         from cvexp.tracking.run import reopen_run
 
@@ -96,23 +95,16 @@ def run(
         tags = known_tags(prepared, command, policy=request.policy)
         if config.epochs != request.config.epochs:
             tags["cvexp.epochs"] = str(config.epochs)
-        with (
-            threads(prepared.placed.threads),
-            stop.deferred(),
-            reopen_run(settings, found.folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None) as tracked,
-        ):
-            training = Training(
-                prepared=prepared,
-                tracked=tracked,
-                settings=settings,
-                keeping=keeping,
-                stop=stop,
-                observer=observer or Silent(),
-                started=started,
-                resumed=checkpoint,
-            )
-            result = training.run()
-        return replace(result, undelivered=tracked.undelivered, trouble=tracked.trouble if tracked.undelivered else "")
+        return train_in(
+            reopen_run(settings, found.folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None),
+            prepared,
+            settings,
+            keeping=keeping,
+            stop=stop,
+            observer=observer or Silent(),
+            started=started,
+            resumed=checkpoint,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from cvexp.jobs.checkpoints import Keeping
 from cvexp.jobs.observer import Silent
 from cvexp.jobs.request import write_request
 from cvexp.jobs.signals import Stop
-from cvexp.jobs.training import Prepared, Training
+from cvexp.jobs.training import Prepared, train_in
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.results import Conditions
 
@@ -60,37 +60,22 @@ def run(
     keeping = keeping or Keeping()
     with Stop() as stop:
         prepared = prepare(config, data_dir)
-        from cvexp.device import threads
         from cvexp.tracking.pending import sync_quietly
         from cvexp.tracking.run import open_run
 
-        tags = known_tags(prepared, command)
-        model = config.model.rpartition(":")[2]
         sync_quietly(settings)
-        with (
-            threads(prepared.placed.threads),
-            stop.deferred(),
-            open_run(
-                settings,
-                model=model,
-                name=name,
-                tags=tags,
-                furnish=lambda folder: write_request(folder, prepared),
-                hurried=stop.asked,
-                keep=keeping.keep is not None,
-            ) as tracked,
-        ):
-            training = Training(
-                prepared=prepared,
-                tracked=tracked,
-                settings=settings,
-                keeping=keeping,
-                stop=stop,
-                observer=observer or Silent(),
-                started=started,
-            )
-            result = training.run()
-        return replace(result, undelivered=tracked.undelivered, trouble=tracked.trouble if tracked.undelivered else "")
+        opening = open_run(
+            settings,
+            model=config.model.rpartition(":")[2],
+            name=name,
+            tags=known_tags(prepared, command),
+            furnish=lambda folder: write_request(folder, prepared),
+            hurried=stop.asked,
+            keep=keeping.keep is not None,
+        )
+        return train_in(
+            opening, prepared, settings, keeping=keeping, stop=stop, observer=observer or Silent(), started=started
+        )
 
 
 def prepare(config: RunConfig, data_dir: Path) -> Prepared:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cvexp.errors import Interrupted, TrainingError
@@ -16,6 +16,7 @@ from cvexp.settings import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from torch import nn
 
@@ -82,7 +83,7 @@ class Training:
     _shown_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self._checkpoints = Checkpoints(self.tracked.folder, self.keeping.keep)
+        self._checkpoints = Checkpoints(self.tracked.folder, self.keeping.keep, before=self.tracked.flush)
 
     def run(self) -> TrainResult:
         """Train, test, and store what came out.
@@ -327,6 +328,52 @@ class Training:
         # MLflow draws what has no step but 0 as bars, run beside run.
         figures = {**result.timing.keyed(), **result.size.keyed()}
         self.tracked.end("FINISHED", metrics=figures, markdown=description(result))
+
+
+def train_in(
+    opening: AbstractContextManager[Run],
+    prepared: Prepared,
+    settings: StoreSettings,
+    *,
+    keeping: Keeping,
+    stop: Stop,
+    observer: TrainObserver,
+    started: float,
+    resumed: Checkpoint | None = None,
+) -> TrainResult:
+    """Open a run, train what was prepared into it, and close it.
+
+    Args:
+        opening: Opens and closes the run.
+        prepared: What to train.
+        settings: Where it is tracked.
+        keeping: When to write checkpoints.
+        stop: Says whether a signal asked for an end.
+        observer: Told how it goes.
+        started: `time.monotonic()` when the command began.
+        resumed: Where to go on; None from the start.
+
+    Raises:
+        StoreError: The store cannot be used.
+        Interrupted: As for `Training.run`.
+        TrainingError: Likewise.
+        StorageError: Likewise.
+    """
+    from cvexp.device import threads
+
+    with threads(prepared.placed.threads), stop.deferred(), opening as tracked:
+        training = Training(
+            prepared=prepared,
+            tracked=tracked,
+            settings=settings,
+            keeping=keeping,
+            stop=stop,
+            observer=observer,
+            started=started,
+            resumed=resumed,
+        )
+        result = training.run()
+    return replace(result, undelivered=tracked.undelivered, trouble=tracked.trouble if tracked.undelivered else "")
 
 
 @contextlib.contextmanager

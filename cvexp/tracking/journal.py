@@ -1,9 +1,10 @@
 """Everything a run has to tell, on the local disk before anyone else is told.
 
-A run's folder, `.cvexp/runs/<run id>`, holds `journal.jsonl`, to which every record is appended and flushed to the
-disk, and `sent.jsonl`, which says how far the tracking store has been told. A record carries the moment it was made
-and a key. By the moment the store recognises a figure that is told twice; by the key a resumed training knows that it
-has told something already.
+A run's folder, `.cvexp/runs/<run id>`, holds `journal.jsonl`, to which every record is appended, and `sent.jsonl`,
+which says how far the tracking store has been told. What is appended outlives the process, however that ends; what is
+flushed outlives the machine, and is before the store hears of it, and before a checkpoint that counts on it is written.
+A record carries the moment it was made and a key. By the moment the store recognises a figure that is told twice; by
+the key a resumed training knows that it has told something already.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from cvexp.errors import RunError, StorageError
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -67,6 +69,7 @@ class Journal:
         self._keys = {record.key for record in self.records}
         self.facts: dict[str, str] = {}
         self.n_sent = 0
+        self._n_flushed = 0
         for line in _lines(folder / SENT, {"n", "facts"}):
             self.n_sent = line["n"] + 1
             self.facts |= line["facts"]
@@ -89,7 +92,7 @@ class Journal:
         return sum(record.kind == kind for record in self.records)
 
     def append(self, kind: str, key: str, body: Mapping[str, Any], *, at: int) -> bool:
-        """Write a record and wait until it is on the disk.
+        """Write a record, which the system has when this returns, and the disk after `flush`.
 
         Returns:
             False where a record with that key is there already; it stays as it was.
@@ -100,15 +103,31 @@ class Journal:
         if key in self._keys:
             return False
         record = Record(n=len(self.records), at=at, kind=kind, key=key, body=dict(body))
-        _append(self.folder / JOURNAL, asdict(record), durable=True)
+        _append(self.folder / JOURNAL, asdict(record))
         with self._lock:
             self.records.append(record)
             self._keys.add(key)
         return True
 
+    def flush(self) -> None:
+        """Wait until the disk has every record so far. May be called in any thread.
+
+        Raises:
+            StorageError: It does not take them.
+        """
+        n = len(self.records)
+        if n > self._n_flushed:
+            file = self.folder / JOURNAL
+            try:
+                with file.open("r+b") as stream:
+                    os.fsync(stream.fileno())
+            except OSError as error:
+                raise _refused(file, error) from error
+            self._n_flushed = n
+
     def mark_sent(self, record: Record, facts: Mapping[str, str]) -> None:
         """Note that the store was told. A crash may lose the note; then the store is told again, and recognises it."""
-        _append(self.folder / SENT, {"n": record.n, "facts": dict(facts)}, durable=False)
+        _append(self.folder / SENT, {"n": record.n, "facts": dict(facts)})
         with self._lock:
             self.facts |= facts
             self.n_sent += 1
@@ -151,25 +170,26 @@ def _lines(file: Path, keys: set[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _append(file: Path, line: dict[str, Any], *, durable: bool) -> None:
+def _opened(file: Path) -> io.RawIOBase:
+    return file.open("ab", buffering=0)
+
+
+def _append(file: Path, line: dict[str, Any]) -> None:
     content = (json.dumps(line, ensure_ascii=False) + "\n").encode()
     try:
-        with file.open("ab", buffering=0) as stream:
+        with _opened(file) as stream:
             start = stream.tell()
             try:
                 if stream.write(content) < len(content):
-                    _refuse(file)
-                if durable:
-                    os.fsync(stream.fileno())
+                    full = errno.ENOSPC  # which is what a disk means that takes a part
+                    raise OSError(full, os.strerror(full))  # noqa: TRY301 - as if the system had raised it
             except BaseException:  # an interrupt as well: the line is there and known, or neither
                 with contextlib.suppress(OSError):
                     stream.truncate(start)
                 raise
     except OSError as error:
-        hint = "make room there, then go on with --resume"
-        raise StorageError(f"cannot write {file}: {error.strerror}", hint) from error
+        raise _refused(file, error) from error
 
 
-def _refuse(file: Path) -> None:
-    """A disk that took a part of a line is full."""
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+def _refused(file: Path, error: OSError) -> StorageError:
+    return StorageError(f"cannot write {file}: {error.strerror}", "make room there, then go on with --resume")

@@ -107,14 +107,14 @@ class Run:
         """
         with self._timed():
             local_id = self.folder.name
-            cleaned = {key: without_credentials(value) for key, value in tags.items()}
-            self._append("run", "run", {"model": model, "name": name, "tags": cleaned, "local_id": local_id})
+            body = {"model": model, "name": name, "tags": _cleaned(tags), "local_id": local_id}
+            self._append("run", "run", body)
             self._sender.start()
             if self._sender.settle(failures=1):
                 self.run_id = self._journal.facts["run_id"]
                 self._journal.move(self.folder.with_name(self.run_id))
             elif name is None:
-                self._tell("name", "name", {"name": f"{model}-{local_id[:NAME_DIGITS]}"})
+                self._append("name", "name", {"name": f"{model}-{local_id[:NAME_DIGITS]}"})
 
     def go_on(self, tags: Mapping[str, str]) -> None:
         """Open a run again that was begun by a process that is gone.
@@ -123,11 +123,19 @@ class Run:
             StoreError: The store will never answer as it should.
         """
         with self._timed():
+            self._append("again", f"again {self._journal.count('again')}", {})
+            self._append_tags(tags)
             self._sender.start()
-            self._tell("again", f"again {self._journal.count('again')}", {})
-            self.set_tags(tags)
             self._sender.settle(failures=1)
             self.run_id = self._journal.facts.get("run_id", self.run_id)
+
+    def flush(self) -> None:
+        """Wait until the disk has everything recorded so far. May be called in any thread.
+
+        Raises:
+            StorageError: It does not take it.
+        """
+        self._journal.flush()
 
     def settle(self) -> None:
         """Wait until the store knows everything, or patience ends."""
@@ -161,8 +169,8 @@ class Run:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Record facts about the run; credentials in URIs are left out."""
-        cleaned = {key: without_credentials(value) for key, value in tags.items()}
-        self._tell("tags", f"tags {len(self._journal.records)}", cleaned)
+        with self._timed():
+            self._append_tags(tags)
 
     def log_dataset(self, *, name: str, digest: str, place: str, profile: str, context: str) -> None:
         """Tie a dataset to the run.
@@ -206,6 +214,7 @@ class Run:
         """
         body = {"status": status, "reason": without_credentials(reason)}
         self._tell("end", self._of_this_end("end"), {**body, "metrics": dict(metrics or {}), "markdown": markdown})
+        self.flush()
 
     def leave(self) -> None:
         """Wait for the store as long as patience lasts, and deliver nothing after that."""
@@ -220,10 +229,17 @@ class Run:
     def _tell(self, kind: str, key: str, body: Mapping[str, object]) -> None:
         with self._timed():
             self._append(kind, key, body)
-            self._sender.notify()
+
+    def _append_tags(self, tags: Mapping[str, str]) -> None:
+        self._append("tags", f"tags {len(self._journal.records)}", _cleaned(tags))
 
     def _append(self, kind: str, key: str, body: Mapping[str, object]) -> None:
         self._journal.append(kind, key, body, at=int(self._clock() * 1000))
+        self._sender.notify()
+
+
+def _cleaned(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: without_credentials(value) for key, value in tags.items()}
 
 
 @contextlib.contextmanager

@@ -150,6 +150,7 @@ class Sender:
         pause = FIRST_PAUSE_SECONDS
         while not self._stopped:
             try:
+                self._journal.flush()
                 if not opened:
                     self._recipient.open(self._patience)
                     opened = True

@@ -99,11 +99,18 @@ MUTATIONS = (
         ("tests/tracking/test_journal.py",),
     ),
     Mutation(
-        "the journal is not flushed to the disk",
-        "cvexp/tracking/journal.py",
-        "                if durable:\n                    os.fsync(stream.fileno())\n",
+        "the store is told before the disk has the journal",
+        "cvexp/tracking/sender.py",
+        "                self._journal.flush()\n",
         "",
-        ("tests/tracking/test_journal.py",),
+        ("tests/tracking/test_sender.py",),
+    ),
+    Mutation(
+        "a checkpoint is written before the disk has the journal",
+        "cvexp/jobs/checkpoints.py",
+        "        self._before()\n",
+        "",
+        ("tests/jobs/test_resume.py",),
     ),
     Mutation(
         "patience does not end",

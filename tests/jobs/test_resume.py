@@ -6,16 +6,19 @@ import contextlib
 import json
 import os
 import signal
+import threading
 
 import pytest
 from mlflow import MlflowClient
 
+from cvexp import checkpoint
 from cvexp.config import run_config
 from cvexp.errors import ConfigError, Interrupted, RunError, WeightsError
 from cvexp.jobs import resume, train
 from cvexp.jobs.checkpoints import Checkpoints, Keeping
 from cvexp.jobs.observer import Silent
 from cvexp.settings import store_settings
+from cvexp.tracking.journal import Journal
 
 FACTORY = """
 from torch import nn
@@ -66,6 +69,25 @@ def resumed(place, **given):
 
 def checkpoints(settings):
     return sorted(settings.state_dir.glob("runs/*/checkpoints/*.pt"))
+
+
+def test_the_disk_has_the_journal_before_a_checkpoint_that_counts_on_it(place, monkeypatch):
+    events = []
+
+    def noted(owner, name):
+        original = getattr(owner, name)
+
+        def wrapped(*arguments):
+            if threading.current_thread().name.startswith("cvexp-checkpoint"):
+                events.append(name)
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, wrapped)
+
+    noted(Journal, "flush")
+    noted(checkpoint, "save_named")
+    train.run(config(), place[0], **place[1])
+    assert events == ["flush", "save_named"] * 3
 
 
 def test_the_history_covers_all_epochs_and_the_run_is_the_same(place):

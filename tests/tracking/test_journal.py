@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from cvexp.errors import RunError, StorageError
@@ -54,21 +56,43 @@ def test_a_disk_that_takes_a_part_of_a_line_leaves_none_of_it(tmp_path, monkeypa
     journal = filled(tmp_path)
     before = (tmp_path / JOURNAL).read_bytes()
 
+    class Full(io.FileIO):
+        def write(self, content):
+            return super().write(content[:5])
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cvexp.tracking.journal._opened", lambda file: Full(file, "ab"))
+        with pytest.raises(StorageError, match="No space left"):
+            journal.append("tags", "tags 9", {}, at=1)
+    assert (tmp_path / JOURNAL).read_bytes() == before
+    assert len(journal.records) == 3
+    assert journal.append("tags", "tags 9", {}, at=1)
+
+
+def test_flush_puts_everything_so_far_on_the_disk_once(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr("cvexp.tracking.journal.os.fsync", lambda _: flushed.append((tmp_path / JOURNAL).read_bytes()))
+    journal = filled(tmp_path, 2)
+    assert not flushed
+    journal.flush()
+    journal.flush()
+    journal.append("tags", "tags 9", {}, at=1)
+    journal.flush()
+    assert [content.count(b"\n") for content in flushed] == [2, 3]
+
+
+def test_a_disk_that_takes_no_more_makes_flush_fail_until_it_does(tmp_path, monkeypatch):
+    journal = filled(tmp_path)
+
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cvexp.tracking.journal.os.fsync", full)
-    with pytest.raises(StorageError, match="No space left"):
-        journal.append("tags", "tags 9", {}, at=1)
-    assert (tmp_path / JOURNAL).read_bytes() == before
-    assert len(journal.records) == 3
-
-
-def test_every_record_is_flushed_to_the_disk_before_append_returns(tmp_path, monkeypatch):
-    flushed = []
-    monkeypatch.setattr("cvexp.tracking.journal.os.fsync", lambda _: flushed.append((tmp_path / JOURNAL).read_bytes()))
-    filled(tmp_path, 2)
-    assert [content.count(b"\n") for content in flushed] == [1, 2]
+    with monkeypatch.context() as patched:
+        patched.setattr("cvexp.tracking.journal.os.fsync", full)
+        for _ in range(2):
+            with pytest.raises(StorageError, match="No space left"):
+                journal.flush()
+    journal.flush()
 
 
 def test_a_moved_folder_goes_on(tmp_path):
@@ -97,11 +121,13 @@ def test_a_record_that_is_interrupted_is_there_and_known_or_neither(tmp_path, mo
     journal = filled(tmp_path)
     before = (tmp_path / JOURNAL).read_bytes()
 
-    def interrupt(_descriptor):
-        raise KeyboardInterrupt
+    class Interrupted(io.FileIO):
+        def write(self, content):
+            super().write(content)
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("cvexp.tracking.journal.os.fsync", interrupt)
+        patched.setattr("cvexp.tracking.journal._opened", lambda file: Interrupted(file, "ab"))
         with pytest.raises(KeyboardInterrupt):
             journal.append("tags", "late", {}, at=1)
     assert (tmp_path / JOURNAL).read_bytes() == before

@@ -57,6 +57,27 @@ def test_records_arrive_in_order_and_those_that_come_later_too(journal):
     assert journal.facts == {"last": "d"}
 
 
+def test_the_disk_has_a_record_before_anyone_is_told(journal, monkeypatch):
+    on_disk = []
+    monkeypatch.setattr("cvexp.tracking.journal.os.fsync", lambda _: on_disk.append(len(journal.records)))
+
+    class Careful(Recipient):
+        def open(self, patience):  # noqa: ARG002 - the protocol
+            self.got.append(on_disk == [3])
+
+        def deliver(self, record):
+            self.got.append(record.n < on_disk[-1])
+            return {}
+
+    recipient = Careful()
+    sender = started(journal, recipient)
+    assert sender.settle()
+    journal.append("tags", "d", {}, at=1)
+    sender.notify()
+    assert sender.settle()
+    assert recipient.got == [True] * 5
+
+
 def test_a_record_that_fails_is_tried_again_before_the_next_one(journal):
     recipient = Recipient(opening=[UnreachableStoreError("away")], failing=[OSError("broken pipe")])
     sender = started(journal, recipient)
