@@ -31,9 +31,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
     Returns:
         The file's SHA-256.
     """
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    content = buffer.getvalue()
+    content = _serialised(state)
     write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
 
@@ -44,12 +42,16 @@ def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
     Returns:
         The file, `STEM-SHA256.pt`.
     """
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    content = buffer.getvalue()
+    content = _serialised(state)
     path = folder / f"{stem}-{hashlib.sha256(content).hexdigest()}.pt"
     write_atomically(path, content)
     return path
+
+
+def _serialised(state: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    return buffer.getvalue()
 
 
 def load(path: Path, *, sha256: str) -> dict[str, Any]:

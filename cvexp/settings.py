@@ -19,6 +19,12 @@ DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
 """MLflow's own default, so that a plain `mlflow.search_runs()` finds the runs."""
 
+LOOPBACK = "127.0.0.1"
+"""The address that this machine alone can reach."""
+
+ADMIN = "admin"
+"""The name that MLflow's pages ask for where others can reach them."""
+
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 """Where Debian's dataset packages put their files."""
 

@@ -126,7 +126,8 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         signum = error.signum if isinstance(error, Interrupted) else int(signal.SIGINT)
-        _complain(f"interrupted by {signal.Signals(signum).name}", *getattr(error, "hints", ()))
+        hints = error.hints if isinstance(error, Interrupted) else ()
+        _complain(f"interrupted by {signal.Signals(signum).name}", *hints)
         return SIGNAL_EXIT + signum
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else FAILED

@@ -14,7 +14,7 @@ DEFAULTS = RunConfig(model="")
 """Where flags take their defaults from, so that they and the configuration never disagree."""
 
 
-def complete_models(incomplete: str) -> list[str]:
+def _complete_models(incomplete: str) -> list[str]:
     """Names of models that begin so."""
     from cvexp.models.registry import entries
 
@@ -33,10 +33,10 @@ def store(tracking_uri: str | None, experiment: str | None) -> StoreSettings:
 
 
 Model = Annotated[
-    str,
+    str | None,
     typer.Argument(
         help="linear, mlp, tinyvgg, a plug-in's name, or package.module:factory (see: cvexp models).",
-        autocompletion=complete_models,
+        autocompletion=_complete_models,
         show_default=False,
     ),
 ]

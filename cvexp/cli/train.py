@@ -25,14 +25,7 @@ _RATES = ", ".join(f"{name} {DEFAULT_LR[name]:g}" for name in OPTIMIZERS)
 
 def train(
     ctx: typer.Context,
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            help="linear, mlp, tinyvgg, a plug-in's name, or package.module:factory (see: cvexp models).",
-            autocompletion=options.complete_models,
-            show_default=False,
-        ),
-    ] = None,
+    model: options.Model = None,
     *,
     dataset: options.Dataset = DEFAULTS.dataset,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,

@@ -9,10 +9,9 @@ import typer
 
 from cvexp.cli import options
 from cvexp.errors import Interrupted
+from cvexp.settings import ADMIN, LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 PORT = 5000
-ADMIN = "admin"
 
 
 def ui(

@@ -81,7 +81,6 @@ def run(
     from cvexp.tracking.store import open_store
 
     sync_quietly(settings)
-
     store = open_store(settings, create=False)
     notes: tuple[str, ...] = ()
     if selectors:

@@ -51,11 +51,11 @@ class Delivery:
         import mlflow.pyfunc  # noqa: F401 - likewise
 
         self._settings, self._journal = settings, journal
-        self.store: Store | None = None
+        self._store: Store | None = None
 
     def open(self, patience: Patience) -> None:
         """Open the store, made first where it does not exist; see `open_store`."""
-        self.store = open_store(self._settings, create=True, waiting=patience.paused)
+        self._store = open_store(self._settings, create=True, waiting=patience.paused)
 
     def deliver(self, record: Record) -> Mapping[str, str]:
         """Do what `record` says; see Recipient."""
@@ -64,10 +64,14 @@ class Delivery:
         return facts or {}
 
     @property
-    def _client(self) -> Any:
-        if self.store is None:
+    def _opened(self) -> Store:
+        if self._store is None:
             raise RuntimeError("open comes first")
-        return self.store.client
+        return self._store
+
+    @property
+    def _client(self) -> Any:
+        return self._opened.client
 
     @property
     def _run_id(self) -> str:
@@ -75,15 +79,13 @@ class Delivery:
 
     def _run(self, record: Record, body: dict[str, Any]) -> Mapping[str, str]:
         """Create the run, named after the model and its own id unless the user named it."""
-        if self.store is None:
-            raise RuntimeError("open comes first")
         client, local_id = self._client, body["local_id"]
-        known = client.search_runs([self.store.experiment_id], f"tags.`{LOCAL_ID}` = '{local_id}'", max_results=1)
+        known = client.search_runs([self._opened.experiment_id], f"tags.`{LOCAL_ID}` = '{local_id}'", max_results=1)
         created = (
             known[0]
             if known
             else client.create_run(
-                self.store.experiment_id,
+                self._opened.experiment_id,
                 start_time=record.at,
                 tags={tag.key: tag.value for tag in tags({**body["tags"], LOCAL_ID: local_id})},
                 run_name=body["name"] or body["model"],
@@ -96,7 +98,7 @@ class Delivery:
             "run_id": created.info.run_id,
             "name": name,
             "artifacts_uri": created.info.artifact_uri,
-            "experiment_id": self.store.experiment_id,
+            "experiment_id": self._opened.experiment_id,
         }
 
     def _name(self, _record: Record, body: dict[str, Any]) -> Mapping[str, str]:
@@ -164,17 +166,15 @@ class Delivery:
         """Announce a model, so that figures can belong to it before it comes."""
         from mlflow.entities import LoggedModelOutput
 
-        if self.store is None:
-            raise RuntimeError("open comes first")
         known = self._client.search_logged_models(
-            [self.store.experiment_id], filter_string=f"source_run_id = '{self._run_id}'"
+            [self._opened.experiment_id], filter_string=f"source_run_id = '{self._run_id}'"
         )
         for model in known:
             if model.tags.get(ATTEMPT) == body["attempt"]:
                 break
         else:
             model = self._client.create_logged_model(
-                self.store.experiment_id,
+                self._opened.experiment_id,
                 name=LOGGED_NAME,
                 source_run_id=self._run_id,
                 params=body["params"],

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -154,17 +154,7 @@ def bury(store: Store, run: RunSummary) -> RunSummary:
     with contextlib.suppress(Exception):  # a store that is only read, or has gone away
         store.client.set_tag(run.run_id, "cvexp.end_reason", GONE)
         store.client.set_terminated(run.run_id, "KILLED")
-    return RunSummary(
-        run_id=run.run_id,
-        name=run.name,
-        status="KILLED",
-        experiment_id=run.experiment_id,
-        artifacts_uri=run.artifacts_uri,
-        started_at=run.started_at,
-        params=run.params,
-        metrics=run.metrics,
-        tags=run.tags,
-    )
+    return replace(run, status="KILLED")
 
 
 def unknown_to_the_store(settings: StoreSettings) -> list[RunSummary]:

@@ -14,6 +14,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from cvexp.errors import StoreError
+from cvexp.settings import ADMIN
 from cvexp.tracking.store import make_state_dir
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 AUTH = "auth"
 """The folder of what the server asks others for, within the folder for local state."""
 
-ADMIN = "admin"
 READY_TIMEOUT_SECONDS = 120
 STOP_TIMEOUT_SECONDS = 10
 

@@ -158,12 +158,12 @@ def test_a_limit_on_the_size_of_files_ends_the_training_and_keeps_the_checkpoint
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 4 MB; making one takes a privilege."""
-    folder = tmp_path / "small"
+def disk(tmp_path, request):
+    """A file system with the options that the test asks for; making one takes a privilege."""
+    folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", request.param, "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("mounting a tmpfs is not allowed here")
@@ -171,41 +171,33 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_ends_the_training_and_keeps_the_checkpoint_before(small_disk):
+@pytest.mark.parametrize("disk", ["size=4m"], indirect=True)
+def test_a_full_disk_ends_the_training_and_keeps_the_checkpoint_before(disk):
     words = ["train", "mlp", "--dataset", "digits", "--device", "cpu", "--epochs", "60", "--hidden-units", "150"]
-    filler = small_disk / "filler"
-    process = killing.start([*words, "--optimizer", "adam"], small_disk)
-    wait_for_checkpoint(small_disk)
+    filler = disk / "filler"
+    process = killing.start([*words, "--optimizer", "adam"], disk)
+    wait_for_checkpoint(disk)
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
         while True:
             stream.write(bytes(4096))
     code, _, err = killing.finish(process)
     assert code == 1, err
     assert "No space left on device" in complaint(err)
-    assert not killing.leftovers(small_disk)
-    for file in checkpoints(small_disk):
+    assert not killing.leftovers(disk)
+    for file in checkpoints(disk):
         assert killing.hashlib.sha256(file.read_bytes()).hexdigest() in file.name
-    assert checkpoints(small_disk)
+    assert checkpoints(disk)
     filler.unlink()
-    code, out, err = killing.run(["train", "--resume", "@last", "--json"], small_disk)
+    code, out, err = killing.run(["train", "--resume", "@last", "--json"], disk)
     assert code == 0, err
     assert len(json.loads(out)["history"]) == 60
 
 
-def test_a_folder_that_cannot_be_written_to_is_bad_input(tmp_path):
-    folder = tmp_path / "sealed"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m,ro", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a tmpfs is not allowed here")
-    try:
-        code, _, err = killing.run(LINEAR, folder)
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+@pytest.mark.parametrize("disk", ["size=1m,ro"], indirect=True)
+def test_a_folder_that_cannot_be_written_to_is_bad_input(disk):
+    code, _, err = killing.run(LINEAR, disk)
     assert code == 2
-    assert "sealed" in complaint(err)
+    assert str(disk) in complaint(err)
 
 
 def test_a_clock_that_is_set_back_disturbs_neither_times_nor_the_order_of_figures(tmp_path):
