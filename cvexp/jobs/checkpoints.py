@@ -67,6 +67,8 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of one run, each a file that carries its own SHA-256 in its name.
 
+    The history of each begins with the history of the one written before it.
+
     Args:
         run_folder: The run's folder for local state.
         keep: How many stay.
@@ -78,12 +80,17 @@ class Checkpoints:
         self._keep = keep or KEPT_WHILE_TRAINING
         self._before = before
         self._under_way: Future[None] | None = None
+        self._history: list[dict[str, Any]] = []  # as the checkpoint before this one had it
 
     @cached_property
     def _writer(self) -> ThreadPoolExecutor:
         from concurrent.futures import ThreadPoolExecutor
 
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="cvexp-checkpoint")
+
+    def ready(self) -> None:
+        """Start the thread that writes, so that the first checkpoint does not hold training up for it."""
+        self._writer.submit(int).result()
 
     def begin(self, checkpoint: Checkpoint) -> None:
         """Write one while training goes on; whether the one before could be written is known now.
@@ -113,9 +120,10 @@ class Checkpoints:
         from cvexp.checkpoint import save_named
 
         fit = checkpoint.fit
+        self._history += map(_plain, checkpoint.history[len(self._history) :])
         state = {
             "fit": fit,
-            "history": [_plain(epoch) for epoch in checkpoint.history],
+            "history": self._history,
             "seconds": checkpoint.seconds,
         }
         stem = f"epoch-{fit['epoch']:05d}-step-{fit['step']:08d}"

@@ -99,6 +99,7 @@ class Training:
         config = self.prepared.config
         self._record_inputs()
         fit = self._ready()
+        self._checkpoints.ready()
         if self.tracked.is_known:
             self.tracked.settle()
         self.observer.opened(self._opening(size.parameters, fit.progress))
