@@ -65,6 +65,7 @@ def hit_and_resume(model, folder, point, nth, signame):
     return killing.fingerprint(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signame", ["SIGKILL", "SIGTERM", "SIGINT"])
 def test_a_hit_and_resumed_training_is_the_uninterrupted_one_bit_for_bit(whole, signame, tmp_path):
     model, expected, counts = whole
