@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import secrets
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ from cvexp.errors import WeightsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+_RANDOM_BYTES = 8
+_TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
 
 REMEDY = "restore the file from where it came, or train again"
 
@@ -106,9 +110,16 @@ def read_verified(path: Path, *, sha256: str) -> bytes:
     return content
 
 
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote left under `folder`, where nobody else writes now."""
+    for file in folder.rglob(".*"):
+        if _TEMPORARY.fullmatch(file.name):
+            file.unlink()
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Put `content` at `path`: a temporary file beside it, flushed to the disk, then renamed into place."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(_RANDOM_BYTES)}")
     try:
         with temporary.open("xb") as stream:
             stream.write(content)

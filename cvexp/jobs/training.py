@@ -360,9 +360,11 @@ def train_in(
         TrainingError: Likewise.
         StorageError: Likewise.
     """
+    from cvexp.checkpoint import remove_temporaries
     from cvexp.device import threads
 
     with threads(prepared.placed.threads), stop.deferred(), opening as tracked:
+        remove_temporaries(tracked.folder)
         training = Training(
             prepared=prepared,
             tracked=tracked,

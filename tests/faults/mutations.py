@@ -45,7 +45,7 @@ MUTATIONS = (
     Mutation(
         "files are written in place, without os.replace",
         "cvexp/checkpoint.py",
-        '    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")\n',
+        '    temporary = path.with_name(f".{path.name}.{secrets.token_hex(_RANDOM_BYTES)}")\n',
         '    temporary = path\n    temporary.write_bytes(b"")\n    temporary.unlink()\n',
         ("tests/test_checkpoint.py",),
     ),

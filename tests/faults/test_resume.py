@@ -87,3 +87,4 @@ def test_campaign(whole, signame, number, tmp_path):
     with TABLE.open("a") as stream:
         stream.write(line + "\n")
     assert found == expected
+    assert not killing.leftovers(tmp_path)

@@ -90,6 +90,22 @@ def test_the_disk_has_the_journal_before_a_checkpoint_that_counts_on_it(place, m
     assert events == ["flush", "save_named"] * 3
 
 
+def test_half_a_file_that_a_killed_process_left_is_removed_and_not_stored(place):
+    interrupted(place, keeping=Keeping(keep=1))
+    (folder,) = place[0].state_dir.glob("runs/*")
+    (folder / "weights").mkdir()
+    halves = [
+        folder / "weights" / f".model.json.{'0123456789abcdef'}",
+        folder / "checkpoints" / f".epoch-00002-step-00000000-{'0' * 64}.pt.{'f' * 16}",
+    ]
+    for half in halves:
+        half.write_bytes(b"{")
+    result = resumed(place, keeping=Keeping(keep=1))
+    assert not any(half.exists() for half in halves)
+    stored = MlflowClient(place[0].tracking_uri).list_artifacts(result.run_id, "weights")
+    assert sorted(one.path for one in stored) == ["weights/model.json", "weights/state_dict.pt"]
+
+
 def test_the_history_covers_all_epochs_and_the_run_is_the_same(place):
     error = interrupted(place)
     assert error.signum == signal.SIGTERM
