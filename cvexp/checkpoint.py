@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import os
-import re
-import secrets
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cvexp import files
 from cvexp.errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-_RANDOM_BYTES = 8
-_TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
 
 REMEDY = "restore the file from where it came, or train again"
 
@@ -36,7 +30,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
         The file's SHA-256.
     """
     content = _serialised(state)
-    write_atomically(path, content)
+    files.write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -48,7 +42,7 @@ def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
     """
     content = _serialised(state)
     path = folder / f"{stem}-{hashlib.sha256(content).hexdigest()}.pt"
-    write_atomically(path, content)
+    files.write_atomically(path, content)
     return path
 
 
@@ -108,25 +102,3 @@ def read_verified(path: Path, *, sha256: str) -> bytes:
             f"its sha256 is {found[:16]}… where {sha256[:16]}… was recorded; {REMEDY}",
         )
     return content
-
-
-def remove_temporaries(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote left under `folder`, where nobody else writes now."""
-    for file in folder.rglob(".*"):
-        if _TEMPORARY.fullmatch(file.name):
-            file.unlink()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path`: a temporary file beside it, flushed to the disk, then renamed into place."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(_RANDOM_BYTES)}")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from annotated_types import Ge, Lt, MinLen
 
-from cvexp import checkpoint
+from cvexp import checkpoint, files
 from cvexp.errors import ConfigError, WeightsError, nearest
 from cvexp.models.spec import ModelSpec, parse_json
 from cvexp.text import shown
@@ -77,7 +77,7 @@ class Safetensors:
         from safetensors.torch import save
 
         content = save({name: tensor.contiguous() for name, tensor in state.items()})
-        checkpoint.write_atomically(path, content)
+        files.write_atomically(path, content)
         return hashlib.sha256(content).hexdigest()
 
     def load(self, path: Path, *, sha256: str) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def save_weights(model: nn.Module, folder: Path, *, config: RunConfig, dataset: 
         dataset_digest=dataset.digest,
         weights_sha256=digest,
     )
-    checkpoint.write_atomically(folder / SPEC, spec.to_json().encode())
+    files.write_atomically(folder / SPEC, spec.to_json().encode())
     return spec
 
 

@@ -76,6 +76,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
         """What was recorded, as a module whose `forward` returns `outputs`."""
         self._graph.output(tuple(self._written(output) for output in outputs))
         _simplify(self._graph)
+        _save_memory(self._graph)
         return fx.GraphModule(nn.Module(), self._graph)
 
     def _bind(self, tensor: Tensor, node: fx.Node) -> None:
@@ -98,7 +99,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
 
 
 def _simplify(graph: fx.Graph) -> None:
-    """Leave out what computes nothing: detach, transposes done twice, results nobody uses; ReLU takes no new memory."""
+    """Leave out what computes nothing: detach, transposes done twice, results nobody uses."""
     aten = torch.ops.aten
     transposed: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
@@ -109,6 +110,11 @@ def _simplify(graph: fx.Graph) -> None:
             twice = of.target is aten.t.default
             node.replace_all_uses_with(of.args[0] if twice else transposed.setdefault(of, node))
     graph.eliminate_dead_code()
+
+
+def _save_memory(graph: fx.Graph) -> None:
+    """Let ReLU, forward and backward, overwrite what nobody else reads."""
+    aten = torch.ops.aten
     for node in graph.nodes:
         first: Any = node.args[0] if node.args else None
         if node.target is aten.relu.default and _is_spare(first):

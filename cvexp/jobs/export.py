@@ -71,7 +71,7 @@ def run(
     trained = open_trained(selector, settings, trusted_factory=trusted_factory)
     import torch
 
-    from cvexp.checkpoint import write_atomically
+    from cvexp import files
     from cvexp.engine.predict import predict
     from cvexp.export import ModelCard, card_path, cpu_state, format_called, load_card, load_exported
 
@@ -96,7 +96,7 @@ def run(
             limit=trained.limit,
             metrics=dict(trained.metrics),
         )
-        write_atomically(card, content.to_json().encode())
+        files.write_atomically(card, content.to_json().encode())
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}", "name another place with --out") from error
     reloaded = load_exported(path, load_card(path), trusted_factory=trusted_factory)

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from cvexp import files
 from cvexp.errors import RunError, StorageError
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ def write_request(folder: Path, prepared: Prepared) -> None:
     Raises:
         StorageError: The disk takes no more.
     """
-    from cvexp.checkpoint import write_atomically
-
     request = {
         "config": {**asdict(prepared.config), "model_args": dict(prepared.config.model_args)},
         "threads": prepared.placed.threads,
@@ -45,7 +44,7 @@ def write_request(folder: Path, prepared: Prepared) -> None:
         "dataset_digest": prepared.dataset.digest,
     }
     try:
-        write_atomically(folder / REQUEST, json.dumps(request, indent=1).encode())
+        files.write_atomically(folder / REQUEST, json.dumps(request, indent=1).encode())
     except OSError as error:
         raise StorageError(f"cannot write to {folder}: {error.strerror or error}", "make room there") from error
 

@@ -12,7 +12,7 @@ from cvexp.jobs.observer import Silent
 from cvexp.jobs.request import read_request
 from cvexp.jobs.signals import Stop
 from cvexp.jobs.train import known_tags, prepare
-from cvexp.jobs.training import train_in
+from cvexp.jobs.training import Training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,16 +95,17 @@ def run(
         tags = known_tags(prepared, command, policy=request.policy)
         if config.epochs != request.config.epochs:
             tags["cvexp.epochs"] = str(config.epochs)
-        return train_in(
-            reopen_run(settings, found.folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None),
-            prepared,
-            settings,
+        opening = reopen_run(settings, found.folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None)
+        return Training(
+            prepared=prepared,
+            opening=opening,
+            settings=settings,
             keeping=keeping,
             stop=stop,
             observer=observer or Silent(),
             started=started,
             resumed=checkpoint,
-        )
+        ).run()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from cvexp.jobs.checkpoints import Keeping
 from cvexp.jobs.observer import Silent
 from cvexp.jobs.request import write_request
 from cvexp.jobs.signals import Stop
-from cvexp.jobs.training import Prepared, train_in
+from cvexp.jobs.training import Prepared, Training
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.results import Conditions
 
@@ -73,9 +73,15 @@ def run(
             hurried=stop.asked,
             keep=keeping.keep is not None,
         )
-        return train_in(
-            opening, prepared, settings, keeping=keeping, stop=stop, observer=observer or Silent(), started=started
-        )
+        return Training(
+            prepared=prepared,
+            opening=opening,
+            settings=settings,
+            keeping=keeping,
+            stop=stop,
+            observer=observer or Silent(),
+            started=started,
+        ).run()
 
 
 def prepare(config: RunConfig, data_dir: Path) -> Prepared:

@@ -55,11 +55,11 @@ class Prepared:
 
 @dataclass(kw_only=True, slots=True)
 class Training:
-    """Trains what was prepared, into a run that is open.
+    """Trains what was prepared.
 
     Args:
         prepared: What to train.
-        tracked: The run.
+        opening: Opens the run to train into, and closes it.
         settings: Where it is tracked.
         keeping: When to write checkpoints.
         stop: Says whether a signal asked for an end.
@@ -69,30 +69,38 @@ class Training:
     """
 
     prepared: Prepared
-    tracked: Run
+    opening: AbstractContextManager[Run]
     settings: StoreSettings
     keeping: Keeping
     stop: Stop
     observer: TrainObserver
     started: float
     resumed: Checkpoint | None = None
+    tracked: Run = field(init=False)
     _history: list[EpochMetrics] = field(default_factory=list)
     _checkpoints: Checkpoints = field(init=False)
     _saved: Progress | None = None
     _saved_at: float = 0.0
     _shown_at: float = 0.0
 
-    def __post_init__(self) -> None:
-        self._checkpoints = Checkpoints(self.tracked.folder, self.keeping.keep, before=self.tracked.flush)
-
     def run(self) -> TrainResult:
-        """Train, test, and store what came out.
+        """Open the run, train, test, store what came out, and close it.
 
         Raises:
+            StoreError: The store cannot be used.
             Interrupted: A signal asked for it; a checkpoint was written.
             TrainingError: The loss is no number, or there is no memory left.
             StorageError: The disk is full.
         """
+        from cvexp.device import threads
+
+        with threads(self.prepared.placed.threads), self.stop.deferred(), self.opening as self.tracked:
+            self._checkpoints = Checkpoints(self.tracked.folder, self.keeping.keep, before=self.tracked.flush)
+            result = self._run()
+        left = self.tracked.undelivered
+        return replace(result, undelivered=left, trouble=self.tracked.trouble if left else "")
+
+    def _run(self) -> TrainResult:
         from cvexp.models.summary import model_size
 
         size = model_size(self.prepared.model)
@@ -329,54 +337,6 @@ class Training:
         # MLflow draws what has no step but 0 as bars, run beside run.
         figures = {**result.timing.keyed(), **result.size.keyed()}
         self.tracked.end("FINISHED", metrics=figures, markdown=description(result))
-
-
-def train_in(
-    opening: AbstractContextManager[Run],
-    prepared: Prepared,
-    settings: StoreSettings,
-    *,
-    keeping: Keeping,
-    stop: Stop,
-    observer: TrainObserver,
-    started: float,
-    resumed: Checkpoint | None = None,
-) -> TrainResult:
-    """Open a run, train what was prepared into it, and close it.
-
-    Args:
-        opening: Opens and closes the run.
-        prepared: What to train.
-        settings: Where it is tracked.
-        keeping: When to write checkpoints.
-        stop: Says whether a signal asked for an end.
-        observer: Told how it goes.
-        started: `time.monotonic()` when the command began.
-        resumed: Where to go on; None from the start.
-
-    Raises:
-        StoreError: The store cannot be used.
-        Interrupted: As for `Training.run`.
-        TrainingError: Likewise.
-        StorageError: Likewise.
-    """
-    from cvexp.checkpoint import remove_temporaries
-    from cvexp.device import threads
-
-    with threads(prepared.placed.threads), stop.deferred(), opening as tracked:
-        remove_temporaries(tracked.folder)
-        training = Training(
-            prepared=prepared,
-            tracked=tracked,
-            settings=settings,
-            keeping=keeping,
-            stop=stop,
-            observer=observer,
-            started=started,
-            resumed=resumed,
-        )
-        result = training.run()
-    return replace(result, undelivered=tracked.undelivered, trouble=tracked.trouble if tracked.undelivered else "")
 
 
 @contextlib.contextmanager

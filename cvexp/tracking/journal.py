@@ -17,11 +17,14 @@ import threading
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from cvexp.errors import RunError, StorageError
+from cvexp.files import remove_temporaries
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 JOURNAL, SENT, LOCK = "journal.jsonl", "sent.jsonl", "lock"
@@ -140,6 +143,30 @@ class Journal:
 
 
 _REMEDY = "restore it, or move it away"
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing a run, and remove what one that was killed had half written.
+
+    The system lets go of it when this process ends, however it ends.
+
+    Args:
+        folder: The run's.
+
+    Raises:
+        RunError: Another process is writing it.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(f"run {folder.name} is being written by another process", "wait for it, or end it") from error
+    try:
+        remove_temporaries(folder)
+        yield
+    finally:
+        lock.release()
 
 
 def _lines(file: Path, keys: set[str]) -> list[dict[str, Any]]:

@@ -11,13 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from cvexp.errors import CvexpError, RunError
 from cvexp.results import RunSummary
 from cvexp.settings import CHECKPOINTS, RUNS
 from cvexp.tracking.delivery import Delivery
-from cvexp.tracking.journal import JOURNAL, LOCK, Journal
+from cvexp.tracking.journal import JOURNAL, Journal, held
 from cvexp.tracking.sender import Patience, Sender
 
 if TYPE_CHECKING:
@@ -200,13 +198,10 @@ def _summary(journal: Journal) -> RunSummary:
 @contextlib.contextmanager
 def _taken(folder: Path) -> Iterator[bool]:
     """Whether the run's folder is ours for the length of the block: nobody else writes it."""
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
-        yield False
-        return
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder))
+        except (RunError, OSError):
+            yield False
+            return
         yield True
-    finally:
-        lock.release()

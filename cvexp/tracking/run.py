@@ -12,12 +12,10 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
-from cvexp.errors import RunError, StorageError, StoreError
+from cvexp.errors import StorageError, StoreError
 from cvexp.settings import CHECKPOINTS, RUNS, without_credentials
 from cvexp.tracking.delivery import NAME_DIGITS, Delivery
-from cvexp.tracking.journal import LOCK, Journal
+from cvexp.tracking.journal import Journal, held
 from cvexp.tracking.sender import Patience, Sender
 from cvexp.tracking.store import check_settings, make_state_dir
 
@@ -213,8 +211,11 @@ class Run:
             markdown: The description that the pages of the run and of its model show.
         """
         body = {"status": status, "reason": without_credentials(reason)}
-        self._tell("end", self._of_this_end("end"), {**body, "metrics": dict(metrics or {}), "markdown": markdown})
-        self.flush()
+        with self._timed():
+            self._append(
+                "end", self._of_this_end("end"), {**body, "metrics": dict(metrics or {}), "markdown": markdown}
+            )
+            self.flush()
 
     def leave(self) -> None:
         """Wait for the store as long as patience lasts, and deliver nothing after that."""
@@ -276,7 +277,7 @@ def open_run(
         folder.mkdir(parents=True)
     except OSError as error:
         raise StorageError(f"cannot make {folder}: {error.strerror}") from error
-    with _held(folder):
+    with held(folder):
         run = Run(settings, Journal(folder), Patience(hurried=hurried))
         try:
             if furnish is not None:
@@ -313,25 +314,11 @@ def reopen_run(
         StoreError: The store cannot be used.
     """
     check_settings(settings, create=True)
-    with _held(folder):
+    with held(folder):
         run = Run(settings, Journal(folder), Patience(hurried=hurried))
         with _closed(run, keep=keep):
             run.go_on(tags)
             yield run
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing the run; the system lets go of it when this one ends, however it ends."""
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunError(f"run {folder.name} is being written by another process", "wait for it, or end it") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager

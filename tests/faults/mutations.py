@@ -44,10 +44,10 @@ MUTATIONS = (
     ),
     Mutation(
         "files are written in place, without os.replace",
-        "cvexp/checkpoint.py",
+        "cvexp/files.py",
         '    temporary = path.with_name(f".{path.name}.{secrets.token_hex(_RANDOM_BYTES)}")\n',
         '    temporary = path\n    temporary.write_bytes(b"")\n    temporary.unlink()\n',
-        ("tests/test_checkpoint.py",),
+        ("tests/test_files.py",),
     ),
     Mutation(
         "no lock while the store is created",

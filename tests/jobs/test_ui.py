@@ -7,6 +7,8 @@ import subprocess
 import sys
 import urllib.request
 
+from tests.faults import killing
+
 
 def free_port():
     with socket.socket() as probe:
@@ -23,7 +25,7 @@ def test_the_pages_are_served_until_ctrl_c(lab):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where the tests run in the background
+        preexec_fn=killing.heeding,
     )
     try:
         link = process.stdout.readline().strip()

@@ -15,6 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from cvexp.tracking.store import open_store
+from tests.faults import killing
 
 
 def weights_of(lab, model):
@@ -163,7 +164,7 @@ def test_a_signal_leaves_the_run_killed(name, code, lab):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where the tests run in the background
+        preexec_fn=killing.heeding,
     )
     lines = []
     for line in process.stderr:

@@ -1,0 +1,37 @@
+"""Files that hold all of what was written or what was there before, whatever ends the process that writes them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_RANDOM_BYTES = 8
+_TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path`: a temporary file beside it, flushed to the disk, then renamed into place."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(_RANDOM_BYTES)}")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote left under `folder`, where nobody else writes now."""
+    for file in folder.rglob(".*"):
+        if _TEMPORARY.fullmatch(file.name):
+            file.unlink()
