@@ -23,7 +23,8 @@ def main() -> None:
         options = verbs.add_parser(verb)
         options.add_argument("--models", nargs="+", default=["linear", "mlp", "tinyvgg"])
         options.add_argument("--repeats", type=int, default=3)
-        options.add_argument("--threads", type=int, default=2)
+        if verb != "memory":  # the command's own rule decides there
+            options.add_argument("--threads", type=int, default=2)
         options.add_argument("--limit", type=int, default=None, help="first so many images only: a rehearsal")
         options.add_argument("--name", default=verb, help="of the file in benchmarks/results")
     one = verbs.add_parser("one", help="one contender in this process; prints its answer as JSON")

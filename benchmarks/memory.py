@@ -27,9 +27,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def run(*, models: list[str], repeats: int, threads: int, limit: int | None, name: str) -> None:
+def run(*, models: list[str], repeats: int, limit: int | None, name: str) -> None:
     """Measure, print the table, and write it to `benchmarks/results/`."""
-    del threads  # the command's own rule decides
     rows: list[Row] = []
     for model in models:
         peaks = [_peaks(model, limit) for _ in range(repeats)]

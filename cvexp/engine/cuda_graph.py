@@ -100,7 +100,8 @@ class CudaGraphSteps:
         """Capture one whole step; capturing records kernels and runs none."""
         graph = torch.cuda.CUDAGraph()
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.cuda.graph(graph):
+        # What another thread does meanwhile, writing a checkpoint say, does not spoil the capture.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             indices = self._order.index_select(0, self._step * self._batch_size + self._within)
             images = scaled(self._train.images.index_select(0, indices))
             labels = self._train.labels.index_select(0, indices)
