@@ -12,6 +12,7 @@ from cvexp.data.batches import scaled
 from cvexp.device import threads
 from cvexp.engine.thin import WideLinear
 from cvexp.metrics import evaluation
+from cvexp.models.summary import widest_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,17 +22,19 @@ if TYPE_CHECKING:
     from cvexp.data.dataset import Split
     from cvexp.results import Evaluation
 
-CPU_BATCH_BYTES = 2**21
-"""Float images of one batch on a CPU: enough to make dispatch cheap, and few enough for its cache."""
+CPU_BATCH_BYTES, CPU_LAYER_BYTES = 2**22, 20 * 2**20
+"""Float images of one batch on a CPU, and the largest output of a layer: enough to make dispatch cheap, and few enough
+for its caches and for what memory a laptop has to spare."""
 
-BATCH_BYTES = 2**25
-"""Float images of one batch on a GPU, where only memory limits it."""
+BATCH_BYTES, LAYER_BYTES = 2**25, 2**28
+"""The same on a GPU, where only memory limits it."""
 
 
-def images_per_batch(image_shape: Sequence[int], device: torch.device) -> int:
-    """How many images of shape (C, H, W) to evaluate at once on `device`."""
-    budget = CPU_BATCH_BYTES if device.type == "cpu" else BATCH_BYTES
-    return max(1, budget // (4 * math.prod(image_shape)))
+def images_per_batch(model: nn.Module, image_shape: Sequence[int], device: torch.device) -> int:
+    """How many images of shape (C, H, W) `model` should evaluate at once on `device`, where it is."""
+    images, layer = (CPU_BATCH_BYTES, CPU_LAYER_BYTES) if device.type == "cpu" else (BATCH_BYTES, LAYER_BYTES)
+    widest = widest_output(model, image_shape, device=device)
+    return max(1, min(images // (4 * math.prod(image_shape)), layer // (4 * widest)))
 
 
 def evaluate(
@@ -52,13 +55,13 @@ def evaluate(
         model: From float (N, C, H, W) to logits (N, K); left in evaluation mode.
         split: On the model's device.
         class_names: K of them, in label order.
-        batch_size: Images per forward pass; by default by their size and device.
+        batch_size: Images per forward pass; by default what `images_per_batch` says.
         n_threads: CPU threads for one operation; by default as many as torch has now.
         between: Called after each forward pass; what it raises ends the evaluation.
     """
     torch.empty((), dtype=torch.int64).random_()
     model.eval()
-    size = min(len(split), batch_size or images_per_batch(split.images.shape[1:], split.images.device))
+    size = min(len(split), batch_size or images_per_batch(model, split.images.shape[1:], split.images.device))
     logits = torch.empty((len(class_names), len(split)), device=split.images.device)  # (K, N): short sums over K
     with torch.inference_mode(), threads(n_threads or torch.get_num_threads()), WideLinear():
         buffer = torch.empty((size, *split.images.shape[1:]), device=split.images.device)

@@ -10,7 +10,7 @@ import torch
 
 from cvexp.data.batches import epoch_order
 from cvexp.device import GeneratorStates, seed_everything
-from cvexp.engine.evaluate import evaluate
+from cvexp.engine.evaluate import evaluate, images_per_batch
 from cvexp.engine.runners import choose_runner
 from cvexp.errors import TrainingError, WeightsError
 from cvexp.results import EpochMetrics, EpochTiming, SplitMetrics
@@ -70,6 +70,7 @@ class Fit:
         self._model, self._config, self._device = model, config, device
         self._data = dataset.to(device.torch)
         self._runner = runner or choose_runner(model, self._data.train, config).runner
+        self._evaluation_batch = images_per_batch(model, dataset.image_shape, device.torch)
         self._evaluation_threads = evaluation_threads
         self._between = between
         self._n_images = len(self._data.train)
@@ -211,6 +212,7 @@ class Fit:
             self._model,
             data.test if data.val is None else data.val,
             class_names=data.class_names,
+            batch_size=self._evaluation_batch,
             n_threads=self._evaluation_threads,
             between=self._pause,
         )

@@ -62,7 +62,8 @@ def place(
     if on_cpu and n_threads is None:
         macs = layer_macs(model, image_shape)
         chosen = 1 if batch_size * macs < MACS_WORTH_A_THREAD else available
-        evaluating = min(available, 1 + images_per_batch(image_shape, device.torch) * macs // MACS_WORTH_A_THREAD)
+        at_once = images_per_batch(model, image_shape, device.torch)
+        evaluating = min(available, 1 + at_once * macs // MACS_WORTH_A_THREAD)
     return Placement(
         threads=chosen,
         evaluation_threads=evaluating,

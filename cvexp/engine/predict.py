@@ -17,6 +17,6 @@ if TYPE_CHECKING:
 def predict(model: nn.Module, images: torch.Tensor, *, batch_size: int | None = None) -> torch.Tensor:
     """Logits float32 (N, K), on the CPU, of images uint8 (N, C, H, W) on the model's device."""
     model.eval()
-    size = batch_size or images_per_batch(images.shape[1:], images.device)
+    size = batch_size or images_per_batch(model, images.shape[1:], images.device)
     with torch.inference_mode(), WideLinear():
         return torch.cat([model(scaled(batch)) for batch in torch.split(images, size)]).cpu()

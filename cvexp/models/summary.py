@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,26 @@ def layer_macs(model: nn.Module, image_shape: Sequence[int]) -> int:
     with _watched(model, {module: count for module in model.modules() if isinstance(module, kinds)}):
         model(torch.zeros(1, *image_shape))
     return total
+
+
+def widest_output(model: nn.Module, image_shape: Sequence[int], *, device: torch.device) -> int:
+    """Elements of the largest tensor that a layer makes of one image, or of the image where none is larger.
+
+    Args:
+        model: On `device`.
+        image_shape: (C, H, W).
+        device: Where the model is.
+    """
+    widest = math.prod(image_shape)
+
+    def look(_module: nn.Module, _inputs: object, output: object) -> None:
+        nonlocal widest
+        tensor = _first_tensor(output)
+        widest = max(widest, 0 if tensor is None else tensor.numel())
+
+    with _watched(model, {module: look for module in model.modules() if not list(module.children())}):
+        model(torch.zeros(1, *image_shape, device=device))
+    return widest
 
 
 def check_output(model: nn.Module, *, name: str, image_shape: Sequence[int], n_classes: int) -> None:
@@ -138,11 +159,17 @@ def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
 
 
 def _noting(shapes: dict[str, tuple[int, ...]], name: str) -> Callable[..., None]:
-    """A forward hook that writes the output's shape down, of its first tensor where there are several."""
+    """A forward hook that writes the output's shape down."""
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-        while isinstance(output, list | tuple) and output:
-            output = output[0]
-        shapes[name] = tuple(output.shape[1:]) if isinstance(output, torch.Tensor) else ()
+        tensor = _first_tensor(output)
+        shapes[name] = () if tensor is None else tuple(tensor.shape[1:])
 
     return hook
+
+
+def _first_tensor(output: object) -> torch.Tensor | None:
+    """A layer's output, or the first of its outputs; None where that is no tensor."""
+    while isinstance(output, list | tuple) and output:
+        output = output[0]
+    return output if isinstance(output, torch.Tensor) else None

@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precisio
 from torch import nn
 
 from cvexp.data.dataset import Split
-from cvexp.engine.evaluate import evaluate
+from cvexp.engine.evaluate import CPU_BATCH_BYTES, CPU_LAYER_BYTES, evaluate, images_per_batch
 from cvexp.models.registry import build, find_entry
 
 NAMES = ("cat", "dog", "emu", "fox", "gnu")
@@ -49,6 +49,24 @@ def test_every_model_is_evaluated_on_every_shape(model, shape):
     module = build(find_entry(model), image_shape=shape, n_classes=5, hidden_units=4, model_args={})
     found = evaluate(module, split(9, shape), class_names=NAMES, batch_size=4)
     assert found.confusion.sum() == 9
+
+
+@pytest.mark.parametrize(
+    ("hidden_units", "bytes_of_an_image", "budget"),
+    [(1, 4 * 64, CPU_BATCH_BYTES), (50, 4 * 50 * 64, CPU_LAYER_BYTES)],
+)
+def test_batches_hold_what_the_images_and_the_widest_layer_leave_room_for(hidden_units, bytes_of_an_image, budget):
+    model = nn.Sequential(nn.Conv2d(1, hidden_units, 3, padding=1), nn.Flatten(), nn.Linear(hidden_units * 64, 5))
+    expected = budget // bytes_of_an_image
+    assert images_per_batch(model, (1, 8, 8), torch.device("cpu")) == expected
+    passes = []
+    evaluate(model, split(2 * expected + 1), class_names=NAMES, between=lambda: passes.append(None))
+    assert len(passes) == 3
+
+
+def test_an_image_beyond_every_budget_is_evaluated_alone():
+    huge = nn.Conv2d(1, 6 * 2**20, 1)
+    assert images_per_batch(huge, (1, 1, 1), torch.device("cpu")) == 1
 
 
 def test_a_pass_draws_one_number_like_a_loader_does():

@@ -6,7 +6,7 @@ from torch import nn
 
 from cvexp.errors import ModelError
 from cvexp.models.registry import build, find_entry
-from cvexp.models.summary import check_output, model_size, summarize
+from cvexp.models.summary import check_output, model_size, summarize, widest_output
 
 FASHION = (1, 28, 28)
 LINEAR_MACS = 784 * 10 + 10 * 10
@@ -105,15 +105,31 @@ def test_a_layer_that_runs_twice_is_listed_once():
     assert summary.macs == sum(layer.macs for layer in summary.layers) == 2 * 16 * 16
 
 
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRU(4, 3, batch_first=True)
+
+    def forward(self, images):
+        return self.cell(images[:, 0])[0][:, -1]
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "widest"),
+    [
+        (built("tinyvgg"), FASHION, 10 * 28 * 28),
+        (built("linear"), FASHION, 28 * 28),
+        (nn.Sequential(nn.Flatten(), nn.Linear(16, 50), nn.Linear(50, 2)), (1, 4, 4), 50),
+        (Recurrent(), (1, 4, 4), 16),
+    ],
+)
+def test_the_widest_output_is_a_layers_or_the_image(model, shape, widest):
+    model.train()
+    assert widest_output(model, shape, device=torch.device("cpu")) == widest
+    assert model.training
+
+
 def test_a_layer_that_answers_with_several_tensors_shows_the_first():
-    class Recurrent(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.cell = nn.GRU(4, 3, batch_first=True)
-
-        def forward(self, images):
-            return self.cell(images[:, 0])[0][:, -1]
-
     assert summarize(Recurrent(), (1, 4, 4)).layers[0].output_shape == (4, 3)
 
 
