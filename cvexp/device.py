@@ -118,8 +118,8 @@ _HEAP_BYTES = 2**25  # the largest threshold glibc takes
 def keep_freed_pages() -> bool:
     """Tell glibc to keep up to 256 MiB of freed memory at hand, for the whole process.
 
-    A convolution's large results are otherwise given back to the system and asked for again in every step, at the
-    price of a page fault every four kilobytes; evaluating tinyvgg takes half as long again.
+    A convolution's large results, and an evaluation's batches, are otherwise given back to the system and asked for
+    again, at the price of a page fault every four kilobytes; evaluating tinyvgg takes half as long again.
 
     Returns:
         Whether it was done; where the C library is not glibc nothing happens.

@@ -74,7 +74,7 @@ def place(
 
 def laid_out(model: nn.Module, placed: Placement) -> nn.Module:
     """The model in its memory format, the same values in another order; memory that freed tensors leave is kept."""
+    keep_freed_pages()
     if placed.memory_format == "channels_last":
-        keep_freed_pages()
         return model.to(memory_format=torch.channels_last)
     return model
