@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cvexp.data.dataset import Split
     from cvexp.results import Evaluation
 
-CPU_BATCH_BYTES, CPU_LAYER_BYTES = 2**22, 20 * 2**20
+CPU_BATCH_BYTES, CPU_LAYER_BYTES = 2**22, 14 * 2**20
 """Float images of one batch on a CPU, and the largest output of a layer: enough to make dispatch cheap, and few enough
 for its caches and for what memory a laptop has to spare."""
 
