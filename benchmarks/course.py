@@ -11,6 +11,10 @@ from benchmarks.tasks import Answer, Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+EPOCHS, FAST_EPOCHS = {"tinyvgg": 3}, 12
+"""Of tinyvgg, and of models whose epochs take cvexp a fifth of a second: a few of those are over before a processor
+has its pace."""
+
 AGREEMENT = 0.02
 """Accuracies of contenders that did the same work may differ by so much; summation order differs."""
 
@@ -19,7 +23,7 @@ def run(*, models: list[str], repeats: int, threads: int, limit: int | None, nam
     """Measure, print the tables, and write them to `benchmarks/results/`."""
     tables: dict[str, list[Row]] = {}
     for model in models:
-        task = Task(model=model, epochs=3 if model == "tinyvgg" else 5, threads=threads, limit=limit)
+        task = Task(model=model, epochs=EPOCHS.get(model, FAST_EPOCHS), threads=threads, limit=limit)
         contenders = [Contender(name="course loop", module="course", task=task), *cvexp_runners(task)]
         answers = in_turns(contenders, repeats=repeats)
         if limit is None:
