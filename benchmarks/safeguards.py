@@ -110,7 +110,7 @@ def train_once(model: str, limit: int | None, folder: Path, *, safeguarded: bool
         (Run, "settle", timed_settle),
     ]
     if not safeguarded:
-        replaced += [(journal, "_append", lambda *_: None), (journal.Journal, "flush", lambda _: None)]
+        replaced += [(journal, "_append", lambda *_, end: end), (journal.Journal, "flush", lambda _: None)]
     with contextlib.ExitStack() as patched:
         for owner, attribute, replacement in replaced:
             patched.enter_context(patch.object(owner, attribute, replacement))

@@ -2,27 +2,85 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from cvexp.cli import options
 from cvexp.cli.output import present
-from cvexp.errors import DeliveryError
+from cvexp.errors import ConfigError, DeliveryError
+
+if TYPE_CHECKING:
+    from cvexp.tracking.pending import SyncResult
 
 
 def sync(
     *,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="List the runs that have a folder here, and deliver nothing.")
+    ] = False,
+    discard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Remove the folder of one run: the records that wait in it, and its checkpoints.",
+            show_default=False,
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Deliver everything that waits here to this MLflow store, whatever store it belongs to.",
+            show_default=False,
+        ),
+    ] = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
     as_json: options.Json = False,
 ) -> None:
     """Deliver to the tracking store what earlier runs could not.
 
-    Training never waits long for the store: what it cannot tell stays in a journal under .cvexp, and goes from there
-    once, now or when the next command starts.
+    Training never waits long for the store: what it cannot deliver stays in a journal under .cvexp, and is delivered
+    from there once, to the store and the experiment it belongs to, now or when the next command starts.
     """
-    from cvexp.jobs.sync import run
+    from cvexp.jobs import sync as job
     from cvexp.report import sync as report
 
-    result = run(options.store(tracking_uri, experiment))
-    present(result, report, as_json=as_json)
+    if show_list + (discard is not None) + (to is not None) > 1:
+        raise ConfigError("--list, --discard and --to exclude each other", "give one of them")
+    settings = options.store(tracking_uri, experiment)
+    if show_list:
+        present(job.leftovers(settings), report.Leftovers, as_json=as_json)
+    elif discard is not None:
+        present(job.discard(settings, discard), report.Discarded, as_json=as_json)
+    else:
+        target = None if to is None else replace(options.store(to, experiment), experiment=settings.experiment)
+        result = job.run(settings, to=target)
+        present(result, report, as_json=as_json)
+        _raise_for(result)
+
+
+def _raise_for(result: SyncResult) -> None:
+    """Leave with the exit code for records that still wait.
+
+    Raises:
+        DeliveryError: Some do.
+    """
     if result.left:
         n_records = sum(result.left.values())
         raise DeliveryError(f"{n_records} records still wait: {result.trouble}", "try again: cvexp sync")
+    if result.damaged:
+        name, what = next(iter(result.damaged.items()))
+        more = f" (and {len(result.damaged) - 1} more: cvexp sync --list)" if len(result.damaged) > 1 else ""
+        raise DeliveryError(f"{what}{more}", f"restore it, or give it up: cvexp sync --discard {shlex.quote(name)}")
+    if result.elsewhere:
+        n_records = sum(run.waiting for run in result.elsewhere)
+        uri = result.elsewhere[0].tracking_uri
+        where, way = (uri, f"--tracking-uri {shlex.quote(uri)}") if uri else ("a store that is not noted", "--to URI")
+        raise DeliveryError(
+            f"{n_records} records of {len(result.elsewhere)} runs wait for another store: {where}",
+            f"deliver them there: cvexp sync {way}",
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cvexp.errors import ConfigError, RunError, WeightsError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cvexp.jobs.observer import TrainObserver
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
+    from cvexp.tracking.journal import Journal
 
 
 def run(
@@ -57,83 +59,132 @@ def run(
         TrainingError: As for jobs.train.
         StorageError: As for jobs.train.
     """
+    from cvexp.tracking.journal import held
+
     started = time.monotonic() if started is None else started
-    keeping = keeping or Keeping()
     with Stop() as stop:
-        found = _find(selector, settings)
-        request = read_request(found.folder)
-        config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan)
-        checkpoint = Checkpoints(found.folder, keeping.keep).newest()
-        if found.status == "FINISHED" and (checkpoint is None or config.epochs <= len(checkpoint.history)):
-            raise RunError(
-                f"run {found.name} has finished its {request.config.epochs} epochs",
-                "to train on, give a larger --epochs",
+        folder = _find(selector, settings)
+        with held(folder):  # before anything in the folder is read: another process may have gone on with the run
+            training = _prepare(
+                folder,
+                settings,
+                data_dir=data_dir,
+                model=model,
+                epochs=epochs,
+                allow_nan=allow_nan,
+                keeping=keeping or Keeping(),
+                command=command,
+                started=started,
+                stop=stop,
+                observer=observer or Silent(),
             )
-        prepared = prepare(replace(config, threads=request.threads), data_dir)
-        placed = replace(prepared.placed, evaluation_threads=request.evaluation_threads)
-        prepared = replace(prepared, config=config, placed=placed)
-        if prepared.dataset.digest != request.dataset_digest:
-            raise RunError(
-                f"run {found.name} was trained on other data than {prepared.dataset.place} holds",
-                "name the folder it was trained on with --data-dir",
-            )
-        from cvexp.engine.fit import Fit
-        from cvexp.tracking.run import reopen_run
-
-        if checkpoint is not None:  # once without the run, which a checkpoint that does not fit should not open
-            fit = Fit(
-                prepared.model,
-                prepared.dataset,
-                config=config,
-                device=prepared.device,
-                runner=prepared.steps.runner,
-            )
-            try:
-                fit.load_state(checkpoint.fit)
-            except WeightsError as error:
-                raise WeightsError(f"{error.what}: {checkpoint.file}", *error.hints) from error
-        tags = known_tags(prepared, command, policy=request.policy)
-        if config.epochs != request.config.epochs:
-            tags["cvexp.epochs"] = str(config.epochs)
-        opening = reopen_run(settings, found.folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None)
-        return Training(
-            prepared=prepared,
-            opening=opening,
-            settings=settings,
-            keeping=keeping,
-            stop=stop,
-            observer=observer or Silent(),
-            started=started,
-            resumed=checkpoint,
-        ).run()
+            return training.run()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
-    """A run to go on with."""
+def _prepare(
+    folder: Path,
+    settings: StoreSettings,
+    *,
+    data_dir: Path,
+    model: str | None,
+    epochs: int | None,
+    allow_nan: bool | None,
+    keeping: Keeping,
+    command: Sequence[str] | None,
+    started: float,
+    stop: Stop,
+    observer: TrainObserver,
+) -> Training:
+    """The training that goes on where the run in `folder`, which the caller holds, stopped; see `run`."""
+    from cvexp.engine.fit import Fit
+    from cvexp.tracking.journal import Journal
+    from cvexp.tracking.run import reopen_run
 
-    name: str
-    status: str
-    folder: Path
+    journal = Journal(folder)
+    settings = _same_store(journal, settings)
+    name = journal.name or journal.run_id
+    request = read_request(folder)
+    config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan)
+    checkpoint = Checkpoints(folder, keeping.keep).newest()
+    if journal.status == "FINISHED" and (checkpoint is None or config.epochs <= len(checkpoint.history)):
+        raise RunError(
+            f"run {name} has finished its {request.config.epochs} epochs", "to train on, give a larger --epochs"
+        )
+    prepared = prepare(replace(config, threads=request.threads), data_dir)
+    placed = replace(prepared.placed, evaluation_threads=request.evaluation_threads)
+    prepared = replace(prepared, config=config, placed=placed)
+    if prepared.dataset.digest != request.dataset_digest:
+        raise RunError(
+            f"run {name} was trained on other data than {prepared.dataset.place} holds",
+            "name the folder it was trained on with --data-dir",
+        )
+    if checkpoint is not None:  # once without the run, which a checkpoint that does not fit should not open
+        fit = Fit(
+            prepared.model,
+            prepared.dataset,
+            config=config,
+            device=prepared.device,
+            runner=prepared.steps.runner,
+        )
+        try:
+            fit.load_state(checkpoint.fit)
+        except WeightsError as error:
+            raise WeightsError(f"{error.what}: {checkpoint.file}", *error.hints) from error
+    tags = known_tags(prepared, command, policy=request.policy)
+    if config.epochs != request.config.epochs:
+        tags["cvexp.epochs"] = str(config.epochs)
+    return Training(
+        prepared=prepared,
+        opening=reopen_run(settings, folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None),
+        settings=settings,
+        keeping=keeping,
+        stop=stop,
+        observer=observer,
+        started=started,
+        resumed=checkpoint,
+    )
 
 
-def _find(selector: str, settings: StoreSettings) -> _Found:
+def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
+    """The store and experiment that the run belongs to.
+
+    Raises:
+        RunError: It belongs to another store than the one in use.
+    """
+    from cvexp.tracking.address import uri_of
+    from cvexp.tracking.local import belongs
+
+    if journal.address and not belongs(journal, settings):
+        uri = uri_of(journal.address, state_dir=settings.state_dir)
+        raise RunError(
+            f"run {journal.name or journal.run_id} is tracked in {uri}, and not in the store in use",
+            f"go on there: cvexp train --resume {journal.run_id[:12]} --tracking-uri {shlex.quote(uri)}",
+        )
+    return replace(settings, experiment=journal.experiment or settings.experiment)
+
+
+def _find(selector: str, settings: StoreSettings) -> Path:
+    """The local folder of the run that `selector` means.
+
+    Raises:
+        RunError: No run fits, or it left nothing here.
+    """
     from cvexp.jobs.source import find_run
-    from cvexp.tracking.pending import folder_of
+    from cvexp.tracking.local import folder_of
 
     run = find_run(selector, settings)
     folder = folder_of(settings, run.run_id)
-    if folder is None:
-        if run.status == "FINISHED":
-            raise RunError(
-                f"run {run.name} has finished, and its checkpoints are gone",
-                "train with --keep 1 to be able to train on later",
-            )
+    if folder is not None:
+        return folder
+    if run.status == "FINISHED":
         raise RunError(
-            f"run {run.name} left nothing to go on with in {settings.state_dir.absolute()}",
-            "runs are resumed on the machine and in the folder where they began",
+            f"run {run.name} has finished, and its checkpoints are gone",
+            "train with --keep 1 to be able to train on later",
         )
-    return _Found(name=run.name, status=run.status, folder=folder)
+    raise RunError(
+        f"run {run.name} left nothing to go on with in {settings.state_dir.absolute()}",
+        "runs are resumed on the machine and in the folder where they began",
+    )
 
 
 def _resumed_config(config: RunConfig, *, model: str | None, epochs: int | None, allow_nan: bool | None) -> RunConfig:

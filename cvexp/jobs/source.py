@@ -125,28 +125,31 @@ def find_run(selector: str, settings: StoreSettings) -> RunSummary:
 def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selection]:
     """The store, and the run that `selector` means there or among those that wait to be delivered to it.
 
-    What waits is delivered first, if that can be done in a few seconds. A run of one's own that the store does not
-    know is found by its id, its name and `@last`, also while the store does not answer.
+    What waits is delivered first, if that can be done in a few seconds. A run that has a folder here is found by its
+    id, its name and `@last` also where the store does not know it, has lost it, or does not answer.
 
     Raises:
         InputError: The store cannot be used, no run fits, or several do.
     """
     from cvexp.tracking.find import Selection, find
-    from cvexp.tracking.pending import sync_quietly, unknown_to_the_store
+    from cvexp.tracking.local import local_runs
+    from cvexp.tracking.pending import sync_quietly
     from cvexp.tracking.store import open_store
 
     sync_quietly(settings)
-    waiting = unknown_to_the_store(settings)
-    fitting = [run for run in waiting if selector == run.name or (selector and run.run_id.startswith(selector))]
+    waiting = local_runs(settings, only_unknown=True)
     try:
         store = open_store(settings, create=False)
         selection = find(store, selector)
     except InputError:
-        if selector == "@last" and waiting:
-            return None, Selection(run=waiting[0])
-        if len(fitting) == 1:
-            return None, Selection(run=fitting[0])
-        raise
+        here = local_runs(settings)
+        if selector == "@last":
+            fitting = here[:1]
+        else:
+            fitting = [run for run in here if selector == run.name or (selector and run.run_id.startswith(selector))]
+        if len(fitting) != 1:
+            raise
+        return None, Selection(run=fitting[0])
     if selector == "@last" and waiting and waiting[0].started_at > selection.run.started_at:
         return store, Selection(run=waiting[0])
     return store, selection

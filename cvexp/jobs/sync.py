@@ -1,4 +1,4 @@
-"""Tell the tracking store what the journals of ended runs still hold."""
+"""Runs that have a folder here: list them, deliver what their journals still hold, or discard them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,39 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
+    from cvexp.tracking.local import Leftover
     from cvexp.tracking.pending import SyncResult
 
 SECONDS = 60.0
-"""How long someone who asks for it waits."""
+"""How long someone who asks for it waits for a store that takes nothing."""
 
 
-def run(settings: StoreSettings) -> SyncResult:
-    """Deliver every record that was not delivered when it was made.
+def run(settings: StoreSettings, *, to: StoreSettings | None = None) -> SyncResult:
+    """Deliver every record that was not delivered when it was made, each run to the store it belongs to.
+
+    Args:
+        settings: The store in use; what belongs to another one is left alone.
+        to: Deliver everything that waits here to this store instead.
 
     Raises:
         StoreError: The store cannot be used.
     """
-    from cvexp.tracking.pending import sync
+    from cvexp.tracking.pending import send_to, sync
+    from cvexp.tracking.store import check_settings
 
-    return sync(settings, seconds=SECONDS)
+    check_settings(to or settings, create=True)
+    return sync(settings, seconds=SECONDS) if to is None else send_to(to, settings, seconds=SECONDS)
+
+
+def leftovers(settings: StoreSettings) -> list[Leftover]:
+    """Every run that has a folder here."""
+    from cvexp.tracking.local import leftovers
+
+    return leftovers(settings)
+
+
+def discard(settings: StoreSettings, selector: str) -> Leftover:
+    """Remove the folder of one run; see tracking.local.discard."""
+    from cvexp.tracking.local import discard
+
+    return discard(settings, selector)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from cvexp.report.terminal import console
+from cvexp.report.terminal import cell, console, hint, table
 from cvexp.text import clean
 
 if TYPE_CHECKING:
+    from cvexp.tracking.local import Leftover
     from cvexp.tracking.pending import SyncResult
 
 
 def show(result: SyncResult) -> None:
     """Print a line a run, or that there was nothing to do."""
-    if not result.delivered:
+    if not (result.delivered or result.damaged or result.elsewhere):
         console().print("nothing waits to be delivered")
     for run_id, n_records in result.delivered.items():
         left = result.left.get(run_id, 0)
@@ -25,4 +27,55 @@ def show(result: SyncResult) -> None:
 
 def document(result: SyncResult) -> dict[str, Any]:
     """The result for `--json`."""
-    return {"delivered": result.delivered, "left": result.left, "trouble": result.trouble}
+    return {
+        "delivered": result.delivered,
+        "left": result.left,
+        "damaged": result.damaged,
+        "elsewhere": [asdict(run) for run in result.elsewhere],
+        "trouble": result.trouble,
+    }
+
+
+class Leftovers:
+    """How `cvexp sync --list` is shown."""
+
+    @staticmethod
+    def show(runs: list[Leftover]) -> None:
+        """Print a row a run."""
+        if not runs:
+            console().print("no run has a folder here")
+            return
+        made = table(
+            *(("run", "left"), ("id", "left"), ("status", "left"), ("waiting", "right"), ("checkpoint", "left")),
+            *(("experiment", "left"), ("store", "left")),
+        )
+        for run in runs:
+            checkpoint = "yes" if run.resumable else "no"
+            status = run.problem or run.status
+            waiting = "" if run.problem else f"{run.waiting:,}"
+            made.add_row(
+                *map(cell, (run.name, run.run_id[:12], status, waiting, "" if run.problem else checkpoint)),
+                *map(cell, (run.experiment, run.tracking_uri)),
+            )
+        console().print(made)
+        hint("next     cvexp train --resume RUN   |   cvexp sync   |   cvexp sync --discard RUN")
+
+    @staticmethod
+    def document(runs: list[Leftover]) -> dict[str, Any]:
+        """The runs for `--json`."""
+        return {"runs": [asdict(run) for run in runs]}
+
+
+class Discarded:
+    """How `cvexp sync --discard` is shown."""
+
+    @staticmethod
+    def show(run: Leftover) -> None:
+        """Print what was removed."""
+        lost = f", with {run.waiting} records that were not delivered" if run.waiting else ""
+        console().print(Text(clean(f"discarded {run.name or run.run_id} ({run.run_id[:12]}){lost}")), soft_wrap=True)
+
+    @staticmethod
+    def document(run: Leftover) -> dict[str, Any]:
+        """The run for `--json`."""
+        return {"discarded": asdict(run)}

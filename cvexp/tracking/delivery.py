@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cvexp.errors import StoreError
 from cvexp.settings import without_credentials
+from cvexp.tracking.journal import FORMER_ID, NAME
 from cvexp.tracking.model import LOGGED_NAME, write_model
 from cvexp.tracking.store import load_mlflow, open_store, translated
 
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
     from mlflow.entities import RunTag
 
     from cvexp.settings import StoreSettings
-    from cvexp.tracking.journal import Journal, Record
+    from cvexp.tracking.journal import Journal
+    from cvexp.tracking.records import Record
     from cvexp.tracking.sender import Patience
     from cvexp.tracking.store import Store
 
@@ -30,6 +34,9 @@ MAX_TAG_CHARACTERS = 5000
 
 LOCAL_ID = "cvexp.local_id"
 """The tag by which a run is recognised whose creation was asked for twice."""
+
+FORMER_ID_TAG = "cvexp.former_run_id"
+"""The tag of a run that was created again after the store had lost it: the id it had before."""
 
 ATTEMPT = "cvexp.attempt"
 """The tag by which a logged model is."""
@@ -54,8 +61,49 @@ class Delivery:
         self._store: Store | None = None
 
     def open(self, patience: Patience) -> None:
-        """Open the store, made first where it does not exist; see `open_store`."""
+        """Open the store, made first where it does not exist; see `open_store`.
+
+        A store that was deleted, or restored from a backup, no longer knows the run, or not all of it: then the
+        journal's delivery starts again from its first record.
+        """
         self._store = open_store(self._settings, create=True, waiting=patience.paused)
+        if "run_id" in self._journal.facts:
+            with translated(self._settings):
+                known = self._knows_everything_sent()
+            if not known:
+                self._journal.restart()
+
+    def _knows_everything_sent(self) -> bool:
+        """Whether the store still has the run with the parameters and the last figures that it was told.
+
+        Raises:
+            StoreError: The run was deleted there on purpose.
+        """
+        from mlflow.exceptions import MlflowException
+
+        run_id = self._journal.facts["run_id"]
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        if run.info.lifecycle_stage == "deleted":
+            raise StoreError(
+                f"run {run_id} was deleted in the tracking store",
+                f"restore it: mlflow runs restore --run-id {run_id}",
+                f"or give it up: cvexp sync --discard {run_id[:12]}",
+            )
+        told = self._journal.records[: self._journal.n_sent]
+        params = {name for record in told if record.kind == "params" for name in record.body}
+        figures: dict[str, float] = {}
+        for record in told:
+            if record.kind == "metrics":
+                figures |= record.body["values"]
+        logged = run.data.metrics
+        return params <= run.data.params.keys() and all(
+            key in logged and (logged[key] == value or not math.isfinite(value)) for key, value in figures.items()
+        )
 
     def deliver(self, record: Record) -> Mapping[str, str]:
         """Do what `record` says; see Recipient."""
@@ -79,7 +127,8 @@ class Delivery:
 
     def _run(self, record: Record, body: dict[str, Any]) -> Mapping[str, str]:
         """Create the run, named after the model and its own id unless the user named it."""
-        client, local_id = self._client, body["local_id"]
+        client, local_id, facts = self._client, body["local_id"], self._journal.facts
+        former = {FORMER_ID_TAG: facts.get(FORMER_ID, "")}
         known = client.search_runs([self._opened.experiment_id], f"tags.`{LOCAL_ID}` = '{local_id}'", max_results=1)
         created = (
             known[0]
@@ -87,23 +136,23 @@ class Delivery:
             else client.create_run(
                 self._opened.experiment_id,
                 start_time=record.at,
-                tags={tag.key: tag.value for tag in tags({**body["tags"], LOCAL_ID: local_id})},
+                tags={tag.key: tag.value for tag in tags({**body["tags"], LOCAL_ID: local_id, **former})},
                 run_name=body["name"] or body["model"],
             )
         )
-        name = body["name"] or f"{body['model']}-{created.info.run_id[:NAME_DIGITS]}"
+        name = body["name"] or facts.get(NAME) or f"{body['model']}-{created.info.run_id[:NAME_DIGITS]}"
         if not body["name"]:
             client.update_run(created.info.run_id, name=name)
         return {
             "run_id": created.info.run_id,
-            "name": name,
+            NAME: name,
             "artifacts_uri": created.info.artifact_uri,
             "experiment_id": self._opened.experiment_id,
         }
 
     def _name(self, _record: Record, body: dict[str, Any]) -> Mapping[str, str]:
         self._client.update_run(self._run_id, name=body["name"])
-        return {"name": body["name"]}
+        return {NAME: body["name"]}
 
     def _again(self, _record: Record, _body: dict[str, Any]) -> None:
         self._client.update_run(self._run_id, status="RUNNING")
@@ -160,7 +209,7 @@ class Delivery:
 
     def _artifacts(self, _record: Record, body: dict[str, Any]) -> None:
         """Everything in a folder that lies beside the journal."""
-        self._client.log_artifacts(self._run_id, str(self._journal.folder / body["folder"]), body["name"])
+        self._client.log_artifacts(self._run_id, str(self._journal.path(body["folder"])), body["name"])
 
     def _begin_model(self, _record: Record, body: dict[str, Any]) -> Mapping[str, str]:
         """Announce a model, so that figures can belong to it before it comes."""
@@ -193,7 +242,7 @@ class Delivery:
             folder = Path(scratch) / "model"
             write_model(
                 folder,
-                self._journal.folder / body["weights"],
+                self._journal.path(body["weights"]),
                 model_id=model_id,
                 run_id=self._run_id,
                 image_shape=body["image_shape"],

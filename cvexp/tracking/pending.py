@@ -1,34 +1,35 @@
-"""Runs whose process is gone: deliver what their journals still hold, and say in the store that they ended."""
+"""Deliver what the journals of ended processes still hold, and say in the store that their runs ended."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
-import socket
 import time
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cvexp.errors import CvexpError, RunError
-from cvexp.results import RunSummary
+from cvexp.errors import CvexpError, RunError, StoreError
 from cvexp.settings import CHECKPOINTS, RUNS
+from cvexp.tracking.address import address_of
 from cvexp.tracking.delivery import Delivery
 from cvexp.tracking.journal import JOURNAL, Journal, held
+from cvexp.tracking.local import all_folders, belongs, folder_of, is_ours, leftover_of, lock_if_free
+from cvexp.tracking.process import is_gone
 from cvexp.tracking.sender import Patience, Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
+    from cvexp.results import RunSummary
     from cvexp.settings import StoreSettings
+    from cvexp.tracking.local import Leftover
     from cvexp.tracking.store import Store
 
 GONE = "the process is gone"
-HOST, PID, STARTED = "cvexp.host", "cvexp.pid", "cvexp.process_started"
-_SAME_SECONDS = 1.5
-"""Two readings of one process's start differ by less; the system counts in hundredths."""
+UNSTARTED_SECONDS = 60.0
+"""A folder without a journal is left by a killed process when it is older than this."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,170 +39,155 @@ class SyncResult:
     Attributes:
         delivered: Records that the store was told, by run.
         left: Records that it still was not, by run.
-        trouble: Why, in one line.
+        damaged: What is wrong with journals that cannot be used, by the name of the run's folder.
+        elsewhere: Runs with records for another store.
+        trouble: Why records are left, in one line.
     """
 
-    delivered: dict[str, int]
-    left: dict[str, int]
+    delivered: dict[str, int] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+    elsewhere: tuple[Leftover, ...] = ()
     trouble: str = ""
 
 
-def process_tags() -> dict[str, str]:
-    """Tags that say which process writes a run: host, number, and when it started, seconds since Unix's epoch."""
-    import psutil
+def sync(settings: StoreSettings, *, seconds: float, stall_seconds: float | None = None) -> SyncResult:
+    """Deliver what the journals of ended processes hold for this store; runs that ended without a word become KILLED.
 
-    return {HOST: socket.gethostname(), PID: str(os.getpid()), STARTED: f"{psutil.Process().create_time():.2f}"}
-
-
-def is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process that `process_tags` described was one of this machine's, and runs no more."""
-    import psutil
-
-    if tags.get(HOST) != socket.gethostname():
-        return False
-    try:
-        pid, tagged = int(tags[PID]), float(tags[STARTED])
-    except (KeyError, ValueError):
-        return False
-    try:
-        process = psutil.Process(pid)
-        started, dead = process.create_time(), process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-    except (psutil.AccessDenied, ValueError, OverflowError):
-        return False
-    return dead or abs(started - tagged) > _SAME_SECONDS
-
-
-def folders(settings: StoreSettings) -> list[Path]:
-    """The folders of runs under way or left behind."""
-    runs = settings.state_dir / RUNS
-    return sorted(folder for folder in runs.iterdir() if (folder / JOURNAL).exists()) if runs.is_dir() else []
-
-
-def folder_of(settings: StoreSettings, run_id: str) -> Path | None:
-    """The local folder of a run, if it is still there."""
-    for folder in folders(settings):
-        if folder.name == run_id:
-            return folder
-        with contextlib.suppress(RunError):  # a damaged journal is its own run's trouble
-            if Journal(folder).facts.get("run_id") == run_id:
-                return folder
-    return None
-
-
-def sync(settings: StoreSettings, *, seconds: float) -> SyncResult:
-    """Deliver what the journals of ended processes hold; runs that ended without saying so become KILLED.
+    Each run goes to the experiment that its journal names.
 
     Args:
         settings: Which store.
-        seconds: How long to wait for it, all in all.
-
-    Raises:
-        StoreError: The store cannot be used.
+        seconds: How long to wait for it while it takes nothing, all in all.
+        stall_seconds: See Patience.
     """
-    delivered: dict[str, int] = {}
-    left: dict[str, int] = {}
-    trouble = ""
-    patience = Patience(seconds)
-    for folder in folders(settings):
-        with _taken(folder) as taken:
-            if not taken:
-                continue
-            try:
-                journal = Journal(folder)
-            except RunError as error:
-                trouble = error.what
-                continue
-            if not journal.records:
-                continue
-            if journal.status == "RUNNING":
-                now = int(time.time() * 1000)
-                body = {"status": "KILLED", "reason": GONE, "metrics": {}, "markdown": ""}
-                journal.append("end", f"end #{journal.count('end')}", body, at=now)
-            waiting = journal.unsent
-            if not waiting:
-                continue
-            sender = Sender(journal, Delivery(settings, journal), patience)
-            sender.start()
-            try:
-                sender.settle(failures=2)
-            finally:
-                sender.stop()
-            run_id = journal.facts.get("run_id", folder.name)
-            delivered[run_id] = waiting - journal.unsent
-            if journal.unsent:
-                left[run_id], trouble = journal.unsent, sender.trouble
-            elif journal.status == "FINISHED" and not (folder / CHECKPOINTS).is_dir():
-                shutil.rmtree(folder, ignore_errors=True)
-            elif folder.name != run_id:
-                journal.move(folder.with_name(run_id))
-    return SyncResult(delivered=delivered, left=left, trouble=trouble)
+    _remove_unstarted(settings)
+    patience = Patience(seconds, stall_seconds=stall_seconds)
+    result = SyncResult()
+    elsewhere: list[Leftover] = []
+
+    def deliver(journal: Journal) -> str:
+        if belongs(journal, settings):
+            return _deliver(journal, settings, patience, result)
+        if journal.unsent:
+            elsewhere.append(leftover_of(journal, settings))
+        return ""
+
+    result = replace(result, trouble=_for_each(settings, deliver, result))
+    return replace(result, elsewhere=tuple(elsewhere))
 
 
 def sync_quietly(settings: StoreSettings, *, seconds: float = 5.0) -> None:
-    """`sync` where something else is the user's business; what does not go now goes later."""
+    """`sync` where something else is the user's business; what does not go within `seconds` goes later."""
     with contextlib.suppress(CvexpError, OSError):
-        sync(settings, seconds=seconds)
+        sync(settings, seconds=seconds, stall_seconds=0)
+
+
+def send_to(target: StoreSettings, source: StoreSettings, *, seconds: float) -> SyncResult:
+    """Deliver every run that waits in one folder to another store, whatever store it belongs to so far.
+
+    Args:
+        target: The store to deliver to. Its experiment is used for runs that name none.
+        source: Whose folder for local state to look in.
+        seconds: As for `sync`.
+    """
+    patience = Patience(seconds)
+    result = SyncResult()
+    address = address_of(target, state_dir=source.state_dir)
+
+    def deliver(journal: Journal) -> str:
+        if journal.unsent and journal.address != address:
+            journal.restart({"store": address, "experiment": journal.experiment or target.experiment})
+        return _deliver(journal, target, patience, result)
+
+    return replace(result, trouble=_for_each(source, deliver, result))
+
+
+def _for_each(settings: StoreSettings, deliver: Callable[[Journal], str], result: SyncResult) -> str:
+    """Call `deliver` with every journal here that no process writes, and note the damaged ones in `result`.
+
+    Returns:
+        What `deliver` returned last that was not empty.
+    """
+    trouble = ""
+    for folder in all_folders(settings):
+        if not is_ours(folder):
+            result.damaged[folder.name] = f"{folder} belongs to another user, and nothing is taken from it"
+            continue
+        with lock_if_free(folder) as free:
+            if not free:
+                continue
+            try:
+                journal = Journal(folder)
+                _mark_killed(journal)
+                trouble = deliver(journal) or trouble
+            except RunError as error:  # a damaged journal concerns its own run only
+                result.damaged[folder.name] = error.what
+    return trouble
+
+
+def _mark_killed(journal: Journal) -> None:
+    """Close a run whose process is gone; the caller holds the run's lock, so nobody writes it."""
+    if journal.opening and journal.status == "RUNNING":
+        body = {"status": "KILLED", "reason": GONE, "metrics": {}, "markdown": ""}
+        journal.append("end", f"end #{journal.count('end')}", body, at=int(time.time() * 1000))
+
+
+def _deliver(journal: Journal, settings: StoreSettings, patience: Patience, result: SyncResult) -> str:
+    """Deliver one journal, note it in `result`, and return what went wrong, or an empty text."""
+    if not journal.unsent:
+        return ""
+    settings = replace(settings, experiment=journal.experiment or settings.experiment)
+    sender = Sender(journal, Delivery(settings, journal), patience)
+    sender.start()
+    refusal = ""
+    try:
+        sender.settle(failures=2)
+    except StoreError as error:
+        refusal = "; ".join(error.lines())
+    finally:
+        sender.stop()
+    run_id, folder = journal.run_id, journal.folder
+    result.delivered[run_id] = sender.n_delivered
+    if journal.unsent:
+        result.left[run_id] = journal.unsent
+        return refusal or sender.trouble or "the tracking store has not taken them in time"
+    if journal.status == "FINISHED" and not (folder / CHECKPOINTS).is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.name != run_id:
+        journal.move(folder.with_name(run_id))
+    return ""
+
+
+def _remove_unstarted(settings: StoreSettings) -> None:
+    """Remove folders of runs whose process was killed before it wrote their first record."""
+    runs = settings.state_dir / RUNS
+    for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
+        with contextlib.suppress(OSError, RunError):
+            if _is_unstarted(folder):
+                with held(folder, new=True):
+                    if not (folder / JOURNAL).exists():
+                        shutil.rmtree(folder)
+
+
+def _is_unstarted(folder: Path) -> bool:
+    found = folder.lstat()
+    ours = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+    old = time.time() - found.st_mtime > UNSTARTED_SECONDS
+    return ours and old and folder.is_dir() and not folder.is_symlink() and not (folder / JOURNAL).exists()
 
 
 def bury(store: Store, run: RunSummary) -> RunSummary:
-    """The run as it is known after a look at its process: one that is gone leaves a KILLED run, in the store too."""
-    if run.status != "RUNNING" or not is_gone(run.tags) or folder_of(store.settings, run.run_id) is not None:
+    """The run with the status it has: RUNNING becomes KILLED, in the store too, if its process has certainly ended.
+
+    A run with a folder here is left to `sync`, which knows by the run's lock.
+    """
+    if run.status != "RUNNING" or not is_gone(run.tags):
         return run
+    with contextlib.suppress(RunError):
+        if folder_of(store.settings, run.run_id) is not None:
+            return run
     with contextlib.suppress(Exception):  # a store that is only read, or has gone away
         store.client.set_tag(run.run_id, "cvexp.end_reason", GONE)
         store.client.set_terminated(run.run_id, "KILLED")
     return replace(run, status="KILLED")
-
-
-def unknown_to_the_store(settings: StoreSettings) -> list[RunSummary]:
-    """Runs that so far only their journals know, most recently started first."""
-    found = []
-    for folder in folders(settings):
-        with contextlib.suppress(CvexpError):
-            journal = Journal(folder)
-            if journal.records and "run_id" not in journal.facts:
-                found.append(_summary(journal))
-    return sorted(found, key=lambda run: run.started_at, reverse=True)
-
-
-def _summary(journal: Journal) -> RunSummary:
-    """A run as its journal tells it; what it stored lies beside the journal."""
-    first = journal.records[0]
-    params: dict[str, str] = {}
-    metrics: dict[str, float] = {}
-    tags = dict(first.body["tags"])
-    name = first.body["name"] or first.body["model"]
-    for record in journal.records[1:]:
-        if record.kind == "params":
-            params |= record.body
-        elif record.kind == "metrics":
-            metrics |= record.body["values"]
-        elif record.kind == "tags":
-            tags |= record.body
-        elif record.kind == "name":
-            name = record.body["name"]
-    return RunSummary(
-        run_id=journal.folder.name,
-        name=name,
-        status=journal.status,
-        experiment_id="",
-        artifacts_uri=str(journal.folder.absolute()),
-        started_at=datetime.fromtimestamp(first.at / 1000, tz=UTC),
-        params=params,
-        metrics=metrics,
-        tags=tags,
-    )
-
-
-@contextlib.contextmanager
-def _taken(folder: Path) -> Iterator[bool]:
-    """Whether the run's folder is ours for the length of the block: nobody else writes it."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(held(folder))
-        except (RunError, OSError):
-            yield False
-            return
-        yield True

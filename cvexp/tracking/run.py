@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.errors import StorageError, StoreError
 from cvexp.settings import CHECKPOINTS, RUNS, without_credentials
+from cvexp.tracking.address import address_of
 from cvexp.tracking.delivery import NAME_DIGITS, Delivery
 from cvexp.tracking.journal import Journal, held
 from cvexp.tracking.sender import Patience, Sender
@@ -33,7 +34,6 @@ class Run:
     """A run that is being written. All of its calls are timed, so that no training figure contains them.
 
     Attributes:
-        run_id: 32 hexadecimal digits; MLflow's, or one of our own while the store has not answered.
         name: The model's name and the first digits of the id, unless the user named the run.
         artifacts_uri: Where its artifacts go; empty while the store has not answered.
         experiment_id: Likewise.
@@ -41,12 +41,15 @@ class Run:
     """
 
     def __init__(self, settings: StoreSettings, journal: Journal, patience: Patience) -> None:
-        self._journal = journal
+        self._settings, self._journal = settings, journal
         self._sender = Sender(journal, Delivery(settings, journal), patience)
         self._clock = time.time
         self.seconds = 0.0
-        self.run_id = journal.facts.get("run_id", journal.folder.name)
-        self._began = False
+
+    @property
+    def run_id(self) -> str:
+        """32 hexadecimal digits; MLflow's, or one of our own while the store has not answered."""
+        return self._journal.run_id
 
     @property
     def folder(self) -> Path:
@@ -56,8 +59,7 @@ class Run:
     @property
     def name(self) -> str:
         """As the store calls it, or will."""
-        first = self._journal.records[0].body
-        return self._journal.facts.get("name") or first["name"] or f"{first['model']}-{self.run_id[:NAME_DIGITS]}"
+        return self._journal.name or f"{self._journal.opening['model']}-{self.run_id[:NAME_DIGITS]}"
 
     @property
     def artifacts_uri(self) -> str:
@@ -87,7 +89,7 @@ class Run:
     @property
     def trouble(self) -> str:
         """Why, in one line."""
-        return self._sender.trouble or "the tracking store does not answer"
+        return self._sender.trouble or "the tracking store has not taken them in time"
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
@@ -106,10 +108,10 @@ class Run:
         with self._timed():
             local_id = self.folder.name
             body = {"model": model, "name": name, "tags": _cleaned(tags), "local_id": local_id}
-            self._append("run", "run", body)
+            store = address_of(self._settings, state_dir=self._settings.state_dir)
+            self._append("run", "run", {**body, "store": store, "experiment": self._settings.experiment})
             self._sender.start()
             if self._sender.settle(failures=1):
-                self.run_id = self._journal.facts["run_id"]
                 self._journal.move(self.folder.with_name(self.run_id))
             elif name is None:
                 self._append("name", "name", {"name": f"{model}-{local_id[:NAME_DIGITS]}"})
@@ -124,8 +126,8 @@ class Run:
             self._append("again", f"again {self._journal.count('again')}", {})
             self._append_tags(tags)
             self._sender.start()
-            self._sender.settle(failures=1)
-            self.run_id = self._journal.facts.get("run_id", self.run_id)
+            if self._sender.settle(failures=1) and self.folder.name != self.run_id:
+                self._journal.move(self.folder.with_name(self.run_id))
 
     def flush(self) -> None:
         """Wait until the disk has everything recorded so far. May be called in any thread.
@@ -218,7 +220,7 @@ class Run:
             self.flush()
 
     def leave(self) -> None:
-        """Wait for the store as long as patience lasts, and deliver nothing after that."""
+        """Wait for the store while it takes what is left, or patience lasts, and deliver nothing after that."""
         with self._timed(), contextlib.suppress(StoreError):
             self._sender.settle(failures=FAILURES_AT_THE_END)
         self._sender.stop()
@@ -277,7 +279,7 @@ def open_run(
         folder.mkdir(parents=True)
     except OSError as error:
         raise StorageError(f"cannot make {folder}: {error.strerror}") from error
-    with held(folder):
+    with held(folder, new=True):
         run = Run(settings, Journal(folder), Patience(hurried=hurried))
         try:
             if furnish is not None:
@@ -304,21 +306,20 @@ def reopen_run(
 
     Args:
         settings: Where it is tracked.
-        folder: The run's.
+        folder: The run's, which the caller holds (see `journal.held`) since before it read anything in it.
         tags: To be set anew.
         hurried: As for `open_run`.
         keep: Whether the folder stays.
 
     Raises:
-        RunError: Another process is writing it.
+        RunError: The journal is damaged.
         StoreError: The store cannot be used.
     """
     check_settings(settings, create=True)
-    with held(folder):
-        run = Run(settings, Journal(folder), Patience(hurried=hurried))
-        with _closed(run, keep=keep):
-            run.go_on(tags)
-            yield run
+    run = Run(settings, Journal(folder), Patience(hurried=hurried))
+    with _closed(run, keep=keep):
+        run.go_on(tags)
+        yield run
 
 
 @contextlib.contextmanager

@@ -115,8 +115,8 @@ MUTATIONS = (
     Mutation(
         "patience does not end",
         "cvexp/tracking/sender.py",
-        "            if self.left <= 0:",
-        "            if self.left <= -60:",
+        "            if counts and self.left <= 0:",
+        "            if counts and self.left <= -60:",
         ("tests/tracking/test_sender.py",),
     ),
     Mutation(

@@ -1,0 +1,48 @@
+"""Which tracking store a run belongs to, in words that hold no password."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cvexp.settings import without_credentials
+
+if TYPE_CHECKING:
+    from cvexp.settings import StoreSettings
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def address_of(settings: StoreSettings, *, state_dir: Path) -> str:
+    """The store's address: equal for two settings of one store, and free of credentials.
+
+    Args:
+        settings: Which store.
+        state_dir: The folder for local state that the address is written in. A database beside it is named relative
+            to it, so that the address still holds after both have been moved.
+    """
+    file = settings.sqlite_file
+    if file is not None:
+        file, beside = file.absolute(), state_dir.absolute().parent
+        return f"sqlite:///{file.relative_to(beside) if file.parent == beside else file}"
+    plain = without_credentials(settings.tracking_uri)
+    parts = urlsplit(plain)
+    if not parts.hostname:
+        return plain
+    scheme = parts.scheme.lower().partition("+")[0]
+    try:
+        port = parts.port or _PORTS.get(scheme)
+    except ValueError:
+        return plain
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+
+
+def uri_of(address: str, *, state_dir: Path) -> str:
+    """What to type as `--tracking-uri` for an address from `address_of`."""
+    kind, _, path = address.partition(":///")
+    if kind != "sqlite" or Path(path).is_absolute():
+        return address
+    file = state_dir.parent / path
+    return f"sqlite:///{file}"

@@ -1,0 +1,217 @@
+"""Runs that have a folder here, under way or left behind. Nothing here writes a journal or a store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cvexp.errors import CvexpError, RunError
+from cvexp.results import RunSummary
+from cvexp.settings import CHECKPOINTS, RUNS
+from cvexp.text import shown
+from cvexp.tracking.address import address_of, uri_of
+from cvexp.tracking.journal import JOURNAL, Journal, held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cvexp.settings import StoreSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leftover:
+    """A run that has a folder here.
+
+    Attributes:
+        run_id: MLflow's id, or the one the run has until the store answers.
+        name: The run's.
+        status: RUNNING while a process writes it, INTERRUPTED where one ended without a word, or as the journal says.
+        waiting: Records that the store was not told.
+        resumable: Whether there is a checkpoint.
+        tracking_uri: The store it belongs to, without credentials; empty where the journal does not say.
+        experiment: The MLflow experiment it belongs to.
+        problem: Why nothing can be done with it, or empty.
+    """
+
+    run_id: str
+    name: str = ""
+    status: str = ""
+    waiting: int = 0
+    resumable: bool = False
+    tracking_uri: str = ""
+    experiment: str = ""
+    problem: str = ""
+
+
+def folders(settings: StoreSettings) -> list[Path]:
+    """The folders of runs under way or left behind, those of other users left out."""
+    return [folder for folder in all_folders(settings) if is_ours(folder)]
+
+
+def all_folders(settings: StoreSettings) -> list[Path]:
+    """The folders of runs, those of other users too."""
+    runs = settings.state_dir / RUNS
+    return sorted(folder for folder in runs.iterdir() if (folder / JOURNAL).exists()) if runs.is_dir() else []
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether the folder, its journal and the folders for local state are this user's, and the first two no links."""
+    places = (folder / JOURNAL, folder, folder.parent, folder.parent.parent)
+    try:
+        if any(place.is_symlink() for place in places[:2]):
+            return False
+        return not hasattr(os, "geteuid") or all(place.stat().st_uid == os.geteuid() for place in places)
+    except OSError:
+        return False
+
+
+def folder_of(settings: StoreSettings, run_id: str) -> Path | None:
+    """The local folder of a run, if it is still there.
+
+    Raises:
+        RunError: It belongs to another user.
+    """
+    for folder in all_folders(settings):
+        found = folder.name == run_id
+        if not found:
+            with contextlib.suppress(RunError):  # a damaged journal concerns its own run only
+                found = Journal(folder).run_id == run_id
+        if found:
+            if not is_ours(folder):
+                raise RunError(f"{folder} belongs to another user", "nothing is taken from it; ask that user")
+            return folder
+    return None
+
+
+def belongs(journal: Journal, settings: StoreSettings) -> bool:
+    """Whether a journal is to be delivered to this store."""
+    return journal.address == address_of(settings, state_dir=settings.state_dir)
+
+
+def leftovers(settings: StoreSettings) -> list[Leftover]:
+    """Every run that has a folder here, whatever store it belongs to, damaged ones too."""
+    found = []
+    for folder in all_folders(settings):
+        if not is_ours(folder):
+            found.append(Leftover(run_id=folder.name, problem=f"{folder} belongs to another user"))
+            continue
+        try:
+            found.append(leftover_of(Journal(folder), settings))
+        except RunError as error:
+            found.append(Leftover(run_id=folder.name, problem=error.what))
+    return found
+
+
+def leftover_of(journal: Journal, settings: StoreSettings) -> Leftover:
+    """What is known of the run of a journal; whether a process writes it is told by its lock."""
+    first, status, address = journal.opening, journal.status, journal.address
+    if status == "RUNNING":
+        with lock_if_free(journal.folder) as free:
+            status = "INTERRUPTED" if free else "RUNNING"
+    return Leftover(
+        run_id=journal.run_id,
+        name=journal.name or str(first["model"]),
+        status=status,
+        waiting=journal.unsent,
+        resumable=any((journal.folder / CHECKPOINTS).glob("*.pt")),
+        tracking_uri=uri_of(address, state_dir=settings.state_dir) if address else "",
+        experiment=journal.experiment,
+    )
+
+
+def discard(settings: StoreSettings, selector: str) -> Leftover:
+    """Remove the folder of one run, what waits in it and its checkpoints included.
+
+    Args:
+        settings: Whose folder for local state to look in.
+        selector: The run's id, the beginning of it, its name, or the name of its folder.
+
+    Raises:
+        RunError: No run fits, or several do, or a process is writing it.
+    """
+    fitting = []
+    for folder in folders(settings):
+        try:
+            leftover = leftover_of(Journal(folder), settings)
+        except RunError as error:
+            leftover = Leftover(run_id=folder.name, problem=error.what)
+        ids = (folder.name, leftover.run_id)
+        if selector and (selector == leftover.name or any(one.startswith(selector) for one in ids)):
+            fitting.append((folder, leftover))
+    if len(fitting) != 1:
+        many = f"{len(fitting)} runs" if fitting else "no run"
+        where = settings.state_dir / RUNS
+        raise RunError(f"{many} in {where} fit {shown(selector)}", "see which there are: cvexp sync --list")
+    folder, leftover = fitting[0]
+    with held(folder):
+        shutil.rmtree(folder)
+    return leftover
+
+
+def local_runs(settings: StoreSettings, *, only_unknown: bool = False) -> list[RunSummary]:
+    """Runs that have a folder here and belong to this store, most recently started first.
+
+    Args:
+        settings: Which store.
+        only_unknown: Whether to leave out those that the store has confirmed.
+    """
+    found = []
+    for folder in folders(settings):
+        with contextlib.suppress(CvexpError, TypeError, ValueError, OverflowError):  # it may hold anything
+            journal = Journal(folder)
+            if belongs(journal, settings) and not (only_unknown and "run_id" in journal.facts):
+                found.append(_summary(journal))
+    return sorted(found, key=lambda run: run.started_at, reverse=True)
+
+
+def _summary(journal: Journal) -> RunSummary:
+    """A run as its journal tells it; what it stored lies beside the journal."""
+    opening = journal.opening
+    params: dict[str, str] = {}
+    metrics: dict[str, float] = {}
+    tags = dict(opening["tags"])
+    name = opening["name"] or opening["model"]
+    for record in journal.records[1:]:
+        if record.kind == "params":
+            params |= record.body
+        elif record.kind == "metrics":
+            metrics |= record.body.get("values", {})
+        elif record.kind == "tags":
+            tags |= record.body
+        elif record.kind == "name":
+            name = str(record.body.get("name"))
+    return RunSummary(
+        run_id=journal.run_id,
+        name=journal.facts.get("name") or name,
+        status=journal.status,
+        experiment_id="",
+        artifacts_uri=str(journal.folder.absolute()),
+        started_at=datetime.fromtimestamp(journal.records[0].at / 1000, tz=UTC),
+        params=params,
+        metrics=metrics,
+        tags=tags,
+    )
+
+
+@contextlib.contextmanager
+def lock_if_free(folder: Path) -> Iterator[bool]:
+    """Hold the run for the length of the block, if no other process does.
+
+    Args:
+        folder: The run's.
+
+    Yields:
+        Whether this process holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder))
+        except (RunError, OSError):
+            yield False
+            return
+        yield True

@@ -1,0 +1,76 @@
+"""Which process writes a run, and whether it has ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOST, PID, STARTED = "cvexp.host", "cvexp.pid", "cvexp.process_started"
+BOOT, NAMESPACE = "cvexp.boot_id", "cvexp.pid_namespace"
+_SAME_SECONDS = 1.5
+"""Two readings of one process's start differ by less; the system counts in hundredths."""
+
+
+def process_tags() -> dict[str, str]:
+    """Tags that say which process writes a run.
+
+    Its host, its number, when it started in seconds since Unix's epoch, the boot of the machine, and the namespace
+    that the number belongs to: containers of one machine may share a host name, and each counts from 1.
+    """
+    import psutil
+
+    return {
+        HOST: socket.gethostname(),
+        PID: str(os.getpid()),
+        STARTED: f"{psutil.Process().create_time():.2f}",
+        BOOT: _boot_id(),
+        NAMESPACE: _pid_namespace(),
+    }
+
+
+def is_gone(tags: Mapping[str, str]) -> bool:
+    """Whether the process that `process_tags` described has certainly ended.
+
+    False where that cannot be known: on another machine, after another boot, in another PID namespace, and for tags
+    that do not say.
+    """
+    import psutil
+
+    here = {HOST: socket.gethostname(), BOOT: _boot_id(), NAMESPACE: _pid_namespace()}
+    if any(tags.get(name) != value for name, value in here.items()):
+        return False
+    try:
+        pid, tagged = int(tags[PID]), float(tags[STARTED])
+    except (KeyError, ValueError):
+        return False
+    try:
+        process = psutil.Process(pid)
+        started, dead = process.create_time(), process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.AccessDenied, ValueError, OverflowError):
+        return False
+    return dead or abs(started - tagged) > _SAME_SECONDS
+
+
+def _boot_id() -> str:
+    """Identifies the time since the machine was started last."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:  # not Linux
+        import psutil
+
+        return f"{psutil.boot_time():.0f}"
+
+
+def _pid_namespace() -> str:
+    """The kernel's name of this process's PID namespace, or `none` where there is no such thing."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not Linux
+        return "none"
