@@ -23,8 +23,11 @@ def at(uri):
     return {"MLFLOW_TRACKING_URI": uri}
 
 
-def check_whole(uri, n_epochs, run_id=None):
-    """The only run of the store is finished, with one point a step, all its artifacts and a model that is ready."""
+def check_whole(uri, n_epochs, run_id=None, *, n_failed=0):
+    """The only run of the store is finished, with one point a step, all its artifacts and a model that is ready.
+
+    Each time it was interrupted, a model that never came was left: `n_failed` of them.
+    """
     client = MlflowClient(tracking_uri=uri)
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert run.info.status == "FINISHED"
@@ -36,8 +39,9 @@ def check_whole(uri, n_epochs, run_id=None):
     names = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"weights", "curves.png", "confusion_matrix.png", "predictions.png", "per_class.csv"} <= names
     assert len(run.inputs.dataset_inputs) == 1
-    (model,) = client.search_logged_models([run.info.experiment_id])
-    assert (model.source_run_id, model.status) == (run.info.run_id, "READY")
+    models = client.search_logged_models([run.info.experiment_id])
+    assert sorted(str(model.status) for model in models) == ["FAILED"] * n_failed + ["READY"]
+    assert {model.source_run_id for model in models} == {run.info.run_id}
 
 
 def sync(folder, env):

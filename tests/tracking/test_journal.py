@@ -7,7 +7,7 @@ import io
 import pytest
 
 from cvexp.errors import RunError, StorageError
-from cvexp.tracking.journal import JOURNAL, SENT, Journal
+from cvexp.tracking.journal import JOURNAL, SENT, Journal, held
 
 
 def filled(folder, n_records=3):
@@ -133,3 +133,77 @@ def test_a_record_that_is_interrupted_is_there_and_known_or_neither(tmp_path, mo
     assert (tmp_path / JOURNAL).read_bytes() == before
     assert journal.append("tags", "late", {}, at=1)
     assert [record.n for record in Journal(tmp_path).records] == [0, 1, 2, 3]
+
+
+def test_reading_a_journal_that_another_process_writes_changes_nothing(tmp_path):
+    filled(tmp_path).mark_sent(Journal(tmp_path).records[0], {})
+    for name in (JOURNAL, SENT):
+        with (tmp_path / name).open("ab") as live:
+            live.write(b'{"n": 3, "at": 5')  # the writer has got this far
+    before = {name: (tmp_path / name).read_bytes() for name in (JOURNAL, SENT)}
+    assert len(Journal(tmp_path).records) == 3
+    assert {name: (tmp_path / name).read_bytes() for name in (JOURNAL, SENT)} == before
+
+
+def test_an_incomplete_last_line_is_cut_off_when_the_holder_appends(tmp_path):
+    filled(tmp_path)
+    with (tmp_path / JOURNAL).open("ab") as crashed:
+        crashed.write(b'{"n": 3, "at": 5')
+    journal = Journal(tmp_path)
+    journal.append("tags", "next", {}, at=9)
+    assert [record.key for record in Journal(tmp_path).records] == ["tags 0", "tags 1", "tags 2", "next"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"n": 1, "at": "soon", "kind": "tags", "key": "k", "body": {}}\n',
+        b'{"n": 1, "at": 1, "kind": "__init__", "key": "k", "body": {}}\n',
+        b'{"n": 1, "at": 1, "kind": "tags", "key": "k", "body": []}\n',
+        b'{"n": 1, "at": 1, "kind": "artifacts", "key": "k", "body": {"folder": "../secret", "name": null}}\n',
+        b'{"n": 1, "at": 1, "kind": "artifacts", "key": "k", "body": {"folder": "/etc", "name": null}}\n',
+        b'{"n": 1, "at": 1, "kind": "artifacts", "key": "k", "body": {"folder": "a\\\\..\\\\..\\\\b", "name": null}}\n',
+        b'{"n": 1, "at": 1, "kind": "model", "key": "k", "body": {"weights": 3}}\n',
+    ],
+)
+def test_a_record_of_another_shape_or_with_a_path_that_leads_out_is_refused(tmp_path, line):
+    filled(tmp_path, 1)
+    with (tmp_path / JOURNAL).open("ab") as stream:
+        stream.write(line)
+    with pytest.raises(RunError, match=r"damaged journal: .*line 2"):
+        Journal(tmp_path)
+
+
+def test_a_symbolic_link_is_neither_appended_to_nor_delivered(tmp_path):
+    mine, theirs = tmp_path / "run", tmp_path / "diary.txt"
+    (mine / "figures").mkdir(parents=True)
+    theirs.write_text("dear diary")
+    (mine / "figures" / "note.txt").symlink_to(theirs)
+    journal = filled(mine)
+    with pytest.raises(RunError, match="symbolic link"):
+        journal.path("figures")
+    (mine / SENT).symlink_to(theirs)
+    with pytest.raises(StorageError):
+        journal.mark_sent(journal.records[0], {})
+    assert theirs.read_text() == "dear diary"
+
+
+def test_a_delivery_that_restarts_keeps_the_name_and_the_former_id(tmp_path):
+    journal = filled(tmp_path)
+    journal.mark_sent(journal.records[0], {"run_id": "abc", "name": "first", "experiment_id": "1"})
+    journal.restart()
+    again = Journal(tmp_path)
+    assert (again.unsent, again.run_id, again.facts.get("name")) == (3, "abc", "first")
+    assert "experiment_id" not in again.facts
+    again.mark_sent(again.records[0], {"run_id": "def"})
+    assert (Journal(tmp_path).unsent, Journal(tmp_path).run_id) == (2, "def")
+
+
+def test_a_run_whose_folder_is_gone_cannot_be_held_and_stays_gone(tmp_path):
+    with pytest.raises(RunError, match="left nothing"), held(tmp_path / "runs" / "abc"):
+        pass
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match="left nothing"), held(tmp_path / "empty"):
+        pass
+    assert not (tmp_path / "empty").exists()

@@ -145,3 +145,43 @@ def test_after_stop_nothing_more_is_delivered(journal):
     sender.notify()
     time.sleep(0.1)
     assert recipient.got == list("abc")
+
+
+class Slow(Recipient):
+    """Takes a record in so many seconds."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def deliver(self, record):
+        time.sleep(self.seconds)
+        return super().deliver(record)
+
+
+def test_a_store_that_is_slow_but_takes_every_record_gets_all_of_them(tmp_path):
+    journal = Journal(tmp_path)
+    for n in range(40):
+        journal.append("tags", str(n), {}, at=1)
+    sender = started(journal, Slow(0.05), seconds=1.0)
+    assert sender.settle()
+    assert sender.n_delivered == 40
+
+
+def test_a_store_that_can_be_opened_but_takes_nothing_makes_no_progress(journal):
+    sender = started(journal, Recipient(failing=[OSError("disk full")] * 500), seconds=0.5)
+    assert not sender.settle()
+    sender.stop()
+    assert sender.n_delivered == 0
+
+
+def test_someone_who_wants_to_leave_does_not_wait_for_a_slow_store(tmp_path, monkeypatch):
+    monkeypatch.setattr("cvexp.tracking.sender.HURRIED_SECONDS", 0.3)
+    journal = Journal(tmp_path)
+    for n in range(200):
+        journal.append("tags", str(n), {}, at=1)
+    sender = Sender(journal, Slow(0.05), Patience(60, hurried=lambda: True))
+    sender.start()
+    assert not sender.settle()
+    sender.stop()
+    assert 0 < sender.n_delivered < 200
