@@ -77,10 +77,11 @@ def _raise_for(result: SyncResult) -> None:
         more = f" (and {len(result.damaged) - 1} more: cvexp sync --list)" if len(result.damaged) > 1 else ""
         raise DeliveryError(f"{what}{more}", f"restore it, or give it up: cvexp sync --discard {shlex.quote(name)}")
     if result.elsewhere:
-        n_records = sum(run.waiting for run in result.elsewhere)
-        uri = result.elsewhere[0].tracking_uri
+        first, n_others = result.elsewhere[0], len(result.elsewhere) - 1
+        uri = first.tracking_uri
         where, way = (uri, f"--tracking-uri {shlex.quote(uri)}") if uri else ("a store that is not noted", "--to URI")
+        others = f" (and {n_others} more: cvexp sync --list)" if n_others else ""
         raise DeliveryError(
-            f"{n_records} records of {len(result.elsewhere)} runs wait for another store: {where}",
+            f"{first.waiting} records of run {first.name} wait for another store, {where}{others}",
             f"deliver them there: cvexp sync {way}",
         )

@@ -47,16 +47,18 @@ class Leftovers:
             return
         made = table(
             *(("run", "left"), ("id", "left"), ("status", "left"), ("waiting", "right"), ("checkpoint", "left")),
-            *(("experiment", "left"), ("store", "left")),
+            ("belongs to", "left"),
         )
+        for column in made.columns[:-1]:
+            column.no_wrap = True
+        made.columns[-1].overflow = "fold"
         for run in runs:
-            checkpoint = "yes" if run.resumable else "no"
-            status = run.problem or run.status
-            waiting = "" if run.problem else f"{run.waiting:,}"
-            made.add_row(
-                *map(cell, (run.name, run.run_id[:12], status, waiting, "" if run.problem else checkpoint)),
-                *map(cell, (run.experiment, run.tracking_uri)),
-            )
+            if run.problem:
+                made.add_row(cell(run.name), cell(run.run_id[:8]), "UNUSABLE", "", "", cell(run.problem))
+                continue
+            where = f"{run.experiment} in {run.tracking_uri}" if run.tracking_uri else "not noted"
+            kept = "yes" if run.resumable else "no"
+            made.add_row(*map(cell, (run.name, run.run_id[:8], run.status, f"{run.waiting:,}", kept, where)))
         console().print(made)
         hint("next     cvexp train --resume RUN   |   cvexp sync   |   cvexp sync --discard RUN")
 

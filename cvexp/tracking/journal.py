@@ -89,7 +89,8 @@ class Journal:
     @property
     def name(self) -> str:
         """The run's name in the store, or the one it was given; empty where that is still open."""
-        return self.facts.get(NAME) or self.opening.get("name") or ""
+        given = next((record.body.get("name") for record in reversed(self.records) if record.kind == "name"), None)
+        return str(self.facts.get(NAME) or given or self.opening.get("name") or "")
 
     @property
     def address(self) -> str:

@@ -144,9 +144,9 @@ def discard(settings: StoreSettings, selector: str) -> Leftover:
         if selector and (selector == leftover.name or any(one.startswith(selector) for one in ids)):
             fitting.append((folder, leftover))
     if len(fitting) != 1:
-        many = f"{len(fitting)} runs" if fitting else "no run"
+        many = f"{len(fitting)} runs fit" if fitting else "no run fits"
         where = settings.state_dir / RUNS
-        raise RunError(f"{many} in {where} fit {shown(selector)}", "see which there are: cvexp sync --list")
+        raise RunError(f"{many} {shown(selector)} in {where}", "see which there are: cvexp sync --list")
     folder, leftover = fitting[0]
     with held(folder):
         shutil.rmtree(folder)
@@ -175,7 +175,6 @@ def _summary(journal: Journal) -> RunSummary:
     params: dict[str, str] = {}
     metrics: dict[str, float] = {}
     tags = dict(opening["tags"])
-    name = opening["name"] or opening["model"]
     for record in journal.records[1:]:
         if record.kind == "params":
             params |= record.body
@@ -183,11 +182,9 @@ def _summary(journal: Journal) -> RunSummary:
             metrics |= record.body.get("values", {})
         elif record.kind == "tags":
             tags |= record.body
-        elif record.kind == "name":
-            name = str(record.body.get("name"))
     return RunSummary(
         run_id=journal.run_id,
-        name=journal.facts.get("name") or name,
+        name=journal.name or str(opening["model"]),
         status=journal.status,
         experiment_id="",
         artifacts_uri=str(journal.folder.absolute()),
