@@ -75,7 +75,7 @@ def test_what_waits_is_listed_delivered_elsewhere_on_request_and_into_its_experi
     assert one["waiting"] == len(Journal(folder).records)
     assert (one["tracking_uri"], one["experiment"], one["status"]) == (AWAY, "prod", "FINISHED")
     listed = cvexp("sync", "--list")
-    assert folder.name[:12] in listed.stdout
+    assert folder.name[:8] in listed.stdout
     outcome = cvexp("sync", "--to", f"sqlite:///{here}/other.db", "--json")
     assert outcome.code == 0, outcome.stderr
     client = MlflowClient(f"sqlite:///{here}/other.db")
