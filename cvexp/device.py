@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import random
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from cvexp.errors import DeviceError
@@ -134,16 +136,27 @@ def keep_freed_pages() -> bool:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed torch's default generator of every device."""
+    """Seed torch's default generator of every device, Python's `random` and numpy's global generator."""
     torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that user code draws from
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorStates:
-    """The states of torch's default generators: the CPU's, and the device's own where it has one."""
+    """The states of the process-wide generators.
+
+    Attributes:
+        cpu: Of torch's default generator.
+        device: Of the device's own, where it has one.
+        python: Of Python's `random`; None leaves it alone.
+        numpy: Of `numpy.random`'s global generator; None leaves it alone.
+    """
 
     cpu: torch.Tensor
     device: torch.Tensor | None
+    python: tuple[Any, ...] | None = None
+    numpy: dict[str, Any] | None = None
 
     @classmethod
     def capture(cls, device: torch.device) -> GeneratorStates:
@@ -153,19 +166,43 @@ class GeneratorStates:
             own = torch.cuda.get_rng_state(device)
         elif device.type == "mps":
             own = torch.mps.get_rng_state()
-        return cls(torch.get_rng_state(), own)
+        of_numpy = np.random.get_state(legacy=False)  # noqa: NPY002 - the generator that user code draws from
+        return cls(torch.get_rng_state(), own, random.getstate(), of_numpy)
 
-    def to_plain(self) -> dict[str, torch.Tensor | None]:
-        """What `from_plain` reads."""
-        return {"cpu": self.cpu.clone(), "device": None if self.device is None else self.device.clone()}
+    def to_plain(self) -> dict[str, Any]:
+        """What `from_plain` reads: tensors and plain values, as `torch.load(weights_only=True)` takes them."""
+        plain: dict[str, Any] = {
+            "cpu": self.cpu.clone(),
+            "device": None if self.device is None else self.device.clone(),
+        }
+        if self.python is not None:
+            version, words, gauss = self.python
+            plain["python"] = {"version": version, "words": torch.tensor(words), "gauss": gauss}
+        if self.numpy is not None and self.numpy["bit_generator"] == _MT19937:
+            of_numpy = self.numpy
+            plain["numpy"] = {
+                "key": torch.from_numpy(of_numpy["state"]["key"].astype(np.int64)),
+                "pos": int(of_numpy["state"]["pos"]),
+                "has_gauss": int(of_numpy["has_gauss"]),
+                "gauss": float(of_numpy["gauss"]),
+            }
+        return plain
 
     @classmethod
-    def from_plain(cls, states: dict[str, torch.Tensor | None]) -> GeneratorStates:
-        """What `to_plain` gave."""
+    def from_plain(cls, states: dict[str, Any]) -> GeneratorStates:
+        """What `to_plain` gave, here or in a version that knew torch's generators alone."""
         cpu = states["cpu"]
         if cpu is None:
             raise ValueError("the CPU's generator has a state")
-        return cls(cpu, states["device"])
+        python, of_numpy = states.get("python"), states.get("numpy")
+        if python is not None:
+            python = (int(python["version"]), tuple(python["words"].tolist()), python["gauss"])
+        if of_numpy is not None:
+            key = of_numpy["key"].numpy().astype(np.uint32)
+            state = {"key": key, "pos": int(of_numpy["pos"])}
+            gauss = {"has_gauss": int(of_numpy["has_gauss"]), "gauss": float(of_numpy["gauss"])}
+            of_numpy = {"bit_generator": _MT19937, "state": state, **gauss}
+        return cls(cpu, states["device"], python, of_numpy)
 
     def restore(self, device: torch.device) -> None:
         """Put the states back, whatever was drawn since."""
@@ -174,3 +211,11 @@ class GeneratorStates:
             torch.cuda.set_rng_state(self.device, device)
         elif self.device is not None and device.type == "mps":
             torch.mps.set_rng_state(self.device)
+        if self.python is not None:
+            random.setstate(self.python)
+        if self.numpy is not None:
+            np.random.set_state(self.numpy)  # noqa: NPY002 - the generator that user code draws from
+
+
+_MT19937 = "MT19937"
+"""The kind of numpy's global generator, unless somebody put another in its place; such a one is in no checkpoint."""

@@ -16,12 +16,21 @@ if TYPE_CHECKING:
     from cvexp.engine.steps import StepRunner
 
 
+_LOOPS = {"native": "TorchScript loop", "python": "replayed from Python"}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
     """A step runner, and why it was chosen, in words."""
 
     runner: StepRunner
     reason: str
+
+    @property
+    def description(self) -> str:
+        """The runner, which loop its steps run in where it has several, and the reason."""
+        loop = _LOOPS.get(getattr(self.runner, "loop", ""))
+        return f"{self.runner.name} ({loop}; {self.reason})" if loop else f"{self.runner.name} ({self.reason})"
 
 
 def choose_runner(model: nn.Module, train: Split, config: RunConfig) -> Choice:
@@ -48,7 +57,7 @@ def choose_runner(model: nn.Module, train: Split, config: RunConfig) -> Choice:
         runner = _build("captured", model, train, config)
     except Unsupported as error:
         return Choice(runner=_build("eager", model, train, config), reason=f"not captured: {error}")
-    return Choice(runner=runner, reason="the fastest here that gives the same")
+    return Choice(runner=runner, reason="its first steps are eager's, bit for bit")
 
 
 def _build(name: StepName, model: nn.Module, train: Split, config: RunConfig) -> StepRunner:

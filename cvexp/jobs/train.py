@@ -142,7 +142,7 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, policy: str
         "cvexp.device_name": device.name,
         "cvexp.threads": str(placed.threads),
         "cvexp.memory_format": placed.memory_format,
-        "cvexp.step_runner": f"{steps.runner.name} ({steps.reason})",
+        "cvexp.step_runner": steps.description,
         "cvexp.comparability_key": conditions.key,
         "cvexp.conditions": conditions.to_json(),
     }
