@@ -165,6 +165,7 @@ class Training:
         )
         if self.resumed is not None:
             fit.load_state(self.resumed.fit)
+            self._checkpoints.go_on_from(self.resumed)
             self._history += self.resumed.history
         return fit
 
