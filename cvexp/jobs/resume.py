@@ -12,7 +12,7 @@ from cvexp.jobs.observer import Silent
 from cvexp.jobs.request import read_request
 from cvexp.jobs.signals import Stop
 from cvexp.jobs.train import known_tags, prepare
-from cvexp.jobs.training import Training
+from cvexp.jobs.training import ONE_AT_A_TIME, Training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,9 +57,9 @@ def run(
         TrainingError: As for jobs.train.
         StorageError: As for jobs.train.
     """
-    started = time.monotonic() if started is None else started
     keeping = keeping or Keeping()
-    with Stop() as stop:
+    with Stop() as stop, ONE_AT_A_TIME:
+        started = time.monotonic() if started is None else started
         found = _find(selector, settings)
         request = read_request(found.folder)
         config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan)
