@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import random
 import re
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 PRECISION = "float32"
 
+ROOT = Path("/")
+"""Where the system's own files are."""
+
 _NAME = re.compile(r"(?P<kind>auto|cpu|cuda|mps)(:(?P<index>\d+))?")
 
 
@@ -32,7 +36,7 @@ class Device:
     Attributes:
         torch: The device for torch.
         name: The product's name, for people and for the comparability key.
-        threads: CPU threads torch may use for one operation.
+        threads: CPU threads for one operation, at most the CPUs that this process may use.
     """
 
     torch: torch.device
@@ -79,7 +83,7 @@ def choose(name: str = "auto") -> Device:
 
 
 def _described(device: torch.device, name: str) -> Device:
-    return Device(torch=device, name=name, threads=torch.get_num_threads())
+    return Device(torch=device, name=name, threads=default_threads())
 
 
 def _no_cuda(name: str, n_cuda: int) -> str:
@@ -91,13 +95,55 @@ def _no_cuda(name: str, n_cuda: int) -> str:
 
 
 def _cpu_name() -> str:
-    """The processor's product name and count of logical CPUs, as far as the system tells."""
-    name = ""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
-        name = " ".join(found[1].split()) if found else ""
-    return f"{name or platform.processor() or platform.machine()} ({os.cpu_count()} CPUs)"
+    """The processor's product name and how many logical CPUs this process may use, as far as the system tells."""
+    found = re.search(r"^model name\s*:\s*(.+)$", _read(ROOT / "proc/cpuinfo") or "", re.MULTILINE)
+    name = " ".join(found[1].split()) if found else ""
+    return f"{name or platform.processor() or platform.machine()} ({usable_cpus()} CPUs)"
+
+
+def default_threads() -> int:
+    """CPU threads for one operation where nobody asked for a number: torch's own count, and at most the usable CPUs."""
+    return min(torch.get_num_threads(), usable_cpus())
+
+
+def usable_cpus() -> int:
+    """How many logical CPUs this process may use: the smallest of its affinity and its control groups' quotas.
+
+    torch and OpenMP heed affinity alone. A container with a quota of 2 of 64 CPUs would run 64 threads, which the
+    kernel then stops for most of each period.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.floor(min(affinity, *_quotas())))
+
+
+def _quotas() -> Iterator[float]:
+    """The CPU quotas of this process's control groups, in CPUs; infinite where there is none."""
+    yield math.inf
+    groups = _read(ROOT / "proc/self/cgroup") or ""
+    for number, controllers, path in (line.split(":", 2) for line in groups.splitlines() if line.count(":") > 1):
+        if number == "0":  # version 2
+            mounts = [ROOT / "sys/fs/cgroup"]
+        elif "cpu" in controllers.split(","):
+            mounts = [ROOT / "sys/fs/cgroup" / name for name in (controllers, "cpu")]
+        else:
+            continue
+        own = PurePosixPath(path.lstrip("/"))
+        # A quota of a group above holds too; in a container the path may be the host's, and only the mount be there.
+        yield from (_quota(mount / group) for mount in mounts for group in (own, *own.parents))
+
+
+def _quota(group: Path) -> float:
+    version_1 = [_read(group / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+    text = _read(group / "cpu.max") or " ".join(filter(None, version_1))
+    match = re.fullmatch(r"(\d+) (\d+)", text)
+    return int(match[1]) / int(match[2]) if match and int(match[2]) else math.inf
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return None
 
 
 @contextlib.contextmanager

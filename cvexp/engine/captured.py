@@ -9,7 +9,6 @@ loader and of Python itself, which is most of a small model's step on a CPU.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from cvexp.data.batches import scaled
+from cvexp.device import usable_cpus
 from cvexp.engine.recording import python_program, record
 from cvexp.engine.scripted import NotScripted, ScriptedLoop
 from cvexp.engine.steps import Unsupported
@@ -123,7 +123,7 @@ class CapturedSteps:
         lock that would stop it.
         """
         pieces = torch.split(order, self._n_images_per_gather)
-        if self.loop != "native" or torch.get_num_threads() > 1 or (os.cpu_count() or 1) == 1:
+        if self.loop != "native" or torch.get_num_threads() > 1 or usable_cpus() == 1:
             yield from map(self._gather, pieces)
             return
         ahead = self._beside.submit(self._gather, pieces[0])
