@@ -80,7 +80,7 @@ class CapturedSteps:
         _check(model, [*self._state, images, labels])
         self._n_images_per_gather = batch_size * max(1, GATHER_BYTES // (4 * images[0].numel() * batch_size))
         programs: dict[int, fx.GraphModule] = {}
-        with without_trace(model):
+        with without_trace(model, images.device):
             for size in {min(batch_size, len(labels)), len(labels) % batch_size} - {0}:
                 programs[size], trained = self._recorded(size)
             self.optimizer = Update(optimizer, list(model.parameters()), trained, lr=lr)

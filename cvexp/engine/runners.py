@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.engine.steps import EagerSteps, Unsupported, build_optimizer
+from cvexp.engine.trial import check_trainable
 from cvexp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,8 +43,11 @@ def choose_runner(model: nn.Module, train: Split, config: RunConfig) -> Choice:
         config: Says which runner, optimiser, rate and batch size.
 
     Raises:
-        ConfigError: A runner was asked for by name, and cannot serve this model or device.
+        ModelError: The model cannot be trained.
+        ConfigError: A runner was asked for by name, and cannot serve this model or device; or the last batch of an
+            epoch has a single image, which the model cannot be trained on.
     """
+    check_trainable(model, train, name=config.model, batch_size=config.batch_size)
     if config.step != "auto":
         try:
             return Choice(runner=_build(config.step, model, train, config), reason="asked for")

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSummary:
-    """One layer, as it was met in a forward pass of one image.
+    """One layer, as it was met in a forward pass of one image, or a module around layers that has something of its own.
 
     Attributes:
         name: Its path in the module.
         kind: Its class.
-        output_shape: Of one image, without the batch dimension.
-        parameters: Its own, counted once.
-        macs: Multiply-accumulates for one image.
+        output_shape: Of one image, without the batch dimension; empty where it did not run.
+        parameters: Its own; those that an earlier layer has too are counted there.
+        macs: Multiply-accumulates for one image, without those of layers within.
     """
 
     name: str
@@ -38,7 +38,7 @@ class LayerSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSummary:
-    """A whole model: totals for one image, and its layers in the order they run."""
+    """A whole model: totals for one image, and its layers in the order they run, which add up to the totals."""
 
     size: ModelSize
     macs: int
@@ -138,24 +138,36 @@ def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    leaves = {name: module for name, module in model.named_modules() if not list(module.children())}
+    modules = dict(model.named_modules())
     shapes: dict[str, tuple[int, ...]] = {}
-    hooks = {module: _noting(shapes, name) for name, module in leaves.items()}
+    hooks = {module: _noting(shapes, name) for name, module in modules.items()}
     with _watched(model, hooks), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, *image_shape))
     flops = counter.get_flop_counts()
     root = type(model).__name__
-    layers = tuple(
-        LayerSummary(
-            name=name or root,
-            kind=type(leaves[name]).__name__,
-            output_shape=shape,
-            parameters=sum(p.numel() for p in leaves[name].parameters()),
-            macs=sum(flops.get(f"{root}.{name}" if name else root, {}).values()) // 2,
-        )
-        for name, shape in shapes.items()
-    )
-    return ModelSummary(size=model_size(model), macs=counter.get_total_flops() // 2, layers=layers)
+
+    def macs_within(name: str) -> int:
+        return int(sum(flops.get(f"{root}.{name}" if name else root, {}).values())) // 2
+
+    counted: set[int] = set()
+    layers = []
+    for name in [*shapes, *(name for name in modules if name not in shapes)]:  # the last ones do not run
+        module = modules[name]
+        own = {id(p): p.numel() for p in module.parameters(recurse=False) if id(p) not in counted}
+        counted.update(own)
+        children = [f"{name}.{child}" if name else child for child, _ in module.named_children()]
+        macs = max(0, macs_within(name) - sum(map(macs_within, children)))
+        if own or macs or (name in shapes and not children):
+            layers.append(
+                LayerSummary(
+                    name=name or root,
+                    kind=type(module).__name__,
+                    output_shape=shapes.get(name, ()),
+                    parameters=sum(own.values()),
+                    macs=macs,
+                )
+            )
+    return ModelSummary(size=model_size(model), macs=counter.get_total_flops() // 2, layers=tuple(layers))
 
 
 def _noting(shapes: dict[str, tuple[int, ...]], name: str) -> Callable[..., None]:
