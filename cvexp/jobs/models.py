@@ -53,7 +53,7 @@ def describe(
     """
     entry = find_entry(name, allow_path=True)
     shape = find_spec(dataset)
-    from cvexp.models.summary import summarize
+    from cvexp.models.summary import check_output, summarize
 
     factory = entry.load()
     model = build(
@@ -63,6 +63,7 @@ def describe(
         hidden_units=hidden_units,
         model_args=model_args or {},
     )
+    check_output(model, name=name, image_shape=shape.image_shape, n_classes=len(shape.class_names))
     about = (inspect.getdoc(factory) or "").partition("\nArgs:")[0].strip()
     return Described(
         entry=entry,

@@ -67,6 +67,17 @@ def integers(image_shape, n_classes, *, hidden_units=10):
     return WithIntegers(image_shape, n_classes)
 
 
+class OfIntegers(Body):
+    def __init__(self, image_shape, n_classes):
+        super().__init__(image_shape, n_classes)
+        weight = torch.ones_like(self.layer.weight, dtype=torch.int64)
+        self.layer.weight = nn.Parameter(weight, requires_grad=False)
+
+
+def of_integers(image_shape, n_classes, *, hidden_units=10):
+    return OfIntegers(image_shape, n_classes)
+
+
 def fails(image_shape, n_classes, *, hidden_units=10):
     return Fails(image_shape, n_classes)
 
@@ -158,6 +169,7 @@ REFUSED = {
     "fails": "no training today",
     "frozen": "requires a gradient",
     "detached": "gradient",
+    "of_integers": "dtype",
 }
 STEPS = pytest.mark.parametrize("step", ["auto", "eager", "captured"])
 
@@ -190,6 +202,14 @@ def test_a_last_batch_of_one_image_is_trained_on_where_nothing_forbids_it(cvexp,
 def test_integers_among_the_parameters_are_left_as_they_are(cvexp, lab, nets, step):
     outcome = cvexp("train", f"{nets}:integers", *TRAIN, "--step", step, "--json")
     assert outcome.code == 0, outcome.stderr
+
+
+@pytest.mark.parametrize("factory", ["pairs", "of_integers"])
+def test_a_model_that_takes_no_image_or_gives_no_logits_is_refused_where_it_is_shown(cvexp, lab, nets, factory):
+    outcome = cvexp("models", f"{nets}:{factory}", "--dataset", "digits")
+    assert outcome.code == 2, outcome.stderr
+    assert REFUSED[factory] in outcome.stderr
+    assert len(outcome.stderr.splitlines()) <= 3
 
 
 def test_a_class_as_a_default_argument_is_shown_in_json(cvexp, lab, nets):
