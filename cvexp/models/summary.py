@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from cvexp.errors import ModelError
 from cvexp.results import ModelSize
@@ -59,7 +61,7 @@ def layer_macs(model: nn.Module, image_shape: Sequence[int]) -> int:
 
     A quick count by hand, in a tenth of a millisecond: torch's own counter takes over a second to import.
     """
-    total = 0
+    model, total = _copy_of(model), 0
 
     def count(module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
         nonlocal total
@@ -80,7 +82,7 @@ def widest_output(model: nn.Module, image_shape: Sequence[int], *, device: torch
         image_shape: (C, H, W).
         device: Where the model is.
     """
-    widest = math.prod(image_shape)
+    model, widest = _copy_of(model), math.prod(image_shape)
 
     def look(_module: nn.Module, _inputs: object, output: object) -> None:
         nonlocal widest
@@ -98,6 +100,7 @@ def check_output(model: nn.Module, *, name: str, image_shape: Sequence[int], n_c
     Raises:
         ModelError: It does not; its own complaint, or the shape it gave, is named.
     """
+    model = _copy_of(model)
     try:
         with _watched(model, {}):
             logits = model(torch.zeros(1, *image_shape))
@@ -108,6 +111,19 @@ def check_output(model: nn.Module, *, name: str, image_shape: Sequence[int], n_c
     given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if given != (1, n_classes):
         raise ModelError(f"{name} answers one image with {given}, not with logits (1, {n_classes})", "one per class")
+
+
+def _copy_of(model: nn.Module) -> nn.Module:
+    """A copy to run an image through, since `forward` may change Python attributes.
+
+    It is the model itself where it cannot be copied, and where the first image gives its lazy layers their shapes.
+    """
+    if any(map(is_lazy, [*model.parameters(), *model.buffers()])):
+        return model
+    try:
+        return copy.deepcopy(model)
+    except Exception:  # noqa: BLE001 - a user's attribute may raise anything
+        return model
 
 
 @contextlib.contextmanager
@@ -138,6 +154,7 @@ def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
+    model = _copy_of(model)
     modules = dict(model.named_modules())
     shapes: dict[str, tuple[int, ...]] = {}
     hooks = {module: _noting(shapes, name) for name, module in modules.items()}

@@ -129,6 +129,10 @@ def wide(image_shape, n_classes, hidden_units=10, dropout=0.1):
     return nn.Sequential(Body(image_shape, n_classes), nn.Dropout(dropout))
 
 
+def lazy(image_shape, n_classes, *, hidden_units=10):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(hidden_units), nn.LazyBatchNorm1d(), nn.LazyLinear(n_classes))
+
+
 def named(image_shape, n_classes, *, hidden_units=10, label="x"):
     return Body(image_shape, n_classes)
 """
@@ -210,6 +214,12 @@ def test_a_model_that_takes_no_image_or_gives_no_logits_is_refused_where_it_is_s
     assert outcome.code == 2, outcome.stderr
     assert REFUSED[factory] in outcome.stderr
     assert len(outcome.stderr.splitlines()) <= 3
+
+
+def test_layers_that_take_their_shape_from_the_first_image_are_trained_and_described(cvexp, lab, nets):
+    assert cvexp("train", f"{nets}:lazy", *TRAIN, "--batch-size", "33", "--json").code == 0
+    outcome = cvexp("models", f"{nets}:lazy", "--dataset", "digits", "--json")
+    assert outcome.document["parameters"] == 64 * 10 + 10 + 20 + 10 * 10 + 10
 
 
 def test_a_class_as_a_default_argument_is_shown_in_json(cvexp, lab, nets):
