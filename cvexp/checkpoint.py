@@ -29,7 +29,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
     Returns:
         The file's SHA-256.
     """
-    content = _serialised(state)
+    content = serialised(state)
     files.write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
 
@@ -40,13 +40,14 @@ def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
     Returns:
         The file, `STEM-SHA256.pt`.
     """
-    content = _serialised(state)
+    content = serialised(state)
     path = folder / f"{stem}-{hashlib.sha256(content).hexdigest()}.pt"
     files.write_atomically(path, content)
     return path
 
 
-def _serialised(state: Mapping[str, Any]) -> bytes:
+def serialised(state: Mapping[str, Any]) -> bytes:
+    """What `parsed` reads."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     return buffer.getvalue()
@@ -62,15 +63,23 @@ def load(path: Path, *, sha256: str) -> dict[str, Any]:
     Raises:
         WeightsError: The file is missing, altered, or not made of tensors and plain values.
     """
-    content = read_verified(path, sha256=sha256)
+    return parsed(read_verified(path, sha256=sha256), source=path)
+
+
+def parsed(content: bytes, *, source: Path) -> dict[str, Any]:
+    """Tensors and plain values from verified bytes, onto the CPU.
+
+    Raises:
+        WeightsError: They are not made of tensors and plain values; `source` is named.
+    """
     if not _is_plain_archive(content):
-        raise WeightsError(f"{path} holds no weights cvexp can read safely", REMEDY)
+        raise WeightsError(f"{source} holds no weights cvexp can read safely", REMEDY)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # hostile content makes the unpickler raise whatever it likes
-        raise WeightsError(f"{path} holds no weights cvexp can read safely", REMEDY) from error
+        raise WeightsError(f"{source} holds no weights cvexp can read safely", REMEDY) from error
     if not isinstance(state, dict):
-        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state_dict", REMEDY)
+        raise WeightsError(f"{source} holds a {type(state).__name__}, not a state_dict", REMEDY)
     return state
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -125,6 +125,9 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
     for name, value in settings.items():
         if name not in names:
             raise ConfigError(f"unknown setting: {name!r}", nearest(name, names))
+        if name == "model_args" and isinstance(value, Mapping):
+            for argument in (part for pair in value.items() for part in pair):
+                _check_text("--model-arg", argument)
         if isinstance(value, bool) and name not in flags:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: not a matter of true or false", SEE_HELP)
     from pydantic import TypeAdapter, ValidationError
@@ -154,10 +157,11 @@ def parse_model_args(pairs: list[str]) -> dict[str, ModelArg]:
     """Read `name=value` pairs; a value is `true` or `false`, a whole number, a number, or else text.
 
     Raises:
-        ConfigError: A pair without `=` or a value, or a repeated name.
+        ConfigError: A pair without `=` or a value, a repeated name, or text that is not UTF-8.
     """
     args: dict[str, ModelArg] = {}
     for pair in pairs:
+        _check_text("--model-arg", pair)
         name, _, text = (part.strip() for part in pair.partition("="))
         if not name or not text:
             raise ConfigError(f"--model-arg {pair!r} is not name=value", "for example: --model-arg output_relu=false")
@@ -165,6 +169,14 @@ def parse_model_args(pairs: list[str]) -> dict[str, ModelArg]:
             raise ConfigError(f"--model-arg {name} is given twice", "give it once")
         args[name] = _typed(text)
     return args
+
+
+def _check_text(flag: str, value: object) -> None:
+    """Refuse text that no file or store takes: bytes of a command line that were no UTF-8."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{flag} {shown(value)} is not UTF-8", "type it in UTF-8") from error
 
 
 def _typed(text: str) -> ModelArg:

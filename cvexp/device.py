@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
+import random
 import re
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from cvexp.errors import DeviceError
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PRECISION = "float32"
+
+ROOT = Path("/")
+"""Where the system's own files are."""
 
 _NAME = re.compile(r"(?P<kind>auto|cpu|cuda|mps)(:(?P<index>\d+))?")
 
@@ -30,7 +36,7 @@ class Device:
     Attributes:
         torch: The device for torch.
         name: The product's name, for people and for the comparability key.
-        threads: CPU threads torch may use for one operation.
+        threads: CPU threads for one operation, at most the CPUs that this process may use.
     """
 
     torch: torch.device
@@ -77,7 +83,7 @@ def choose(name: str = "auto") -> Device:
 
 
 def _described(device: torch.device, name: str) -> Device:
-    return Device(torch=device, name=name, threads=torch.get_num_threads())
+    return Device(torch=device, name=name, threads=default_threads())
 
 
 def _no_cuda(name: str, n_cuda: int) -> str:
@@ -89,13 +95,55 @@ def _no_cuda(name: str, n_cuda: int) -> str:
 
 
 def _cpu_name() -> str:
-    """The processor's product name and count of logical CPUs, as far as the system tells."""
-    name = ""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
-        name = " ".join(found[1].split()) if found else ""
-    return f"{name or platform.processor() or platform.machine()} ({os.cpu_count()} CPUs)"
+    """The processor's product name and how many logical CPUs this process may use, as far as the system tells."""
+    found = re.search(r"^model name\s*:\s*(.+)$", _read(ROOT / "proc/cpuinfo") or "", re.MULTILINE)
+    name = " ".join(found[1].split()) if found else ""
+    return f"{name or platform.processor() or platform.machine()} ({usable_cpus()} CPUs)"
+
+
+def default_threads() -> int:
+    """CPU threads for one operation where nobody asked for a number: torch's own count, and at most the usable CPUs."""
+    return min(torch.get_num_threads(), usable_cpus())
+
+
+def usable_cpus() -> int:
+    """How many logical CPUs this process may use: the smallest of its affinity and its control groups' quotas.
+
+    torch and OpenMP heed affinity alone. A container with a quota of 2 of 64 CPUs would run 64 threads, which the
+    kernel then stops for most of each period.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.floor(min(affinity, *_quotas())))
+
+
+def _quotas() -> Iterator[float]:
+    """The CPU quotas of this process's control groups, in CPUs; infinite where there is none."""
+    yield math.inf
+    groups = _read(ROOT / "proc/self/cgroup") or ""
+    for number, controllers, path in (line.split(":", 2) for line in groups.splitlines() if line.count(":") > 1):
+        if number == "0":  # version 2
+            mounts = [ROOT / "sys/fs/cgroup"]
+        elif "cpu" in controllers.split(","):
+            mounts = [ROOT / "sys/fs/cgroup" / name for name in (controllers, "cpu")]
+        else:
+            continue
+        own = PurePosixPath(path.lstrip("/"))
+        # A quota of a group above holds too; in a container the path may be the host's, and only the mount be there.
+        yield from (_quota(mount / group) for mount in mounts for group in (own, *own.parents))
+
+
+def _quota(group: Path) -> float:
+    version_1 = [_read(group / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+    text = _read(group / "cpu.max") or " ".join(filter(None, version_1))
+    match = re.fullmatch(r"(\d+) (\d+)", text)
+    return int(match[1]) / int(match[2]) if match and int(match[2]) else math.inf
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return None
 
 
 @contextlib.contextmanager
@@ -134,16 +182,27 @@ def keep_freed_pages() -> bool:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed torch's default generator of every device."""
+    """Seed torch's default generator of every device, Python's `random` and numpy's global generator."""
     torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that user code draws from
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorStates:
-    """The states of torch's default generators: the CPU's, and the device's own where it has one."""
+    """The states of the process-wide generators.
+
+    Attributes:
+        cpu: Of torch's default generator.
+        device: Of the device's own, where it has one.
+        python: Of Python's `random`; None leaves it alone.
+        numpy: Of `numpy.random`'s global generator; None leaves it alone.
+    """
 
     cpu: torch.Tensor
     device: torch.Tensor | None
+    python: tuple[Any, ...] | None = None
+    numpy: dict[str, Any] | None = None
 
     @classmethod
     def capture(cls, device: torch.device) -> GeneratorStates:
@@ -153,19 +212,43 @@ class GeneratorStates:
             own = torch.cuda.get_rng_state(device)
         elif device.type == "mps":
             own = torch.mps.get_rng_state()
-        return cls(torch.get_rng_state(), own)
+        of_numpy = np.random.get_state(legacy=False)  # noqa: NPY002 - the generator that user code draws from
+        return cls(torch.get_rng_state(), own, random.getstate(), of_numpy)
 
-    def to_plain(self) -> dict[str, torch.Tensor | None]:
-        """What `from_plain` reads."""
-        return {"cpu": self.cpu.clone(), "device": None if self.device is None else self.device.clone()}
+    def to_plain(self) -> dict[str, Any]:
+        """What `from_plain` reads: tensors and plain values, as `torch.load(weights_only=True)` takes them."""
+        plain: dict[str, Any] = {
+            "cpu": self.cpu.clone(),
+            "device": None if self.device is None else self.device.clone(),
+        }
+        if self.python is not None:
+            version, words, gauss = self.python
+            plain["python"] = {"version": version, "words": torch.tensor(words), "gauss": gauss}
+        if self.numpy is not None and self.numpy["bit_generator"] == _MT19937:
+            of_numpy = self.numpy
+            plain["numpy"] = {
+                "key": torch.from_numpy(of_numpy["state"]["key"].astype(np.int64)),
+                "pos": int(of_numpy["state"]["pos"]),
+                "has_gauss": int(of_numpy["has_gauss"]),
+                "gauss": float(of_numpy["gauss"]),
+            }
+        return plain
 
     @classmethod
-    def from_plain(cls, states: dict[str, torch.Tensor | None]) -> GeneratorStates:
-        """What `to_plain` gave."""
+    def from_plain(cls, states: dict[str, Any]) -> GeneratorStates:
+        """What `to_plain` gave, here or in a version that knew torch's generators alone."""
         cpu = states["cpu"]
         if cpu is None:
             raise ValueError("the CPU's generator has a state")
-        return cls(cpu, states["device"])
+        python, of_numpy = states.get("python"), states.get("numpy")
+        if python is not None:
+            python = (int(python["version"]), tuple(python["words"].tolist()), python["gauss"])
+        if of_numpy is not None:
+            key = of_numpy["key"].numpy().astype(np.uint32)
+            state = {"key": key, "pos": int(of_numpy["pos"])}
+            gauss = {"has_gauss": int(of_numpy["has_gauss"]), "gauss": float(of_numpy["gauss"])}
+            of_numpy = {"bit_generator": _MT19937, "state": state, **gauss}
+        return cls(cpu, states["device"], python, of_numpy)
 
     def restore(self, device: torch.device) -> None:
         """Put the states back, whatever was drawn since."""
@@ -174,3 +257,11 @@ class GeneratorStates:
             torch.cuda.set_rng_state(self.device, device)
         elif self.device is not None and device.type == "mps":
             torch.mps.set_rng_state(self.device)
+        if self.python is not None:
+            random.setstate(self.python)
+        if self.numpy is not None:
+            np.random.set_state(self.numpy)  # noqa: NPY002 - the generator that user code draws from
+
+
+_MT19937 = "MT19937"
+"""The kind of numpy's global generator, unless somebody put another in its place; such a one is in no checkpoint."""

@@ -30,6 +30,20 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def write_at(path: Path, content: bytes, *, offset: int) -> None:
+    """Make `content` the end of the file at `path`, from byte `offset` on, and flush it to the disk.
+
+    What stands before `offset` is not touched, so that whoever knows how far the file was whole can still read that
+    much, whatever ends the process that writes.
+    """
+    with path.open("r+b" if path.exists() else "x+b") as stream:
+        stream.truncate(offset)
+        stream.seek(offset)
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def remove_temporaries(folder: Path) -> None:
     """Remove what a process that was killed while it wrote left under `folder`, where nobody else writes now."""
     for file in folder.rglob(".*"):

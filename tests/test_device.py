@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
 from cvexp import device
-from cvexp.device import GeneratorStates, choose, seed_everything
+from cvexp.device import GeneratorStates, choose, seed_everything, threads
 from cvexp.errors import DeviceError
 
 HERE = [
@@ -29,7 +31,7 @@ def with_gpus(monkeypatch):
 def test_the_cpu_is_always_there_and_bears_a_name():
     device = choose("cpu")
     assert device.torch == torch.device("cpu")
-    assert device.threads == torch.get_num_threads()
+    assert 1 <= device.threads <= torch.get_num_threads()
     assert device.name.endswith(" CPUs)")
     assert device.name == choose("cpu").name
 
@@ -125,3 +127,94 @@ def test_keeping_freed_pages_is_done_where_there_is_glibc_and_harmless_elsewhere
     assert device.keep_freed_pages() in (True, False)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     assert device.keep_freed_pages() is False
+
+
+@pytest.fixture
+def limited(tmp_path, monkeypatch):
+    """Give this process an affinity, and files of a system whose control groups limit it."""
+
+    def limit(files, *, affinity=8):
+        for path, text in files.items():
+            file = tmp_path / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text + "\n")
+        monkeypatch.setattr(device, "ROOT", tmp_path, raising=False)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(affinity)), raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: 64)
+        with threads(16):  # what torch would take
+            return choose("cpu")
+
+    return limit
+
+
+V2, V1 = "0::/", "4:memory:/\n3:cpu,cpuacct:/docker/x\n0::/"
+QUOTAS = {
+    "none": ({}, 8),
+    "two CPUs": ({"proc/self/cgroup": V2, "sys/fs/cgroup/cpu.max": "200000 100000"}, 2),
+    "no limit": ({"proc/self/cgroup": V2, "sys/fs/cgroup/cpu.max": "max 100000"}, 8),
+    "more than the affinity": ({"proc/self/cgroup": V2, "sys/fs/cgroup/cpu.max": "3200000 100000"}, 8),
+    "one and a half": ({"proc/self/cgroup": V2, "sys/fs/cgroup/cpu.max": "150000 100000"}, 1),
+    "a tenth": ({"proc/self/cgroup": V2, "sys/fs/cgroup/cpu.max": "10000 100000"}, 1),
+    "of a group above": (
+        {
+            "proc/self/cgroup": "0::/user.slice/job",
+            "sys/fs/cgroup/user.slice/job/cpu.max": "max 100000",
+            "sys/fs/cgroup/user.slice/cpu.max": "300000 100000",
+        },
+        3,
+    ),
+    "of version 1": (
+        {
+            "proc/self/cgroup": V1,
+            "sys/fs/cgroup/cpu,cpuacct/docker/x/cpu.cfs_quota_us": "400000",
+            "sys/fs/cgroup/cpu,cpuacct/docker/x/cpu.cfs_period_us": "100000",
+        },
+        4,
+    ),
+    "of version 1, seen from inside": (
+        {
+            "proc/self/cgroup": V1,
+            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "200000",
+            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+        },
+        2,
+    ),
+    "version 1 without a limit": (
+        {
+            "proc/self/cgroup": V1,
+            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+        },
+        8,
+    ),
+    "what is no number": ({"proc/self/cgroup": V2, "sys/fs/cgroup/cpu.max": "some"}, 8),
+}
+
+
+@pytest.mark.parametrize("name", QUOTAS)
+def test_threads_are_no_more_than_the_cpus_that_affinity_and_quota_leave(limited, name):
+    files, expected = QUOTAS[name]
+    chosen = limited(files)
+    assert chosen.threads == expected
+    assert chosen.name.endswith(f"({expected} CPUs)")
+
+
+def test_threads_are_no_more_than_torch_would_take(limited):
+    limited({})
+    with threads(3):
+        assert choose("cpu").threads == 3
+        assert choose("cpu").name.endswith("(8 CPUs)")
+
+
+def test_an_evaluation_outside_a_training_takes_no_more_threads_either(limited, monkeypatch):
+    from cvexp.data.dataset import Split
+    from cvexp.engine.evaluate import evaluate
+
+    limited({"proc/self/cgroup": V2, "sys/fs/cgroup/cpu.max": "200000 100000"})
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    seen = []
+    model.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    split = Split(images=torch.zeros(5, 1, 2, 2, dtype=torch.uint8), labels=torch.zeros(5, dtype=torch.int64))
+    with threads(16):
+        evaluate(model, split, class_names="ab", batch_size=5)
+    assert seen == [2]

@@ -2,13 +2,13 @@
 
 A recording runs the step once under a dispatch mode and writes down every ATen call of forward, loss and backward.
 The replay makes the same calls in the same order, so its numbers are eager's, bit for bit, dropout and batch
-normalisation included. What it leaves out is the bookkeeping of autograd, of `nn.Module`, of `torch.optim`, of the
-data loader and of Python itself, which is most of a small model's step on a CPU.
+normalisation included: its first steps are compared with eager ones, and a model whose Python state changes from step
+to step is declined. What it leaves out is the bookkeeping of autograd, of `nn.Module`, of `torch.optim`, of the data
+loader and of Python itself, which is most of a small model's step on a CPU.
 """
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,20 +17,25 @@ import torch
 from torch import Tensor, fx, nn
 
 from cvexp.data.batches import scaled
+from cvexp.device import usable_cpus
 from cvexp.engine.recording import python_program, record
 from cvexp.engine.scripted import NotScripted, ScriptedLoop
 from cvexp.engine.steps import Unsupported
+from cvexp.engine.trial import are_equal, copy_of, eager_outcome, outcome, without_trace
 from cvexp.engine.update import Update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cvexp.config import OptimizerName
     from cvexp.data.dataset import Split
 
-    Loop = Callable[[Tensor, Tensor], tuple[list[Tensor], list[Tensor]]]
+    Loop = Callable[[Tensor, Tensor, list[Tensor], Update], tuple[list[Tensor], list[Tensor]]]
 
 CALLED_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+N_TRIAL_STEPS = 3
+"""Steps of each size that are compared with eager ones."""
+
 GATHER_BYTES = 2**21
 """Float images gathered at once: enough to make the gather's own cost small, and still in a core's cache."""
 
@@ -75,13 +80,11 @@ class CapturedSteps:
         _check(model, [*self._state, images, labels])
         self._n_images_per_gather = batch_size * max(1, GATHER_BYTES // (4 * images[0].numel() * batch_size))
         programs: dict[int, fx.GraphModule] = {}
-        for size in {min(batch_size, len(labels)), len(labels) % batch_size} - {0}:
-            programs[size], trained = self._capture(size)
-        self.optimizer = Update(optimizer, list(model.parameters()), trained, lr=lr)
-        self.loop = "python"
-        self._loops: dict[int, Loop] = {size: self._in_python(program) for size, program in programs.items()}
-        if native:
-            self._run_natively(programs)
+        with without_trace(model, images.device):
+            for size in {min(batch_size, len(labels)), len(labels) % batch_size} - {0}:
+                programs[size], trained = self._recorded(size)
+            self.optimizer = Update(optimizer, list(model.parameters()), trained, lr=lr)
+            self.loop, self._loops = self._compared(programs, native=native)
 
     def run(self, order: Tensor, losses: Tensor, start_step: int, n_steps: int) -> Tensor:
         """Run some steps of an epoch.
@@ -105,7 +108,9 @@ class CapturedSteps:
                 for part in (slice(0, whole), slice(whole, None)):
                     size = min(self._batch_size, len(labels[part]))
                     if size:
-                        step_losses, step_logits = self._loops[size](images[part], labels[part])
+                        step_losses, step_logits = self._loops[size](
+                            images[part], labels[part], self._state, self.optimizer
+                        )
                         found += step_losses
                         logits += step_logits
             torch.stack(found, out=losses[start_step : start_step + len(found)])
@@ -118,7 +123,7 @@ class CapturedSteps:
         lock that would stop it.
         """
         pieces = torch.split(order, self._n_images_per_gather)
-        if self.loop != "native" or torch.get_num_threads() > 1 or (os.cpu_count() or 1) == 1:
+        if self.loop != "native" or torch.get_num_threads() > 1 or usable_cpus() == 1:
             yield from map(self._gather, pieces)
             return
         ahead = self._beside.submit(self._gather, pieces[0])
@@ -132,71 +137,76 @@ class CapturedSteps:
     def _beside(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="cvexp-gather")
 
-    def _in_python(self, program: fx.GraphModule) -> Loop:
-        forward = python_program(program).forward
+    def _recorded(self, size: int) -> tuple[fx.GraphModule, list[int]]:
+        """The program of a step over `size` images, and which parameters get a gradient."""
+        model = copy_of(self._model)
+        state = [*model.parameters(), *model.buffers()]
+        program, _, trained = record(model, state, *self._gather(torch.arange(size)))
+        return program, trained
 
-        def loop(images: Tensor, labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-            losses, logits = [], []
-            batches = [torch.split(tensor, self._batch_size) for tensor in (images, labels)]
-            for step_images, step_labels in zip(*batches, strict=True):
-                loss, step_logits, *gradients = forward(step_images, step_labels, *self._state)
-                self.optimizer.step(gradients)
-                losses.append(loss)
-                logits.append(step_logits)
-            return losses, logits
+    def _compared(self, programs: Mapping[int, fx.GraphModule], *, native: bool) -> tuple[str, dict[int, Loop]]:
+        """The first of the loops, native and Python's, whose steps are eager's for every size of batch.
 
-        return loop
+        Raises:
+            Unsupported: None is.
+        """
+        generator = torch.get_rng_state()
+        expected = {}
+        for size in programs:
+            torch.set_rng_state(generator)
+            expected[size] = eager_outcome(copy_of(self._model), self._trial_batches(size), self.optimizer)
+        for name in ("native", "python") if native else ("python",):
+            try:
+                loops = {size: self._build(name, program, size) for size, program in programs.items()}
+            except NotScripted:
+                continue
+            for size, loop in loops.items():
+                torch.set_rng_state(generator)
+                if not are_equal(self._replayed(loop, self._trial_batches(size)), expected[size]):
+                    break
+            else:
+                return name, loops
+        raise Unsupported("replayed steps differ from eager ones")
 
-    def _run_natively(self, programs: dict[int, fx.GraphModule]) -> None:
-        """Put native loops in place of Python's, if they give the same for every size of batch."""
-        found: dict[int, Loop] = {}
-        try:
-            for size, program in programs.items():
-                loop = ScriptedLoop(program, self._state, self.optimizer, batch_size=size)
-                with torch.inference_mode():
-                    loop.check(program, *self._gather(torch.arange(size)))
-                found[size] = loop
-        except NotScripted:
-            return
-        self.loop, self._loops = "native", found
+    def _build(self, name: str, program: fx.GraphModule, size: int) -> Loop:
+        if name == "native":
+            return ScriptedLoop(program, len(self._state), self.optimizer, batch_size=size)
+        return _in_python(program, size)
+
+    def _replayed(self, loop: Loop, batches: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """What `loop` makes of `batches` from where the model is; see `eager_outcome`."""
+        images, labels = zip(*batches, strict=True)
+        with torch.inference_mode():
+            state = [tensor.clone() for tensor in self._state]
+            update = self.optimizer.copied(state)
+            found = loop(torch.cat(images), torch.cat(labels), state, update)
+            pairs = [tensor for pair in zip(*found, strict=True) for tensor in pair]
+            return [*pairs, *outcome(state, update)]
+
+    def _trial_batches(self, size: int) -> list[tuple[Tensor, Tensor]]:
+        """The first images, batch by batch, over and over where there are few."""
+        indices = torch.arange(N_TRIAL_STEPS * size).remainder_(len(self._labels))
+        return [self._gather(some) for some in torch.split(indices, size)]
 
     def _gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images float32 (B, C, H, W) in [0, 1] and labels int64 (B,) at `indices`."""
         return scaled(self._images.index_select(0, indices)), self._labels.index_select(0, indices)
 
-    def _capture(self, size: int) -> tuple[fx.GraphModule, list[int]]:
-        """The program of a step over `size` images, and which parameters get a gradient.
 
-        The model is recorded twice, on different images, since Python code that does not do the same each time
-        cannot be replayed; and the program must give what the second recording gave.
-        """
-        first = self._gather(torch.arange(size))
-        second = self._gather(torch.arange(len(self._labels) - size, len(self._labels)))
-        before = [buffer.clone() for buffer in self._model.buffers()]
-        modes = [(module, module.training) for module in self._model.modules()]
-        try:
-            with torch.random.fork_rng(devices=[]):
-                code = record(self._model, self._state, *first)[0].code
-                self._restore(before)
-                generator = torch.get_rng_state()
-                program, expected, trained = record(self._model, self._state, *second)
-                expected += [buffer.clone() for buffer in self._model.buffers()] + [torch.get_rng_state()]
-                self._restore(before)
-                torch.set_rng_state(generator)
-                with torch.inference_mode():
-                    got = [*program.forward(*second, *self._state), *self._model.buffers(), torch.get_rng_state()]
-                    same = all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(got, expected, strict=True))
-        finally:
-            self._restore(before)
-            for module, training in modes:
-                module.training = training
-        if code != program.code or not same:
-            raise Unsupported("the model does not do the same in every step")
-        return program, trained
+def _in_python(program: fx.GraphModule, batch_size: int) -> Loop:
+    forward = python_program(program).forward
 
-    def _restore(self, buffers: Sequence[Tensor]) -> None:
-        for buffer, value in zip(self._model.buffers(), buffers, strict=True):
-            buffer.copy_(value)
+    def loop(images: Tensor, labels: Tensor, state: list[Tensor], update: Update) -> tuple[list[Tensor], list[Tensor]]:
+        losses, logits = [], []
+        batches = [torch.split(tensor, batch_size) for tensor in (images, labels)]
+        for step_images, step_labels in zip(*batches, strict=True):
+            loss, step_logits, *gradients = forward(step_images, step_labels, *state)
+            update.step(gradients)
+            losses.append(loss)
+            logits.append(step_logits)
+        return losses, logits
+
+    return loop
 
 
 def _check(model: nn.Module, tensors: Sequence[Tensor]) -> None:

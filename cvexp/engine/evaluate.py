@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from cvexp.data.batches import scaled
-from cvexp.device import threads
+from cvexp.device import default_threads, threads
 from cvexp.engine.thin import WideLinear
 from cvexp.metrics import evaluation
 from cvexp.models.summary import widest_output
@@ -56,7 +56,7 @@ def evaluate(
         split: On the model's device.
         class_names: K of them, in label order.
         batch_size: Images per forward pass; by default what `images_per_batch` says.
-        n_threads: CPU threads for one operation; by default as many as torch has now.
+        n_threads: CPU threads for one operation; by default as many as torch has now, at most the usable CPUs.
         between: Called after each forward pass; what it raises ends the evaluation.
     """
     torch.empty((), dtype=torch.int64).random_()
@@ -64,7 +64,7 @@ def evaluate(
     size = min(len(split), batch_size or images_per_batch(model, split.images.shape[1:], split.images.device))
     # (K, N): sums over classes take a third of their time in (N, K).
     logits = torch.empty((len(class_names), len(split)), device=split.images.device)
-    with torch.inference_mode(), threads(n_threads or torch.get_num_threads()), WideLinear():
+    with torch.inference_mode(), threads(n_threads or default_threads()), WideLinear():
         buffer = torch.empty((size, *split.images.shape[1:]), device=split.images.device)
         for start in range(0, len(split), size):
             images = split.images[start : start + size]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.engine.steps import EagerSteps, Unsupported, build_optimizer
+from cvexp.engine.trial import check_trainable
 from cvexp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,12 +17,21 @@ if TYPE_CHECKING:
     from cvexp.engine.steps import StepRunner
 
 
+_LOOPS = {"native": "TorchScript loop", "python": "replayed from Python"}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
     """A step runner, and why it was chosen, in words."""
 
     runner: StepRunner
     reason: str
+
+    @property
+    def description(self) -> str:
+        """The runner, which loop its steps run in where it has several, and the reason."""
+        loop = _LOOPS.get(getattr(self.runner, "loop", ""))
+        return f"{self.runner.name} ({loop}; {self.reason})" if loop else f"{self.runner.name} ({self.reason})"
 
 
 def choose_runner(model: nn.Module, train: Split, config: RunConfig) -> Choice:
@@ -33,8 +43,11 @@ def choose_runner(model: nn.Module, train: Split, config: RunConfig) -> Choice:
         config: Says which runner, optimiser, rate and batch size.
 
     Raises:
-        ConfigError: A runner was asked for by name, and cannot serve this model or device.
+        ModelError: The model cannot be trained.
+        ConfigError: A runner was asked for by name, and cannot serve this model or device; or the last batch of an
+            epoch has a single image, which the model cannot be trained on.
     """
+    check_trainable(model, train, name=config.model, batch_size=config.batch_size)
     if config.step != "auto":
         try:
             return Choice(runner=_build(config.step, model, train, config), reason="asked for")
@@ -48,7 +61,7 @@ def choose_runner(model: nn.Module, train: Split, config: RunConfig) -> Choice:
         runner = _build("captured", model, train, config)
     except Unsupported as error:
         return Choice(runner=_build("eager", model, train, config), reason=f"not captured: {error}")
-    return Choice(runner=runner, reason="the fastest here that gives the same")
+    return Choice(runner=runner, reason="its first steps are eager's, bit for bit")
 
 
 def _build(name: StepName, model: nn.Module, train: Split, config: RunConfig) -> StepRunner:

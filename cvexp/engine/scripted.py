@@ -17,7 +17,6 @@ from cvexp.engine.update import BETAS, EPS, Update
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Sequence
 
 _RULES = {
     "sgd": ["{p}.add_({g}, alpha=-lr)"],
@@ -52,7 +51,7 @@ def run(images: Tensor, labels: Tensor, state: List[Tensor], means: List[Tensor]
 
 
 class NotScripted(Exception):  # noqa: N818 - it names a property of the program, not a fault
-    """A program cannot be written as TorchScript, or does not give there what it gives in Python."""
+    """A program cannot be written as TorchScript."""
 
 
 class ScriptedLoop:
@@ -60,7 +59,7 @@ class ScriptedLoop:
 
     Args:
         program: From (images, labels, *state) to (loss, logits, *gradients), as `record` gives it.
-        state: The model's parameters, then its buffers; they change in place.
+        n_state: How many parameters and buffers the model has.
         update: The rule that moves the parameters.
         batch_size: B, images per step.
 
@@ -68,9 +67,8 @@ class ScriptedLoop:
         NotScripted: TorchScript takes no program like this, or is not there.
     """
 
-    def __init__(self, program: fx.GraphModule, state: Sequence[Tensor], update: Update, *, batch_size: int) -> None:
-        self._state, self._update = list(state), update
-        source = _source(program.graph, len(self._state), update, batch_size)
+    def __init__(self, program: fx.GraphModule, n_state: int, update: Update, *, batch_size: int) -> None:
+        source = _source(program.graph, n_state, update, batch_size)
         try:
             with warnings.catch_warnings(), _as_written():
                 warnings.simplefilter("ignore", DeprecationWarning)
@@ -78,50 +76,25 @@ class ScriptedLoop:
         except (RuntimeError, AttributeError) as error:
             raise NotScripted(str(error)) from error
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def __call__(
+        self, images: Tensor, labels: Tensor, state: list[Tensor], update: Update
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Run k steps; call it with gradients off.
 
         Args:
             images: float32 (k x B, C, H, W).
             labels: int64 (k x B,).
+            state: The model's parameters, then its buffers; they change in place.
+            update: The rule that moves the parameters; its moments change in place.
 
         Returns:
             The mean loss () and the logits (B, K) of each step, by the weights before it.
         """
-        found = self._call(images, labels, self._state, self._update)
-        self._update.n_steps += len(found[0])
-        return found
-
-    def check(self, program: fx.GraphModule, images: Tensor, labels: Tensor) -> None:
-        """Run two steps on copies, here and in Python.
-
-        Raises:
-            NotScripted: The two differ in a single bit.
-        """
-        kept = torch.get_rng_state()
-        ours, theirs = ([tensor.clone() for tensor in self._state] for _ in range(2))
-        updates = [self._update.copied(state) for state in (ours, theirs)]
-        losses, logits = self._call(torch.cat([images, images]), torch.cat([labels, labels]), ours, updates[0])
-        drawn = torch.get_rng_state()
-        torch.set_rng_state(kept)
-        expected = []
-        for _ in losses:
-            loss, scores, *gradients = program.forward(images, labels, *theirs)
-            updates[1].step(gradients)
-            expected += [loss, scores]
-        got = [tensor for pair in zip(losses, logits, strict=True) for tensor in pair]
-        pairs = zip([*got, *ours, drawn], [*expected, *theirs, torch.get_rng_state()], strict=True)
-        torch.set_rng_state(kept)
-        if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs):
-            raise NotScripted("two steps differ from those in Python")
-
-    def _call(
-        self, images: Tensor, labels: Tensor, state: list[Tensor], update: Update
-    ) -> tuple[list[Tensor], list[Tensor]]:
         with _as_written():
             found: tuple[list[Tensor], list[Tensor]] = self._run(
                 images, labels, state, update.means, update.squares, update.lr, update.n_steps
             )
+        update.n_steps += len(found[0])
         return found
 
 

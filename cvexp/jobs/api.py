@@ -28,6 +28,10 @@ def train(
 ) -> TrainResult:
     """Train a model and track the run, as `cvexp train` does.
 
+    A process trains one model at a time, since torch's random generators are the whole process's: a call from another
+    thread waits until the training under way has ended. To train at the same time, start a process for each. What
+    other threads draw from the generators of torch, `random` or numpy meanwhile still changes the result.
+
     Args:
         model: A registered name, or `package.module:factory`.
         data_dir: Where datasets are looked for first; by default as on the command line.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import ConfigError, StorageError, WeightsError
-from cvexp.results import ClassMetrics, EpochMetrics, EpochTiming, Evaluation, SplitMetrics
+from cvexp.jobs.history import HistoryFile, HistoryMark, epoch_of
 from cvexp.settings import CHECKPOINTS
 
 if TYPE_CHECKING:
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
+    from cvexp.results import EpochMetrics
 
 KEPT_WHILE_TRAINING = 2
 """The newest, and the one before it in case the newest is damaged."""
+
+HISTORY = "history.bin"
+"""Its name beside the checkpoints."""
 
 _NAME = re.compile(r"epoch-(?P<epoch>\d+)-step-(?P<step>\d+)-[0-9a-f]{64}\.pt")
 
@@ -54,20 +56,29 @@ class Keeping:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A training's state, and the history before it."""
+    """A training's state, and the history before it.
+
+    Attributes:
+        fit: See `Fit.state`.
+        history: The epochs before it.
+        seconds: Of the whole command, summed over the processes that trained.
+        file: Where it was read from.
+        mark: How far the history file was its own, where it was read from one.
+    """
 
     fit: dict[str, Any]
     history: tuple[EpochMetrics, ...]
     seconds: float
-    """Of the whole command, summed over the processes that trained."""
     file: Path | None = None
-    """Where it was read from."""
+    mark: HistoryMark = field(default_factory=HistoryMark)
 
 
 class Checkpoints:
     """The checkpoints of one run, each a file that carries its own SHA-256 in its name.
 
-    The history of each begins with the history of the one written before it.
+    The figures of an epoch are written once, to a file beside them that grows; each checkpoint says how far that file
+    is its history, and what digest it has up to there. So a checkpoint costs the same however many epochs there were,
+    and an older one stays whole when the file has grown beyond it.
 
     Args:
         run_folder: The run's folder for local state.
@@ -80,7 +91,7 @@ class Checkpoints:
         self._keep = keep or KEPT_WHILE_TRAINING
         self._before = before
         self._under_way: Future[None] | None = None
-        self._history: list[dict[str, Any]] = []  # as the checkpoint before this one had it
+        self._history = HistoryFile(self._folder / HISTORY)
 
     @cached_property
     def _writer(self) -> ThreadPoolExecutor:
@@ -91,6 +102,14 @@ class Checkpoints:
     def ready(self) -> None:
         """Start the thread that writes, so that the first checkpoint does not hold training up for it."""
         self._writer.submit(int).result()
+
+    def go_on_from(self, checkpoint: Checkpoint) -> None:
+        """Let the next checkpoint follow `checkpoint`, which `newest` gave.
+
+        Raises:
+            WeightsError: The history was damaged since.
+        """
+        self._history.go_on_from(checkpoint.mark)
 
     def begin(self, checkpoint: Checkpoint) -> None:
         """Write one while training goes on; whether the one before could be written is known now.
@@ -120,16 +139,12 @@ class Checkpoints:
         from cvexp.checkpoint import save_named
 
         fit = checkpoint.fit
-        self._history += map(_plain, checkpoint.history[len(self._history) :])
-        state = {
-            "fit": fit,
-            "history": self._history,
-            "seconds": checkpoint.seconds,
-        }
         stem = f"epoch-{fit['epoch']:05d}-step-{fit['step']:08d}"
         self._before()
         try:
             self._folder.mkdir(exist_ok=True)
+            mark = self._history.append(checkpoint.history)
+            state = {"fit": fit, "history": asdict(mark), "seconds": checkpoint.seconds}
             written = save_named(self._folder, stem, state)
             for old in self._files()[self._keep :]:
                 if old != written:
@@ -152,12 +167,8 @@ class Checkpoints:
         for file in self._files():
             try:
                 state = load(file, sha256=file.stem.rpartition("-")[2])
-                return Checkpoint(
-                    fit=state["fit"],
-                    history=tuple(_epoch(one) for one in state["history"]),
-                    seconds=state["seconds"],
-                    file=file,
-                )
+                history, mark = self._history_of(state)
+                return Checkpoint(fit=state["fit"], history=history, seconds=state["seconds"], file=file, mark=mark)
             except WeightsError as error:
                 damage = damage or error
             except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
@@ -167,6 +178,14 @@ class Checkpoints:
             raise damage
         return None
 
+    def _history_of(self, state: dict[str, Any]) -> tuple[tuple[EpochMetrics, ...], HistoryMark]:
+        """The epochs before a checkpoint, and how far they stand in the history file."""
+        stored = state["history"]
+        if isinstance(stored, list):  # as in checkpoints from before there was a history file
+            return tuple(epoch_of(one) for one in stored), HistoryMark()
+        mark = HistoryMark(**stored)
+        return self._history.read(mark), mark
+
     def _files(self) -> list[Path]:
         """The newest first."""
         if not self._folder.is_dir():
@@ -174,39 +193,3 @@ class Checkpoints:
         found = [(match, file) for file in self._folder.iterdir() if (match := _NAME.fullmatch(file.name))]
         found.sort(key=lambda pair: (int(pair[0]["epoch"]), int(pair[0]["step"])), reverse=True)
         return [file for _, file in found]
-
-
-def _plain(epoch: EpochMetrics) -> dict[str, Any]:
-    """An epoch's figures as plain values and tensors."""
-    import torch
-
-    plain = asdict(epoch)
-    plain["step_losses"] = torch.from_numpy(epoch.step_losses.copy())
-    plain["held_out"]["confusion"] = torch.from_numpy(epoch.held_out.confusion.copy())
-    plain["held_out"]["predictions"] = torch.from_numpy(_narrowed(epoch.held_out.predictions))
-    return plain
-
-
-def _epoch(plain: dict[str, Any]) -> EpochMetrics:
-    """What `_plain` took apart."""
-    held_out = plain["held_out"]
-    evaluation = Evaluation(
-        metrics=SplitMetrics(**held_out["metrics"]),
-        per_class=tuple(ClassMetrics(**one) for one in held_out["per_class"]),
-        confusion=held_out["confusion"].numpy(),
-        predictions=held_out["predictions"].numpy().astype("int64"),
-    )
-    rest = {f.name: plain[f.name] for f in fields(EpochMetrics)}
-    rest |= {
-        "train": SplitMetrics(**plain["train"]),
-        "step_losses": plain["step_losses"].numpy(),
-        "held_out": evaluation,
-        "timing": EpochTiming(**plain["timing"]),
-    }
-    return EpochMetrics(**rest)
-
-
-def _narrowed(predictions: npt.NDArray[np.int64]) -> npt.NDArray[np.integer[Any]]:
-    """Class indices in a byte each where that holds them: every epoch's are kept."""
-    largest = int(predictions.max(initial=0))
-    return predictions.astype("uint8" if largest < 2**8 else "int32")

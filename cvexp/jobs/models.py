@@ -24,7 +24,8 @@ class Described:
     Attributes:
         entry: Its name and a line about it.
         about: What its builder's documentation says.
-        arguments: Its own arguments and their defaults.
+        arguments: Its own arguments and their defaults: plain values, or text for what is none; None where there is
+            no default.
         hidden_units: It was built with.
         image_shape: (C, H, W).
         n_classes: K.
@@ -52,7 +53,7 @@ def describe(
     """
     entry = find_entry(name, allow_path=True)
     shape = find_spec(dataset)
-    from cvexp.models.summary import summarize
+    from cvexp.models.summary import check_output, summarize
 
     factory = entry.load()
     model = build(
@@ -62,17 +63,27 @@ def describe(
         hidden_units=hidden_units,
         model_args=model_args or {},
     )
+    check_output(model, name=name, image_shape=shape.image_shape, n_classes=len(shape.class_names))
     about = (inspect.getdoc(factory) or "").partition("\nArgs:")[0].strip()
     return Described(
         entry=entry,
         about=about,
-        arguments=arguments(factory),
+        arguments={name: _plain(default) for name, default in arguments(factory).items()},
         hidden_units=hidden_units,
         image_shape=shape.image_shape,
         n_classes=len(shape.class_names),
         dataset=dataset,
         summary=summarize(model, shape.image_shape),
     )
+
+
+def _plain(default: object) -> object:
+    """A default as JSON takes it: a class or a function by its name."""
+    if default is None or default is inspect.Parameter.empty:
+        return None
+    if isinstance(default, bool | int | float | str):
+        return default
+    return f"{default.__module__}.{default.__qualname__}" if hasattr(default, "__qualname__") else repr(default)
 
 
 def list_all(*, dataset: str, hidden_units: int = 10) -> list[Described]:

@@ -13,7 +13,7 @@ from cvexp.jobs.observer import Silent
 from cvexp.jobs.request import read_request
 from cvexp.jobs.signals import Stop
 from cvexp.jobs.train import known_tags, prepare
-from cvexp.jobs.training import Training
+from cvexp.jobs.training import ONE_AT_A_TIME, Training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +61,8 @@ def run(
     """
     from cvexp.tracking.journal import held
 
-    started = time.monotonic() if started is None else started
-    with Stop() as stop:
+    with Stop() as stop, ONE_AT_A_TIME:
+        started = time.monotonic() if started is None else started
         folder = _find(selector, settings)
         with held(folder):  # before anything in the folder is read: another process may have gone on with the run
             training = _prepare(

@@ -12,7 +12,7 @@ from cvexp.jobs.checkpoints import Keeping
 from cvexp.jobs.observer import Silent
 from cvexp.jobs.request import write_request
 from cvexp.jobs.signals import Stop
-from cvexp.jobs.training import Prepared, Training
+from cvexp.jobs.training import ONE_AT_A_TIME, Prepared, Training
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.results import Conditions
 
@@ -39,7 +39,8 @@ def run(
 ) -> TrainResult:
     """Train as `config` says and track it.
 
-    Everything that can be checked is checked before the run is opened, so bad input leaves no run behind.
+    Everything that can be checked is checked before the run is opened, so bad input leaves no run behind. A process
+    trains one model at a time: a call from another thread waits until the one under way has ended.
 
     Args:
         config: What to train, on what, how long.
@@ -48,7 +49,7 @@ def run(
         name: The run's name; by default the model's with the first digits of the run's id.
         keeping: When to write checkpoints; by default after every epoch.
         command: What was typed, for the record; by default this process's own arguments.
-        started: `time.monotonic()` when the command began, for the total time; by default now.
+        started: `time.monotonic()` when the command began, for the total time; by default when its turn comes.
         observer: Told how it goes.
 
     Raises:
@@ -56,9 +57,9 @@ def run(
         TrainingError: The loss is no number, or there is no memory left.
         StorageError: The disk is full.
     """
-    started = time.monotonic() if started is None else started
     keeping = keeping or Keeping()
-    with Stop() as stop:
+    with Stop() as stop, ONE_AT_A_TIME:
+        started = time.monotonic() if started is None else started
         prepared = prepare(config, data_dir)
         from cvexp.tracking.pending import sync_quietly
         from cvexp.tracking.run import open_run
@@ -142,7 +143,7 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, policy: str
         "cvexp.device_name": device.name,
         "cvexp.threads": str(placed.threads),
         "cvexp.memory_format": placed.memory_format,
-        "cvexp.step_runner": f"{steps.runner.name} ({steps.reason})",
+        "cvexp.step_runner": steps.description,
         "cvexp.comparability_key": conditions.key,
         "cvexp.conditions": conditions.to_json(),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
     from cvexp.tracking.run import Run
 
 REFRESH_SECONDS = 0.5
+
+ONE_AT_A_TIME = threading.RLock()
+"""Held from the first draw of a training to its end: random generators and the count of threads are the process's own.
+
+A training in another thread waits for its turn; one that an observer starts, in the same thread, does not.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,6 +172,7 @@ class Training:
         )
         if self.resumed is not None:
             fit.load_state(self.resumed.fit)
+            self._checkpoints.go_on_from(self.resumed)
             self._history += self.resumed.history
         return fit
 

@@ -141,11 +141,16 @@ def build(
 
 
 def arguments(factory: Factory) -> dict[str, Any]:
-    """The factory's own keyword arguments and their defaults, `hidden_units` left out."""
+    """The factory's own arguments that can be passed by keyword, and their defaults, `hidden_units` left out.
+
+    The first two, the image shape and the number of classes, are passed by position and are not among them.
+    """
+    parameters = inspect.signature(factory).parameters.values()
+    by_position = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:2]
     return {
-        name: parameter.default
-        for name, parameter in inspect.signature(factory).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "hidden_units"
+        p.name: p.default
+        for p in parameters
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in (*by_position, "hidden_units")
     }
 
 

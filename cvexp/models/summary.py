@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from cvexp.errors import ModelError
 from cvexp.results import ModelSize
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSummary:
-    """One layer, as it was met in a forward pass of one image.
+    """One layer, as it was met in a forward pass of one image, or a module around layers that has something of its own.
 
     Attributes:
         name: Its path in the module.
         kind: Its class.
-        output_shape: Of one image, without the batch dimension.
-        parameters: Its own, counted once.
-        macs: Multiply-accumulates for one image.
+        output_shape: Of one image, without the batch dimension; empty where it did not run.
+        parameters: Its own; those that an earlier layer has too are counted there.
+        macs: Multiply-accumulates for one image, without those of layers within.
     """
 
     name: str
@@ -38,7 +40,7 @@ class LayerSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSummary:
-    """A whole model: totals for one image, and its layers in the order they run."""
+    """A whole model: totals for one image, and its layers in the order they run, which add up to the totals."""
 
     size: ModelSize
     macs: int
@@ -59,7 +61,7 @@ def layer_macs(model: nn.Module, image_shape: Sequence[int]) -> int:
 
     A quick count by hand, in a tenth of a millisecond: torch's own counter takes over a second to import.
     """
-    total = 0
+    model, total = _copy_of(model), 0
 
     def count(module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
         nonlocal total
@@ -80,7 +82,7 @@ def widest_output(model: nn.Module, image_shape: Sequence[int], *, device: torch
         image_shape: (C, H, W).
         device: Where the model is.
     """
-    widest = math.prod(image_shape)
+    model, widest = _copy_of(model), math.prod(image_shape)
 
     def look(_module: nn.Module, _inputs: object, output: object) -> None:
         nonlocal widest
@@ -98,6 +100,7 @@ def check_output(model: nn.Module, *, name: str, image_shape: Sequence[int], n_c
     Raises:
         ModelError: It does not; its own complaint, or the shape it gave, is named.
     """
+    model = _copy_of(model)
     try:
         with _watched(model, {}):
             logits = model(torch.zeros(1, *image_shape))
@@ -108,6 +111,19 @@ def check_output(model: nn.Module, *, name: str, image_shape: Sequence[int], n_c
     given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if given != (1, n_classes):
         raise ModelError(f"{name} answers one image with {given}, not with logits (1, {n_classes})", "one per class")
+
+
+def _copy_of(model: nn.Module) -> nn.Module:
+    """A copy to run an image through, since `forward` may change Python attributes.
+
+    It is the model itself where it cannot be copied, and where the first image gives its lazy layers their shapes.
+    """
+    if any(map(is_lazy, [*model.parameters(), *model.buffers()])):
+        return model
+    try:
+        return copy.deepcopy(model)
+    except Exception:  # noqa: BLE001 - a user's attribute may raise anything
+        return model
 
 
 @contextlib.contextmanager
@@ -138,24 +154,37 @@ def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    leaves = {name: module for name, module in model.named_modules() if not list(module.children())}
+    model = _copy_of(model)
+    modules = dict(model.named_modules())
     shapes: dict[str, tuple[int, ...]] = {}
-    hooks = {module: _noting(shapes, name) for name, module in leaves.items()}
+    hooks = {module: _noting(shapes, name) for name, module in modules.items()}
     with _watched(model, hooks), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, *image_shape))
     flops = counter.get_flop_counts()
     root = type(model).__name__
-    layers = tuple(
-        LayerSummary(
-            name=name or root,
-            kind=type(leaves[name]).__name__,
-            output_shape=shape,
-            parameters=sum(p.numel() for p in leaves[name].parameters()),
-            macs=sum(flops.get(f"{root}.{name}" if name else root, {}).values()) // 2,
-        )
-        for name, shape in shapes.items()
-    )
-    return ModelSummary(size=model_size(model), macs=counter.get_total_flops() // 2, layers=layers)
+
+    def macs_within(name: str) -> int:
+        return int(sum(flops.get(f"{root}.{name}" if name else root, {}).values())) // 2
+
+    counted: set[int] = set()
+    layers = []
+    for name in [*shapes, *(name for name in modules if name not in shapes)]:  # the last ones do not run
+        module = modules[name]
+        own = {id(p): p.numel() for p in module.parameters(recurse=False) if id(p) not in counted}
+        counted.update(own)
+        children = [f"{name}.{child}" if name else child for child, _ in module.named_children()]
+        macs = max(0, macs_within(name) - sum(map(macs_within, children)))
+        if own or macs or (name in shapes and not children):
+            layers.append(
+                LayerSummary(
+                    name=name or root,
+                    kind=type(module).__name__,
+                    output_shape=shapes.get(name, ()),
+                    parameters=sum(own.values()),
+                    macs=macs,
+                )
+            )
+    return ModelSummary(size=model_size(model), macs=counter.get_total_flops() // 2, layers=tuple(layers))
 
 
 def _noting(shapes: dict[str, tuple[int, ...]], name: str) -> Callable[..., None]:

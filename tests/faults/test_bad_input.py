@@ -494,6 +494,7 @@ def resume(what, damage, *named):
     return Row(RESUME, named, damaged(what, damage))
 
 
+HISTORY = "checkpoints/history.bin"
 CHECKPOINTS = {
     "empty checkpoint": resume("checkpoint", empty, "epoch-0", AGAIN),
     "text for a checkpoint": resume("checkpoint", text, "epoch-0", AGAIN),
@@ -505,6 +506,11 @@ CHECKPOINTS = {
     "checkpoint with a flipped bit": resume("checkpoint", flipped, "epoch-0", AGAIN),
     "checkpoint that is a list": Row(RESUME, ("epoch-0", "list", AGAIN), replaced(lambda _state: [1, 2])),
     "checkpoint without a history": Row(RESUME, ("epoch-0", "history"), replaced(without("history"))),
+    "history cut short": resume(HISTORY, cut(0.5), "history.bin", "start a new run"),
+    "history with a flipped bit": resume(HISTORY, flipped, "history.bin", "start a new run"),
+    "checkpoint that counts on too long a history": Row(
+        RESUME, ("history.bin",), replaced(lambda state: {**state, "history": {**state["history"], "bytes": 2**40}})
+    ),
     "checkpoint with a history of text": Row(
         RESUME, ("epoch-0",), replaced(lambda state: {**state, "history": ["once upon a time"]})
     ),

@@ -6,7 +6,7 @@ from torch import nn
 
 from cvexp.errors import ModelError
 from cvexp.models.registry import build, find_entry
-from cvexp.models.summary import check_output, model_size, summarize, widest_output
+from cvexp.models.summary import check_output, layer_macs, model_size, summarize, widest_output
 
 FASHION = (1, 28, 28)
 LINEAR_MACS = 784 * 10 + 10 * 10
@@ -95,6 +95,32 @@ def test_a_model_is_left_as_it_was_when_the_image_does_not_fit(training):
         summarize(model, (1, 5, 5))
     assert all(module.training is training for module in model.modules())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+class Counts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.n, self.calls = nn.Linear(784, 10), 0, []
+
+    def forward(self, images):
+        self.n += 1
+        self.calls.append(len(images))
+        return self.layer(images.flatten(1))
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda model: summarize(model, FASHION),
+        lambda model: layer_macs(model, FASHION),
+        lambda model: widest_output(model, FASHION, device=torch.device("cpu")),
+        lambda model: check_output(model, name="counts", image_shape=FASHION, n_classes=10),
+    ],
+)
+def test_looking_at_a_model_leaves_its_python_attributes_alone(look):
+    model = Counts()
+    look(model)
+    assert (model.n, model.calls) == (0, [])
 
 
 def test_a_layer_that_runs_twice_is_listed_once():

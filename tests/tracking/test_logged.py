@@ -148,9 +148,21 @@ def test_the_loss_of_every_so_many_steps_is_logged_where_it_is_asked_for(cvexp, 
 def test_how_steps_were_run_is_tagged(lab):
     client = MlflowClient(lab.settings.tracking_uri)
     tags = {name: client.get_run(run.run_id).data.tags for name, run in lab.runs.items()}
-    assert all(tag["cvexp.step_runner"].startswith("captured (") for tag in tags.values())
+    assert all(tag["cvexp.step_runner"].startswith("captured (TorchScript loop; ") for tag in tags.values())
     assert tags["linear"]["cvexp.threads"] == "1"
     assert tags["tinyvgg"]["cvexp.memory_format"] == "channels_last"
+
+
+def test_the_tag_says_when_steps_were_replayed_from_python(cvexp, lab, monkeypatch):
+    def missing(_source):
+        raise RuntimeError("TorchScript has left")
+
+    monkeypatch.setattr("torch.jit.CompilationUnit", missing)
+    words = ("--dataset", "digits", "--limit", "100", "--epochs", "1", "--experiment", "replayed", "--json")
+    trained = cvexp("train", "linear", *words)
+    assert trained.code == 0, trained.stderr
+    tags = MlflowClient(lab.settings.tracking_uri).get_run(trained.document["run_id"]).data.tags
+    assert tags["cvexp.step_runner"].startswith("captured (replayed from Python; ")
 
 
 def test_the_commit_and_its_dirtiness_are_tagged(cvexp, lab, tmp_path, monkeypatch):

@@ -1,0 +1,59 @@
+"""Trainings that a process starts in several threads at once."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cvexp import train
+from cvexp.jobs.observer import Silent
+
+SETTINGS = {"model": "tinyvgg", "dataset": "digits", "device": "cpu", "epochs": 3, "limit": 400, "optimizer": "adam"}
+
+
+class MeetsTheOther(Silent):
+    """Waits a moment, before the first step, for another training in the process."""
+
+    def __init__(self, barrier):
+        self.barrier = barrier
+
+    def opened(self, opening):  # noqa: ARG002 - the protocol
+        with contextlib.suppress(threading.BrokenBarrierError):  # the other one waits for its turn
+            self.barrier.wait(3)
+
+
+class TrainsAnother(Silent):
+    def __init__(self, losses):
+        self.losses, self.found = losses, []
+
+    def finished_epoch(self, metrics):  # noqa: ARG002 - the protocol
+        self.found.append(self.losses())
+
+
+@pytest.fixture
+def losses(lab, monkeypatch):
+    """Every step's loss of a training with one seed."""
+    monkeypatch.setattr("cvexp.engine.fit.CALL_SECONDS", 1e-6)  # one step a call
+
+    def call(observer=None, **settings):
+        result = train(**{**SETTINGS, **settings}, experiment="threads", observer=observer)
+        return [loss for epoch in result.history for loss in epoch.step_losses.tolist()]
+
+    return call
+
+
+def test_trainings_in_two_threads_give_what_each_gives_alone(losses):
+    alone = losses()
+    barrier = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(losses, [MeetsTheOther(barrier), MeetsTheOther(barrier)]))
+    assert together == [alone, alone]
+
+
+def test_an_observer_may_train_too(losses):
+    observer = TrainsAnother(losses)
+    found = losses(observer, epochs=1)
+    assert found == observer.found[0][: len(found)]
