@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -276,49 +275,6 @@ def test_code_that_a_request_names_is_not_imported(trap, kept, cvexp):
     request.write_text(sound)
     check_refusal(refused.code, refused.stdout, refused.stderr, "trap_module:net", "if you trust it")
     assert not trap.exists()
-
-
-# ---- Image files
-
-
-EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
-
-
-@pytest.fixture
-def interpreter(tmp_path, monkeypatch):
-    """A stand-in for Ghostscript, the PostScript interpreter, that leaves a mark when it is started."""
-    from PIL import EpsImagePlugin
-
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "gs"
-    program.write_text(f"#!/bin/sh\ntouch '{tmp_path / 'marker'}'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # or it remembers that there is none
-    return tmp_path / "marker"
-
-
-def test_the_stand_in_would_be_started_where_postscript_is_opened(interpreter, tmp_path):
-    with contextlib.suppress(OSError), Image.open(io.BytesIO(EPS)) as image:
-        image.load()
-    assert interpreter.exists()
-
-
-def test_postscript_that_is_called_a_photo_runs_no_interpreter(interpreter, lab, cvexp, tmp_path):
-    (tmp_path / "shoe.jpg").write_bytes(EPS)
-    refused = cvexp("predict", lab.runs["linear"].run_id, str(tmp_path / "shoe.jpg"))
-    check_refusal(refused.code, refused.stdout, refused.stderr, "shoe.jpg", "PNG, JPEG, BMP, GIF, TIFF and WebP")
-    assert not interpreter.exists()
-
-
-@pytest.mark.parametrize("kind", ["EPS", "PPM", "TGA", "PCX", "ICO", "JPEG2000", "PDF", "SGI"])
-def test_a_format_that_is_not_documented_is_refused_whatever_the_file_is_called(kind, tmp_path):
-    from cvexp.data.images import read_image
-    from cvexp.errors import DatasetError
-
-    Image.new("L", (32, 32)).save(tmp_path / "shoe.png", kind)
-    with pytest.raises(DatasetError, match="not an image"):
-        read_image(tmp_path / "shoe.png", (1, 8, 8))
 
 
 # ---- Names and texts
