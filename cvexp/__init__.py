@@ -3,7 +3,17 @@
 `from cvexp import train, load_model, compare` are the verbs as functions; they load nothing until they are used.
 """
 
-from __future__ import annotations
+import sys
+
+# `python -m cvexp` puts the working folder first on the path, and a file that somebody left there would be imported in
+# place of a library's. This comes before every import, so `from __future__` has to stay out of this file; the rest of
+# cvexp is found through the package, also where it lies in the working folder.
+if (
+    sys.argv[:1] == ["-m"]  # as long as Python looks for the module
+    and sys.orig_argv[-len(sys.argv)].partition(".")[0] in ("cvexp", "-mcvexp")
+    and not sys.flags.safe_path
+):
+    del sys.path[0]
 
 from typing import TYPE_CHECKING, Any
 

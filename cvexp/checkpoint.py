@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
+import pickletools
 import zipfile
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,10 +16,16 @@ from cvexp import files
 from cvexp.errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 REMEDY = "restore the file from where it came, or train again"
+_REBUILDS = (
+    "collections OrderedDict",
+    "torch._utils _rebuild_parameter",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_tensor_v3",
+)
 
 
 def save(path: Path, state: Mapping[str, Any]) -> str:
@@ -48,9 +57,23 @@ def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
 
 def serialised(state: Mapping[str, Any]) -> bytes:
     """What `parsed` reads."""
+    plain = dict(state)
+    if not all(map(_is_whole, _tensors_in(plain))):
+        plain = _written_out(plain)
     buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
+    torch.save(plain, buffer)
     return buffer.getvalue()
+
+
+def _written_out(state: Any) -> Any:
+    """The same containers, every expanded tensor in them with all of its values, since `load` refuses it otherwise."""
+    if isinstance(state, torch.Tensor):
+        return state if _is_whole(state) else state.contiguous()
+    if isinstance(state, Mapping):
+        return {key: _written_out(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [_written_out(value) for value in state]
+    return state
 
 
 def load(path: Path, *, sha256: str) -> dict[str, Any]:
@@ -80,18 +103,66 @@ def parsed(content: bytes, *, source: Path) -> dict[str, Any]:
         raise WeightsError(f"{source} holds no weights cvexp can read safely", REMEDY) from error
     if not isinstance(state, dict):
         raise WeightsError(f"{source} holds a {type(state).__name__}, not a state_dict", REMEDY)
+    tensors = list(_tensors_in(state))
+    if not all(map(_is_whole, tensors)) or n_bytes_stored(tensors) > len(content):
+        raise WeightsError(f"{source} holds tensors that are larger than what is stored of them", REMEDY)
     return state
 
 
+def n_bytes_stored(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of the memory that the tensors are views of; what several share counts once."""
+    storages = (tensor.untyped_storage() for tensor in tensors)
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def _tensors_in(state: Any) -> Iterator[torch.Tensor]:
+    """Every tensor in nested containers."""
+    if isinstance(state, torch.Tensor):
+        yield state
+    elif isinstance(state, Mapping):
+        yield from itertools.chain.from_iterable(map(_tensors_in, state.values()))
+    elif isinstance(state, list | tuple):
+        yield from itertools.chain.from_iterable(map(_tensors_in, state))
+
+
+def _is_whole(tensor: torch.Tensor) -> bool:
+    """Whether there are as many values in memory as the tensor's shape says; an expanded one has fewer."""
+    return (
+        tensor.layout is torch.strided and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )
+
+
 def _is_plain_archive(content: bytes) -> bool:
-    """Whether the bytes are a zip archive as torch writes it: nothing in it is compressed, so nothing can swell."""
+    """Whether the bytes are a zip archive as torch writes it, of tensors and plain values.
+
+    Nothing in it is compressed, so nothing can swell; and nothing is called while it is read but what makes a tensor
+    of stored values. Other functions that torch allows there allocate memory for as many values as the file names.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                return False
+            if sum(member.file_size for member in members) > len(content):
+                return False
+            pickles = [archive.read(member) for member in members if member.filename.endswith(".pkl")]
+        return all(_names_only_tensors(pickled) for pickled in pickles)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError, RuntimeError):
         return False
-    stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
-    return stored and sum(member.file_size for member in members) <= len(content)
+
+
+def _names_only_tensors(pickled: bytes) -> bool:
+    """Whether a pickle names nothing but storages, types and the functions that make tensors of them."""
+    called = {str(argument) for opcode, argument, _ in pickletools.genops(pickled) if opcode.name == "GLOBAL"}
+    return all(name in _REBUILDS or _is_kind(name) for name in called)
+
+
+def _is_kind(name: str) -> bool:
+    """Whether a pickled name is that of a kind of storage or a dtype."""
+    module, _, attribute = name.partition(" ")
+    if attribute.endswith("Storage"):
+        return module in ("torch", "torch.storage")
+    return module == "torch" and isinstance(getattr(torch, attribute, None), torch.dtype)
 
 
 def read_verified(path: Path, *, sha256: str) -> bytes:

@@ -213,7 +213,7 @@ class Experiment:
 
     Attributes:
         experiment: The MLflow experiment; None leaves it to flags and environment.
-        plot: Where the comparison is drawn; None for nowhere.
+        plot: Where the comparison is drawn, relative to the file's folder; None for nowhere.
         runs: In the order they are trained.
     """
 

@@ -88,7 +88,7 @@ class Safetensors:
         content = checkpoint.read_verified(path, sha256=sha256)
         try:
             return dict(load(content))
-        except (SafetensorError, ValueError) as error:
+        except (SafetensorError, ValueError, KeyError) as error:  # a key: of a type that torch does not have
             raise WeightsError(f"{path} is no safetensors file", checkpoint.REMEDY) from error
 
 
@@ -240,8 +240,20 @@ def _filled(spec: ModelSpec, state: dict[str, Any], path: Path, trusted_factory:
     if trusted_factory is None:  # in outline first: a specification may ask for more memory than there is
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nothing is copied, as torch says
-            _fill(spec.build(), state, spec, path)
+            _check_amount(_fill(spec.build(), state, spec, path), state, path)
     return _fill(spec.build(trusted_factory=trusted_factory), state, spec, path)
+
+
+def _check_amount(outline: nn.Module, state: dict[str, Any], path: Path) -> None:
+    """Refuse weights of which the file holds fewer values than the model has: views of one memory, many times over.
+
+    Raises:
+        WeightsError: It does.
+    """
+    wanted = sum(one.nbytes for one in {id(one): one for one in outline.state_dict(keep_vars=True).values()}.values())
+    stored = checkpoint.n_bytes_stored(state.values())
+    if wanted > stored:
+        raise WeightsError(f"{path} holds {stored:,} bytes of the {wanted:,} that its model has", REMEDY)
 
 
 def _fill(model: nn.Module, state: dict[str, Any], spec: ModelSpec, path: Path) -> nn.Module:

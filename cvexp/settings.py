@@ -32,12 +32,41 @@ RUNS, CHECKPOINTS = "runs", "checkpoints"
 """Folders of local state: of the runs under way, and in each of those of its checkpoints."""
 
 _SQLITE = re.compile(r"^sqlite(\+\w+)?:///(?P<path>(?!:memory:)[^?]+)")
+_LONGEST = 4000
+"""Characters of a secret; without a bound, a hostile text could be searched for hours."""
+
 _CREDENTIALS = re.compile(
-    r"(?<=://)"
-    r"(?:[^/\s:@\[\]]*:(?:(?!://)\S)*@"  # user:password, also with a slash that should have been encoded
-    r"|[^/\s]*@)"  # user alone
+    r"(?<=://)(?:"
+    rf"[^/\s:@\[\]]*:\S{{0,{_LONGEST}}}@"  # user:password, also with characters that should have been encoded
+    r"|[^/\s]*@"  # user alone
+    # A blank in the password; but a port, after which a text goes on, is none.
+    rf"|[^/\s:@\[\]]*:(?!\d+(?:[/?#\s,;:'\")\]]|$))[^\n@]{{0,{_LONGEST}}}@(?:\S{{0,{_LONGEST}}}@)?"
+    r")"
 )
-_SECRETS = re.compile(r"(?i)([?&](?:password|passwd|pwd|token|secret|api_?key)=)[^&\s'\"]+")
+_KEY = (
+    r"(?:[\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|credential|signature"
+    r"|(?:api|access|account|private|shared|ssl)[-_.]?key)[\w.-]{0,40}"
+    r"|(?:[\w.-]{0,40}[-_.])?(?:auth|authorization|pass|key|sig|sas|jwt))"
+)
+"""What a key is called whose value is a secret."""
+
+_SECRETS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # ?key=value&…: up to the `&`, over blanks too where there is one
+        rf"([?&]{_KEY}=)(?!\*)(?:[^&'\"\n]+(?=&)|(?:[^&\s'\"]|['\"](?=\w))+)",
+        # ;KEY=value;… and ;KEY={value};…, as ODBC has it
+        rf"((?:;\s*|odbc_connect=){_KEY}\s*=\s*)(?!\*)(?:\{{(?:[^}}]|\}}\}}){{0,{_LONGEST}}}\}}|[^;&'\"\n]+(?=;)|[^;&\s'\"]+)",
+        # the same percent-encoded, once or more often
+        (
+            rf"((?:%(?:25)*(?:3F|26|3B)|odbc_connect=)(?:\+|%20)*{_KEY}%(?P<n>(?:25)*)3D)"
+            rf"(?:%(?P=n)7B(?:%(?P=n)7D%(?P=n)7D|(?!%(?P=n)7D)[^&\s]){{0,{_LONGEST}}}%(?P=n)7D"
+            rf"|(?:(?!%(?P=n)(?:3B|26))[^&\s'\"])+)"
+        ),
+        # libpq's `host=h password=…`
+        r"(\b(?:ssl)?(?:password|passwd|pwd)=)(?!\*)[^&;\s'\"]+",
+    )
+)
 _UNENCODED = re.compile(r"https?://[^/\s:@\[\]]+:(?!\d*(?:[/?#]|$))[^@/?#]*[/?#]\S*@")
 
 
@@ -90,12 +119,15 @@ def data_dir(given: Path | None = None) -> Path:
 
 
 def without_credentials(text: str) -> str:
-    """`text` with the `user:password@` part of every URI in it removed, and `password=` and its like emptied.
+    """`text` with the `user:password@` part of every URI in it removed, and `password=` and its like made `***`.
 
     Also where the password holds characters that a URI wants percent-encoded. What looks like a port, a path and an
     `@` in it goes too: it may be a password.
     """
-    return _SECRETS.sub(r"\1***", _CREDENTIALS.sub("", text))
+    text = _CREDENTIALS.sub("", text)
+    for secret in _SECRETS:
+        text = secret.sub(r"\1***", text)
+    return text
 
 
 def password_needs_encoding(uri: str) -> bool:

@@ -99,8 +99,6 @@ def run(arguments: Sequence[str], *, started: float | None = None) -> int:
     if not (debug or sys.warnoptions):
         warnings.simplefilter("ignore")  # libraries talk to their developers there, not to users
     os.environ.setdefault("MPLBACKEND", "Agg")
-    if "" not in sys.path:
-        sys.path.append("")  # `package.module:factory` may lie in the working folder
     _listen_for_signals()
     command = typer.main.get_command(app)
     context = {

@@ -20,7 +20,10 @@ def run(
     again: Annotated[bool, typer.Option("--again", help="Train even what is trained already.")] = False,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Where to draw the comparison. Without it: where the file says.", show_default=False),
+        typer.Option(
+            help="Where to draw the comparison. Without it: where the file says, below the file's own folder.",
+            show_default=False,
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 GREY, COLOUR = 1, 3
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+"""Whatever a file is called; Pillow would read some others with programs of their own, EPS with Ghostscript."""
+
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -45,7 +48,7 @@ def read_image(path: Path, image_shape: Sequence[int]) -> tuple[npt.NDArray[np.u
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
+            with Image.open(path, formats=FORMATS) as opened:
                 opened.load()
                 image = ImageOps.exif_transpose(opened)
                 image = _flattened(_eight_bit(image, notes), notes)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from cvexp.data.cifar import Cifar10Source
 from cvexp.data.idx import IdxFile, IdxSource
 from cvexp.data.sources import MlxtendDigits, SklearnDigits
 from cvexp.errors import DatasetError, nearest
+from cvexp.imports import entry_points
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from cvexp.data.sources import Source
 
 ENTRY_POINTS = "cvexp.datasets"

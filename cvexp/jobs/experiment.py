@@ -142,7 +142,7 @@ def run(
     Args:
         planned: From `plan`.
         data_dir: Where datasets are looked for first.
-        plot: Where to draw the comparison; without it, the file's own place.
+        plot: Where to draw the comparison; without it, where the file says, below its own folder.
         command: What was typed, for the record.
         observer: Told how each training goes.
         on_skip: Told of each configuration that is trained already.
@@ -150,9 +150,7 @@ def run(
     Raises:
         InputError: As for training; runs that ended before stay.
     """
-    from pathlib import Path as LocalPath
-
-    drawn = plot or (LocalPath(planned.plot) if planned.plot else None)
+    drawn = plot or (plots.place_below(planned.path.parent, planned.plot) if planned.plot else None)
     if drawn is not None:
         plots.check_place(drawn)
     _check_devices(planned.steps)

@@ -7,17 +7,19 @@ a model is built.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import re
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import ModelError, nearest
+from cvexp.imports import entry_points, working_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from torch import nn
 
@@ -31,11 +33,19 @@ _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelEntry:
-    """A model's name, what it is in a few words, and `package.module:factory`."""
+    """What is known of a model before its code is imported.
+
+    Attributes:
+        name: As typed on the command line.
+        summary: What it is in a few words.
+        factory: `package.module:factory`.
+        typed: Whether the user typed the factory, so that it may lie in the working folder.
+    """
 
     name: str
     summary: str
     factory: str
+    typed: bool = False
 
     @property
     def is_builtin(self) -> bool:
@@ -50,7 +60,8 @@ class ModelEntry:
         """
         module, _, attribute = self.factory.partition(":")
         try:
-            factory = getattr(importlib.import_module(module), attribute)
+            with self.importable():
+                factory = getattr(importlib.import_module(module), attribute)
         except Exception as error:  # a module may raise anything while it is imported
             raise ModelError(
                 f"model {self.factory!r} cannot be imported: {error}",
@@ -59,6 +70,10 @@ class ModelEntry:
         if not callable(factory):
             raise ModelError(f"model {self.factory!r} is not callable", "name a class or a function")
         return factory  # type: ignore[no-any-return]  # checked by building, not by type
+
+    def importable(self) -> AbstractContextManager[None]:
+        """Within it the factory can be imported, and can import what lies beside it."""
+        return working_folder(self.factory.partition(":")[0]) if self.typed else contextlib.nullcontext()
 
 
 _HERE = "cvexp.models.architectures"
@@ -98,7 +113,7 @@ def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
                 f"{name!r} is code, which only the command line may name",
                 f"if you trust it, add: --model {name}",
             )
-        return ModelEntry(name=name, summary="from the command line", factory=name)
+        return ModelEntry(name=name, summary="from the command line", factory=name, typed=True)
     known = entries()
     if name not in known:
         raise ModelError(f"unknown model: {name!r}", nearest(name, known))
@@ -128,7 +143,8 @@ def build(
     factory = entry.load()
     complete = complete_arguments(entry.name, factory, model_args)
     try:
-        model = factory(tuple(image_shape), n_classes, hidden_units=hidden_units, **complete)
+        with entry.importable():
+            model = factory(tuple(image_shape), n_classes, hidden_units=hidden_units, **complete)
     except Exception as error:  # and a factory while it builds
         shape = "x".join(map(str, image_shape))
         reason = next(iter(str(error).splitlines()), type(error).__name__)

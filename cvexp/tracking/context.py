@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 VERSIONS_OF = ("torch", "torchvision", "torchmetrics", "mlflow", "numpy")
 GIT_TIMEOUT_SECONDS = 5
+_GIT_READS_ONLY = {
+    "GIT_OPTIONAL_LOCKS": "0",  # the index is not written, so no hook hears of it
+    "GIT_NO_LAZY_FETCH": "1",  # missing objects are not fetched
+    "GIT_ALLOW_PROTOCOL": "none",  # nor by a git that does not know the line above
+}
 
 
 def context_tags(command: Sequence[str]) -> dict[str, str]:
@@ -56,23 +61,45 @@ def _user() -> str:
 
 
 def _git_tags() -> dict[str, str]:
-    """The working folder's commit, and whether tracked files differ from it; nothing outside a repository."""
+    """The working folder's commit, and whether tracked files differ from it; nothing outside a repository.
+
+    The repository may be anybody's, and its configuration may name programs. None of them is started: where the
+    answer takes one, it is `unknown`.
+    """
     commit = _git("rev-parse", "HEAD")
     if not commit:
         return {}
-    changed = _git("status", "--porcelain", "--untracked-files=no")
-    return {"mlflow.source.git.commit": commit, "cvexp.git_dirty": str(bool(changed)).lower()}
+    status = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
+    changed = None if _has_filters() else _git(*status)
+    dirty = "unknown" if changed is None else str(bool(changed)).lower()
+    return {"mlflow.source.git.commit": commit, "cvexp.git_dirty": dirty}
 
 
-def _git(*arguments: str) -> str:
+def _has_filters() -> bool:
+    """Whether the repository names programs that files pass through; those in the user's own settings may run."""
+    wanted = r"^(filter\..*\.(clean|process)|lfs\.extension\..*)$"
+    named = _git("config", "--show-scope", "--name-only", "--get-regexp", wanted, no_match=1)
+    return named is None or any(line.startswith(("local", "worktree")) for line in named.splitlines())
+
+
+def _git(*arguments: str, no_match: int = 0) -> str | None:
+    """What git prints; None where it fails.
+
+    Args:
+        *arguments: Of git.
+        no_match: An exit code besides 0 that is no failure.
+    """
     try:
         done = subprocess.run(  # noqa: S603 - fixed words, no shell
-            ["git", *arguments],  # noqa: S607 - the user's own git
+            ["git", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", *arguments],  # noqa: S607 - the user's own git
             capture_output=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **_GIT_READS_ONLY},
             text=True,
+            errors="replace",  # a file's name may be no text
             timeout=GIT_TIMEOUT_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode in (0, no_match) else None

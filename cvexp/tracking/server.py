@@ -14,6 +14,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from cvexp.errors import StoreError
+from cvexp.imports import child_environment
 from cvexp.settings import ADMIN
 from cvexp.tracking.store import make_state_dir
 
@@ -110,8 +111,8 @@ def start(settings: StoreSettings, *, host: str, port: int, auth: Path | None) -
         quiet["MLFLOW_AUTH_CONFIG_PATH"] = str(auth.absolute())
         quiet["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secrets.token_hex(32)
     server = subprocess.Popen(  # noqa: S603 - our own interpreter, words of our own
-        [sys.executable, "-m", "mlflow", "server", *words],
-        env={**os.environ, **quiet},
+        [sys.executable, "-P", "-m", "mlflow", "server", *words],
+        env={**child_environment(), **quiet},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
