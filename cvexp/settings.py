@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 VERSION = "0.1.0"
 """Of cvexp; the package's metadata takes it from here."""
@@ -31,7 +32,7 @@ DEBIAN_DATASETS = Path("/usr/share/datasets")
 RUNS, CHECKPOINTS = "runs", "checkpoints"
 """Folders of local state: of the runs under way, and in each of those of its checkpoints."""
 
-_SQLITE = re.compile(r"^sqlite(\+\w+)?:///(?P<path>(?!:memory:)[^?]+)")
+_SQLITE = re.compile(r"(?P<dialect>sqlite(\+\w+)?):///(?P<path>(?!:memory:)[^?]+)(?P<query>.*)", re.DOTALL)
 _CREDENTIALS = re.compile(
     r"(?<=://)"
     r"(?:[^/\s:@\[\]]*:(?:(?!://)\S)*@"  # user:password, also with a slash that should have been encoded
@@ -51,8 +52,8 @@ class StoreSettings:
     @property
     def sqlite_file(self) -> Path | None:
         """The database file of a local store; None for any other kind."""
-        match = _SQLITE.match(self.tracking_uri)
-        return Path(match["path"]) if match else None
+        match = _SQLITE.fullmatch(self.tracking_uri)
+        return Path(unquote(match["path"])) if match else None
 
     @property
     def state_dir(self) -> Path:
@@ -71,11 +72,21 @@ def store_settings(tracking_uri: str | None = None, experiment: str | None = Non
 
 def _anchored(tracking_uri: str) -> str:
     """A relative SQLite path made absolute: MLflow caches stores by URI, and a process may change its folder."""
-    match = _SQLITE.match(tracking_uri)
+    match = _SQLITE.fullmatch(tracking_uri)
     if not match:
         return tracking_uri
-    start, end = match.span("path")
-    return f"{tracking_uri[:start]}{Path(match['path']).absolute()}{tracking_uri[end:]}"
+    return sqlite_uri(Path(unquote(match["path"])), dialect=match["dialect"]) + match["query"]
+
+
+def sqlite_uri(file: Path, *, dialect: str = "sqlite") -> str:
+    """The URI by which SQLAlchemy opens `file`, made absolute.
+
+    SQLAlchemy decodes percent-encoded characters, and ends the path at a `?`. MLflow makes the folder of a path behind
+    `sqlite:///` without decoding it, so that an encoded path goes behind the equivalent `sqlite+pysqlite:///`.
+    """
+    path = str(file.absolute())
+    encoded = path.replace("%", "%25").replace("?", "%3F")
+    return f"{'sqlite+pysqlite' if encoded != path and dialect == 'sqlite' else dialect}:///{encoded}"
 
 
 def data_dir(given: Path | None = None) -> Path:

@@ -116,10 +116,10 @@ def run(
     )
     logged_as = None
     if trained.run is not None and trained.store is not None:
-        from cvexp.tracking.delivery import log_file
+        from cvexp.tracking.artifacts import add_file
 
         logged_as = f"confusion_matrix{suffix}{picture.suffix}"
-        log_file(trained.store, trained.run.run_id, picture, name=logged_as)
+        add_file(trained.store, trained.run, picture, name=logged_as)
     return ConfmatResult(
         run_id=trained.run_id,
         name=trained.name,

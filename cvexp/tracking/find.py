@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from cvexp.errors import RunError, StoreError
 from cvexp.results import Metric, RunSummary, higher_is_better
 from cvexp.settings import without_credentials
 from cvexp.text import shown
+from cvexp.tracking.artifacts import local_path
 from cvexp.tracking.pending import bury
 from cvexp.tracking.store import translated
 
@@ -208,7 +207,7 @@ def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: P
         f"run {run.name} has no {folder} among its artifacts (status {run.status})",
         f"looked in {run.artifacts_uri}; was the folder moved, or did the run end early?",
     )
-    if (here := _local_path(run.artifacts_uri)) is not None:
+    if (here := local_path(run.artifacts_uri)) is not None:
         if not (here / folder).is_dir():
             raise missing
         return here / folder
@@ -228,13 +227,6 @@ def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: P
         except MlflowException as error:
             reason = without_credentials(str(error).splitlines()[0])[:160]
             raise StoreError(f"cannot fetch {folder} of run {run.name}: {reason}", "try again") from error
-
-
-def _local_path(uri: str) -> Path | None:
-    """The path of a local artifact location; None for one that only the store can reach."""
-    if uri.startswith("file:"):
-        return Path(url2pathname(urlparse(uri).path))
-    return None if "://" in uri or uri.startswith("mlflow-artifacts:") else Path(uri)
 
 
 def select(store: Store, selectors: Sequence[str]) -> list[Selection]:
