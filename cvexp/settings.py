@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -29,6 +30,8 @@ ADMIN = "admin"
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 """Where Debian's dataset packages put their files."""
 
+URI = "--tracking-uri"
+
 RUNS, CHECKPOINTS = "runs", "checkpoints"
 """Folders of local state: of the runs under way, and in each of those of its checkpoints."""
 
@@ -42,12 +45,44 @@ _SECRETS = re.compile(r"(?i)([?&](?:password|passwd|pwd|token|secret|api_?key)=)
 _UNENCODED = re.compile(r"https?://[^/\s:@\[\]]+:(?!\d*(?:[/?#]|$))[^@/?#]*[/?#]\S*@")
 
 
+STORE_VERBS = ("train", "evaluate", "compare", "confmat", "predict", "export", "run", "sync", "ui")
+"""Verbs that take --tracking-uri and --experiment."""
+
+DATA_VERBS = ("data", "train", "evaluate", "confmat", "predict", "export", "run")
+"""Verbs that take --data-dir."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flags:
+    """Flags that say where runs and data are, as they were given; commands that cvexp prints repeat them.
+
+    Attributes:
+        store: `--tracking-uri` and `--experiment` with their values. Credentials are left out of the address: MLflow
+            takes them from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD too.
+        data: `--data-dir` with its value.
+    """
+
+    store: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+
+    def command(self, verb: str, *words: str) -> str:
+        """A command to paste into a shell: `cvexp`, the verb, its words, and those of the flags that the verb takes."""
+        data = self.data if verb in DATA_VERBS else ()
+        store = self.store if verb in STORE_VERBS else ()
+        return shlex.join(["cvexp", verb, *words, *data, *store])
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreSettings:
-    """Which MLflow store and experiment to use."""
+    """Which MLflow store and experiment to use.
+
+    Attributes:
+        flags: How the user named them, and the data directory.
+    """
 
     tracking_uri: str = field(default=DEFAULT_TRACKING_URI, repr=False)  # it may hold a password
     experiment: str = DEFAULT_EXPERIMENT
+    flags: Flags = field(default_factory=Flags, compare=False)
 
     @property
     def sqlite_file(self) -> Path | None:
@@ -61,10 +96,34 @@ class StoreSettings:
         file = self.sqlite_file
         return (file.parent if file else Path()) / ".cvexp"
 
+    def command(self, verb: str, *words: str) -> str:
+        """A command to paste into a shell that uses this store; see `Flags.command`."""
+        return self.flags.command(verb, *words)
 
-def store_settings(tracking_uri: str | None = None, experiment: str | None = None) -> StoreSettings:
-    """Resolve the store: arguments, then `MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME`, then MLflow's defaults."""
+    def mlflow_command(self, *words: str) -> str:
+        """A command of MLflow's own to paste into a shell that uses this store."""
+        address = [f"MLFLOW_TRACKING_URI={shlex.quote(self.flags.store[1])}"] if self.flags.store[:1] == (URI,) else []
+        return " ".join([*address, shlex.join(["mlflow", *words])])
+
+
+def typed_flags(tracking_uri: str | None = None, experiment: str | None = None, data_dir: Path | None = None) -> Flags:
+    """The flags that were given; what is None comes from the environment or a default, and is not repeated."""
+    address = (URI, without_credentials(tracking_uri)) if tracking_uri else ()
+    return Flags(
+        store=(*address, *(("--experiment", experiment) if experiment else ())),
+        data=("--data-dir", str(data_dir)) if data_dir else (),
+    )
+
+
+def store_settings(
+    tracking_uri: str | None = None, experiment: str | None = None, data_dir: Path | None = None
+) -> StoreSettings:
+    """Resolve the store: arguments, then `MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME`, then MLflow's defaults.
+
+    `data_dir` is the argument for it, for the commands that are printed.
+    """
     return StoreSettings(
+        flags=typed_flags(tracking_uri, experiment, data_dir),
         tracking_uri=_anchored(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI),
         experiment=experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT,
     )

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 FAILED = 1
 READER_GONE = 141
@@ -27,14 +27,15 @@ class Report(Protocol[R_contra]):
         ...
 
 
-def present(result: R_contra, report: Report[R_contra], *, as_json: bool) -> None:
-    """Print a result: as one JSON object on stdout, or for people."""
-    if as_json:
-        from cvexp.report.terminal import print_json
+def present(result: R_contra, report: Report[R_contra], *, as_json: bool, then: Iterable[str] = ()) -> None:
+    """Print a result: as one JSON object on stdout, or for people, with the commands that may come next."""
+    from cvexp.report.terminal import print_json, suggest
 
+    if as_json:
         print_json(report.document(result))
-    else:
-        report.show(result)
+        return
+    report.show(result)
+    suggest(*then)
 
 
 def is_unread(error: BaseException) -> bool:

@@ -21,8 +21,9 @@ def sync(
     from cvexp.jobs.sync import run
     from cvexp.report import sync as report
 
-    result = run(options.store(tracking_uri, experiment))
+    store = options.store(tracking_uri, experiment)
+    result = run(store)
     present(result, report, as_json=as_json)
     if result.left:
         n_records = sum(result.left.values())
-        raise DeliveryError(f"{n_records} records still wait: {result.trouble}", "try again: cvexp sync")
+        raise DeliveryError(f"{n_records} records still wait: {result.trouble}", f"try again: {store.command('sync')}")

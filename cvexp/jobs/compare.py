@@ -101,7 +101,7 @@ def run(
         experiment=settings.experiment,
     )
     if plot is not None:
-        _draw(comparison, plot)
+        _draw(comparison, settings, plot)
     return comparison
 
 
@@ -172,14 +172,14 @@ def settings_of(run: RunSummary, names: Sequence[str]) -> str:
     return " ".join(f"{name.removeprefix('model_args.')}={run.params[name]}" for name in names if name in run.params)
 
 
-def _draw(comparison: Comparison, path: Path) -> None:
+def _draw(comparison: Comparison, settings: StoreSettings, path: Path) -> None:
     drawn = [
         (run, group)
         for run, group in zip(comparison.runs, comparison.groups, strict=True)
         if Metric.TEST_ACCURACY in run.metrics and Metric.TRAIN_SECONDS in run.metrics
     ]
     if not drawn:
-        raise ConfigError("there is no finished run to draw", "train one first: cvexp train linear")
+        raise ConfigError("there is no finished run to draw", f"train one first: {settings.command('train', 'linear')}")
     differing = differing_settings([run for run, _ in drawn])
     figure = plots.comparison(
         [_label(run, differing) for run, _ in drawn],

@@ -13,6 +13,7 @@ from cvexp.jobs.request import read_request
 from cvexp.jobs.signals import Stop
 from cvexp.jobs.train import known_tags, prepare
 from cvexp.jobs.training import Training
+from cvexp.results import ID_DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,8 @@ def run(
     with Stop() as stop:
         found = _find(selector, settings)
         request = read_request(found.folder)
-        config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan)
+        again = settings.command("train", request.config.model, "--resume", found.run_id[:ID_DIGITS])
+        config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan, again=again)
         checkpoint = Checkpoints(found.folder, keeping.keep).newest()
         if found.status == "FINISHED" and (checkpoint is None or config.epochs <= len(checkpoint.history)):
             raise RunError(
@@ -112,6 +114,7 @@ def run(
 class _Found:
     """A run to go on with."""
 
+    run_id: str
     name: str
     status: str
     folder: Path
@@ -133,17 +136,19 @@ def _find(selector: str, settings: StoreSettings) -> _Found:
             f"run {run.name} left nothing to go on with in {settings.state_dir.absolute()}",
             "runs are resumed on the machine and in the folder where they began",
         )
-    return _Found(name=run.name, status=run.status, folder=folder)
+    return _Found(run_id=run.run_id, name=run.name, status=run.status, folder=folder)
 
 
-def _resumed_config(config: RunConfig, *, model: str | None, epochs: int | None, allow_nan: bool | None) -> RunConfig:
-    """The run's configuration with what may change."""
+def _resumed_config(
+    config: RunConfig, *, model: str | None, epochs: int | None, allow_nan: bool | None, again: str
+) -> RunConfig:
+    """The run's configuration with what may change; `again` is the command that names its model."""
     if model is not None and model != config.model:
         raise ConfigError(f"the run trained {config.model}, not {model}", "leave MODEL out")
     if ":" in config.model and model is None:
         raise ConfigError(
             f"the run's model is code of its own: {config.model}",
-            "if you trust it, name it: cvexp train MODEL --resume RUN",
+            f"if you trust it, name it: {again}",
         )
     if epochs is not None and epochs < config.epochs:
         raise ConfigError(f"--epochs {epochs}: the run asked for {config.epochs}", "give more, or leave it out")

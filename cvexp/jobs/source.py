@@ -92,13 +92,13 @@ def open_trained(selector: str, settings: StoreSettings, *, trusted_factory: str
         InputError: There is no such run or file, or its weights cannot be used.
     """
     if selector.endswith(FILE_SUFFIXES):
-        return _from_file(Path(selector), trusted_factory)
+        return _from_file(Path(selector), settings, trusted_factory)
     return _from_run(selector, settings, trusted_factory)
 
 
-def _from_file(path: Path, trusted_factory: str | None) -> Trained:
+def _from_file(path: Path, settings: StoreSettings, trusted_factory: str | None) -> Trained:
     if not path.is_file():
-        raise WeightsError(f"no such file: {path}", "export a run first: cvexp export RUN")
+        raise WeightsError(f"no such file: {path}", f"export a run first: {settings.command('export', 'RUN')}")
     from cvexp.export import load_card, load_exported
 
     card = load_card(path)

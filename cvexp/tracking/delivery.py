@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cvexp.results import NAME_DIGITS
 from cvexp.settings import without_credentials
 from cvexp.tracking.model import LOGGED_NAME, write_model
 from cvexp.tracking.store import load_mlflow, open_store, translated
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from cvexp.tracking.sender import Patience
     from cvexp.tracking.store import Store
 
-NAME_DIGITS = 6
 SERIES_BATCH = 1000
 """The most metrics MLflow takes in one call."""
 

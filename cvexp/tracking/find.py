@@ -109,7 +109,8 @@ def find(store: Store, selector: str) -> Selection:
     if selector == "@last":
         runs = search(store, last=1)
         if not runs:
-            raise RunError("no run has been started here yet", "start one: cvexp train linear")
+            start = store.settings.command("train", "linear")
+            raise RunError("no run has been started here yet", f"start one: {start}")
         return Selection(run=runs[0])
     if selector == "@best" or selector.startswith("@best:"):
         return _best(store, selector.partition(":")[2])
@@ -133,7 +134,9 @@ def _named(store: Store, selector: str) -> RunSummary:
     if others := _called(store, selector, anyones=True):
         raise foreign(others[0])
     short = "" if len(selector) >= MIN_PREFIX else f" (a prefix of an id needs at least {MIN_PREFIX} digits)"
-    raise RunError(f"no run here is {shown(selector)}{short}", "see which there are: cvexp compare")
+    raise RunError(
+        f"no run here is {shown(selector)}{short}", f"see which there are: {store.settings.command('compare')}"
+    )
 
 
 def _called(store: Store, name: str, *, anyones: bool = False) -> list[RunSummary]:
@@ -164,7 +167,8 @@ def _by_id(store: Store, run_id: str) -> RunSummary | None:
                 return None
             raise
     if run.info.lifecycle_stage == "deleted":
-        raise RunError(f"run {run_id} was deleted", f"restore it: mlflow runs restore --run-id {run_id}")
+        restore = store.settings.mlflow_command("runs", "restore", "--run-id", run_id)
+        raise RunError(f"run {run_id} was deleted", f"restore it: {restore}")
     return bury(store, _summary(run))
 
 
@@ -183,7 +187,7 @@ def _best(store: Store, metric: str) -> Selection:
     candidates = [run for run in finished if metric in run.metrics]
     if not candidates:
         known = sorted({key for run in finished for key in run.metrics})
-        hint = "there are: " + ", ".join(known) if known else "start one: cvexp train linear"
+        hint = "there are: " + ", ".join(known) if known else f"start one: {store.settings.command('train', 'linear')}"
         raise RunError(f"no finished run here has the metric {metric!r}", hint)
     sign = 1 if higher_is_better(metric) else -1
     return Selection(run=max(candidates, key=lambda run: sign * run.metrics[metric]), note=note)

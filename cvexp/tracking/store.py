@@ -71,7 +71,7 @@ def open_store(
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             raise StoreError(
                 f"experiment {settings.experiment!r} was deleted",
-                f"restore it: mlflow experiments restore -x {experiment.experiment_id}",
+                "restore it: " + settings.mlflow_command("experiments", "restore", "-x", experiment.experiment_id),
                 "or name another with --experiment",
             )
         if experiment is not None:
@@ -195,7 +195,8 @@ def _check_database(settings: StoreSettings, *, create: bool) -> None:
         )
     if not file.exists():
         if not create:
-            raise StoreError(f"no runs here yet: {file.absolute()} does not exist", "start one: cvexp train linear")
+            start = settings.command("train", "linear")
+            raise StoreError(f"no runs here yet: {file.absolute()} does not exist", f"start one: {start}")
         if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
             raise StoreError(
                 f"cannot create {file}: {file.parent.absolute()} is not a folder one can write to",
