@@ -79,8 +79,8 @@ def compare(
         sys.stdout.write(report.to_markdown(comparison))
     else:
         report.show(comparison)
-    if plot is not None:
-        hint(f"drawn to {plot}")
+    if comparison.plot is not None:
+        hint(f"drawn to {comparison.plot}")
     if not as_json and output is Format.TABLE:
         suggest(*commands_after(comparison, store))
 

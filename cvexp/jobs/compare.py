@@ -42,6 +42,7 @@ class Comparison:
         notes: What to know about how the runs were chosen.
         sort: The metric they are sorted by, or `started`.
         experiment: The MLflow experiment that was asked.
+        plot: Where they were drawn, if anywhere.
     """
 
     runs: tuple[RunSummary, ...]
@@ -50,6 +51,7 @@ class Comparison:
     notes: tuple[str, ...]
     sort: str
     experiment: str
+    plot: Path | None
 
 
 def run(
@@ -76,6 +78,7 @@ def run(
     """
     if selectors and (where or last):
         raise ConfigError("runs are named and filtered at once", "either name runs, or use --where and --last")
+    plot = None if plot is None else plots.check_place(plot)
     from cvexp.tracking.find import search, select
     from cvexp.tracking.pending import sync_quietly
     from cvexp.tracking.store import open_store
@@ -99,6 +102,7 @@ def run(
         notes=notes,
         sort=key,
         experiment=settings.experiment,
+        plot=plot,
     )
     if plot is not None:
         _draw(comparison, settings, plot)

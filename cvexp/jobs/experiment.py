@@ -156,7 +156,7 @@ def run(
 
     drawn = plot or (LocalPath(planned.plot) if planned.plot else None)
     if drawn is not None:
-        plots.check_place(drawn)
+        drawn = plots.check_place(drawn)
     _check_devices(planned.steps)
     run_ids = []
     trained = 0
