@@ -39,22 +39,25 @@ SOFTWARE = "cvexp"
 _CREATOR = {".svg": b"<dc:title>cvexp</dc:title>", ".pdf": b"/Creator (cvexp)"}
 """How a picture says that cvexp drew it; PNG has a field of its own."""
 
-ENDINGS = "name a file that ends in .png, .svg or .pdf"
+KINDS = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
+"""Matplotlib writes others too, but needs LaTeX for some, and no browser shows the rest."""
+
+ENDINGS = "name a file that ends in .png, .svg, .pdf, .jpg or .webp"
 
 
-def check_place(path: Path) -> None:
-    """Refuse a picture that `save` could not write, before anything is computed for it.
+def check_place(path: Path) -> Path:
+    """Where `save` will write a picture that was asked for at `path`: there, as PNG if the path has no ending.
 
     Raises:
         InputError: There is no such folder, it cannot be written to, or the path's ending is no picture's.
     """
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    ending = path.suffix.lower().removeprefix(".")
-    if ending and ending not in FigureCanvasBase.get_supported_filetypes():
+    if not path.suffix:
+        path = path.with_name(f"{path.name}.png")
+    if path.suffix.lower() not in KINDS:
         raise InputError(f"cannot draw to {path}: unknown kind of picture", ENDINGS)
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(f"cannot draw to {path}: not a folder one can write to", "name a place in another folder")
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"cannot draw to {path}: not a file one can write to", "name a place in another folder")
+    return path
 
 
 def place_below(folder: Path, name: str) -> Path:

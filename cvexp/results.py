@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 SplitName = Literal["train", "val", "test"]
 HeldOutName = Literal["val", "test"]
 
+NAME_DIGITS = 6
+"""Digits of a run's id in the name of a run that the user did not name."""
+
+ID_DIGITS = 12
+"""Digits of a run's id that are enough to name it in a command."""
+
 
 class Metric(StrEnum):
     """The metric keys of a run. Accuracies are fractions, losses nats per image, times seconds."""
@@ -193,6 +199,14 @@ class ModelSize:
     def keyed(self) -> dict[str, float]:
         """The figures under their metric keys."""
         return {Metric.PARAMETERS.value: float(self.parameters), Metric.BYTES.value: float(self.bytes)}
+
+
+def shortest_selector(run_id: str, name: str) -> str:
+    """What to type for a run: its name where that holds digits of its id, else a part of the id.
+
+    Several runs may have a name that a user gave.
+    """
+    return name if name.endswith(f"-{run_id[:NAME_DIGITS]}") else run_id[:ID_DIGITS]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 VERSION = "0.1.0"
 """Of cvexp; the package's metadata takes it from here."""
@@ -28,10 +30,12 @@ ADMIN = "admin"
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 """Where Debian's dataset packages put their files."""
 
+URI = "--tracking-uri"
+
 RUNS, CHECKPOINTS = "runs", "checkpoints"
 """Folders of local state: of the runs under way, and in each of those of its checkpoints."""
 
-_SQLITE = re.compile(r"^sqlite(\+\w+)?:///(?P<path>(?!:memory:)[^?]+)")
+_SQLITE = re.compile(r"(?P<dialect>sqlite(\+\w+)?):///(?P<path>(?!:memory:)[^?]+)(?P<query>.*)", re.DOTALL)
 _LONGEST = 4000
 """Characters of a secret; without a bound, a hostile text could be searched for hours."""
 
@@ -70,18 +74,50 @@ _SECRETS = tuple(
 _UNENCODED = re.compile(r"https?://[^/\s:@\[\]]+:(?!\d*(?:[/?#]|$))[^@/?#]*[/?#]\S*@")
 
 
+STORE_VERBS = ("train", "evaluate", "compare", "confmat", "predict", "export", "run", "sync", "ui")
+"""Verbs that take --tracking-uri and --experiment."""
+
+DATA_VERBS = ("data", "train", "evaluate", "confmat", "predict", "export", "run")
+"""Verbs that take --data-dir."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flags:
+    """Flags that say where runs and data are, as they were given; commands that cvexp prints repeat them.
+
+    Attributes:
+        store: `--tracking-uri` and `--experiment` with their values. Credentials are left out of the address: MLflow
+            takes them from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD too.
+        data: `--data-dir` with its value.
+    """
+
+    store: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+
+    def command(self, verb: str, *words: str) -> str:
+        """A command to paste into a shell: `cvexp`, the verb, its words, and those of the flags that the verb takes."""
+        data = self.data if verb in DATA_VERBS else ()
+        store = self.store if verb in STORE_VERBS else ()
+        return shlex.join(["cvexp", verb, *words, *data, *store])
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreSettings:
-    """Which MLflow store and experiment to use."""
+    """Which MLflow store and experiment to use.
+
+    Attributes:
+        flags: How the user named them, and the data directory.
+    """
 
     tracking_uri: str = field(default=DEFAULT_TRACKING_URI, repr=False)  # it may hold a password
     experiment: str = DEFAULT_EXPERIMENT
+    flags: Flags = field(default_factory=Flags, compare=False)
 
     @property
     def sqlite_file(self) -> Path | None:
         """The database file of a local store; None for any other kind."""
-        match = _SQLITE.match(self.tracking_uri)
-        return Path(match["path"]) if match else None
+        match = _SQLITE.fullmatch(self.tracking_uri)
+        return Path(unquote(match["path"])) if match else None
 
     @property
     def state_dir(self) -> Path:
@@ -89,10 +125,34 @@ class StoreSettings:
         file = self.sqlite_file
         return (file.parent if file else Path()) / ".cvexp"
 
+    def command(self, verb: str, *words: str) -> str:
+        """A command to paste into a shell that uses this store; see `Flags.command`."""
+        return self.flags.command(verb, *words)
 
-def store_settings(tracking_uri: str | None = None, experiment: str | None = None) -> StoreSettings:
-    """Resolve the store: arguments, then `MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME`, then MLflow's defaults."""
+    def mlflow_command(self, *words: str) -> str:
+        """A command of MLflow's own to paste into a shell that uses this store."""
+        address = [f"MLFLOW_TRACKING_URI={shlex.quote(self.flags.store[1])}"] if self.flags.store[:1] == (URI,) else []
+        return " ".join([*address, shlex.join(["mlflow", *words])])
+
+
+def typed_flags(tracking_uri: str | None = None, experiment: str | None = None, data_dir: Path | None = None) -> Flags:
+    """The flags that were given; what is None comes from the environment or a default, and is not repeated."""
+    address = (URI, without_credentials(tracking_uri)) if tracking_uri else ()
+    return Flags(
+        store=(*address, *(("--experiment", experiment) if experiment else ())),
+        data=("--data-dir", str(data_dir)) if data_dir else (),
+    )
+
+
+def store_settings(
+    tracking_uri: str | None = None, experiment: str | None = None, data_dir: Path | None = None
+) -> StoreSettings:
+    """Resolve the store: arguments, then `MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME`, then MLflow's defaults.
+
+    `data_dir` is the argument for it, for the commands that are printed.
+    """
     return StoreSettings(
+        flags=typed_flags(tracking_uri, experiment, data_dir),
         tracking_uri=_anchored(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI),
         experiment=experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT,
     )
@@ -100,11 +160,21 @@ def store_settings(tracking_uri: str | None = None, experiment: str | None = Non
 
 def _anchored(tracking_uri: str) -> str:
     """A relative SQLite path made absolute: MLflow caches stores by URI, and a process may change its folder."""
-    match = _SQLITE.match(tracking_uri)
+    match = _SQLITE.fullmatch(tracking_uri)
     if not match:
         return tracking_uri
-    start, end = match.span("path")
-    return f"{tracking_uri[:start]}{Path(match['path']).absolute()}{tracking_uri[end:]}"
+    return sqlite_uri(Path(unquote(match["path"])), dialect=match["dialect"]) + match["query"]
+
+
+def sqlite_uri(file: Path, *, dialect: str = "sqlite") -> str:
+    """The URI by which SQLAlchemy opens `file`, made absolute.
+
+    SQLAlchemy decodes percent-encoded characters, and ends the path at a `?`. MLflow makes the folder of a path behind
+    `sqlite:///` without decoding it, so that an encoded path goes behind the equivalent `sqlite+pysqlite:///`.
+    """
+    path = str(file.absolute())
+    encoded = path.replace("%", "%25").replace("?", "%3F")
+    return f"{'sqlite+pysqlite' if encoded != path and dialect == 'sqlite' else dialect}:///{encoded}"
 
 
 def data_dir(given: Path | None = None) -> Path:

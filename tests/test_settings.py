@@ -67,6 +67,26 @@ def test_local_state_lies_beside_the_database_else_in_this_folder(uri, folder):
     assert store_settings(uri).state_dir == Path(folder)
 
 
+@pytest.mark.parametrize("name", ["q?x", "a%20b", "100%25", "%", "a#b", 'it\'s "so" ünï & co;', "a:b@c"])
+def test_sqlalchemy_opens_the_default_store_in_a_folder_of_any_name(name, tmp_path, monkeypatch):
+    from sqlalchemy.engine import make_url
+
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    settings = store_settings()
+    assert make_url(settings.tracking_uri).database == str(folder / "mlflow.db")
+    assert settings.sqlite_file == folder / "mlflow.db"
+    assert settings.state_dir == folder / ".cvexp"
+    assert store_settings(settings.tracking_uri) == settings
+
+
+def test_what_is_percent_encoded_in_an_address_is_decoded_as_sqlalchemy_does():
+    settings = store_settings("sqlite:////abs/a%20b/mlflow.db?timeout=20")
+    assert settings.sqlite_file == Path("/abs/a b/mlflow.db")
+    assert settings.tracking_uri == "sqlite:////abs/a b/mlflow.db?timeout=20"
+
+
 def test_what_follows_the_path_of_a_relative_store_is_kept(tmp_path):
     assert store_settings("sqlite:///a.db?timeout=20").tracking_uri == f"sqlite:///{tmp_path}/a.db?timeout=20"
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cvexp.cli import options
+from cvexp.results import shortest_selector
+
+if TYPE_CHECKING:
+    from cvexp.jobs.compare import Comparison
+    from cvexp.settings import StoreSettings
 
 
 class Format(StrEnum):
@@ -62,9 +67,10 @@ def compare(
     """
     from cvexp.jobs.compare import run as job
     from cvexp.report import compare as report
-    from cvexp.report.terminal import hint, print_json
+    from cvexp.report.terminal import hint, print_json, suggest
 
-    comparison = job(runs or [], options.store(tracking_uri, experiment), sort=sort, last=last, where=where, plot=plot)
+    store = options.store(tracking_uri, experiment)
+    comparison = job(runs or [], store, sort=sort, last=last, where=where, plot=plot)
     if as_json or output is Format.JSON:
         print_json(report.document(comparison))
     elif output is Format.CSV:
@@ -73,5 +79,18 @@ def compare(
         sys.stdout.write(report.to_markdown(comparison))
     else:
         report.show(comparison)
-    if plot is not None:
-        hint(f"drawn to {plot}")
+    if comparison.plot is not None:
+        hint(f"drawn to {comparison.plot}")
+    if not as_json and output is Format.TABLE:
+        suggest(*commands_after(comparison, store))
+
+
+def commands_after(comparison: Comparison, store: StoreSettings) -> list[str]:
+    """What may be typed after a comparison."""
+    if not comparison.runs:
+        return [store.command("train", "linear")]
+    first = comparison.runs[0]
+    # A model that is a factory has to be named by someone who trusts it, not by what the store says.
+    evaluate = ("evaluate", shortest_selector(first.run_id, first.name))
+    shown = [] if ":" in first.params.get("model", "") else [store.command(*evaluate)]
+    return [*shown, store.command("compare", "--plot", "compare.png")]

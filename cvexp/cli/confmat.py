@@ -38,7 +38,7 @@ def confmat(
 
     result = job(
         run,
-        options.store(tracking_uri, experiment),
+        options.store(tracking_uri, experiment, data_dir),
         data_dir=resolve_data_dir(data_dir),
         normalize=normalize,
         out=out,

@@ -13,6 +13,7 @@ from cvexp.cli.output import present
 from cvexp.config import run_config
 from cvexp.errors import ConfigError
 from cvexp.settings import data_dir as resolve_data_dir
+from cvexp.settings import typed_flags
 
 
 def data(
@@ -36,9 +37,9 @@ def data(
     """List the datasets, or fetch, verify and describe one."""
     from cvexp.jobs import data as job
     from cvexp.report import data as report
-    from cvexp.report.terminal import print_json
+    from cvexp.report.terminal import print_json, suggest
 
-    folder = resolve_data_dir(data_dir)
+    folder, flags = resolve_data_dir(data_dir), typed_flags(data_dir=data_dir)
     if name is None:
         if samples or val_split or limit:
             raise ConfigError("--samples, --val-split and --limit need a dataset", "for example: cvexp data mnist-5k")
@@ -47,6 +48,7 @@ def data(
             print_json(report.list_document(listed, str(folder)))
         else:
             report.show_list(listed, str(folder))
+            suggest(flags.command("data", "NAME"))
         return
     checked = run_config(
         {"model": "-", "dataset": name, "val_split": val_split, "split_seed": split_seed, "limit": limit}
@@ -59,4 +61,5 @@ def data(
         limit=checked.limit,
         samples=samples,
     )
-    present(description, report, as_json=as_json)
+    then = [flags.command("train", "linear", "--dataset", description.name)]
+    present(description, report, as_json=as_json, then=then)

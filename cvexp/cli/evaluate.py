@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -10,9 +11,11 @@ from cvexp.cli import options
 from cvexp.cli.output import present
 from cvexp.errors import GateError
 from cvexp.settings import data_dir as resolve_data_dir
+from cvexp.settings import without_credentials
 
 
 def evaluate(
+    ctx: typer.Context,
     run: options.RunOrFile,
     *,
     dataset: Annotated[
@@ -36,7 +39,7 @@ def evaluate(
 
     result = job(
         run,
-        options.store(tracking_uri, experiment),
+        options.store(tracking_uri, experiment, data_dir),
         data_dir=resolve_data_dir(data_dir),
         dataset_name=dataset,
         device_name=device,
@@ -44,4 +47,5 @@ def evaluate(
     )
     present(result, report, as_json=as_json)
     if not result.gate_holds:
-        raise GateError(f"{result.name} does not give the figures it logged", "see both: cvexp evaluate RUN --json")
+        again = shlex.join(without_credentials(word) for word in ("cvexp", *ctx.obj["arguments"]))
+        raise GateError(f"{result.name} does not give the figures it logged", f"see both: {again} --json")

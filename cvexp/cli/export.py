@@ -9,6 +9,7 @@ import typer
 
 from cvexp.cli import options
 from cvexp.cli.output import present
+from cvexp.settings import Flags
 from cvexp.settings import data_dir as resolve_data_dir
 
 
@@ -34,12 +35,17 @@ def export(
     from cvexp.jobs.export import run as job
     from cvexp.report import export as report
 
+    store = options.store(tracking_uri, experiment, data_dir)
     result = job(
         run,
-        options.store(tracking_uri, experiment),
+        store,
         data_dir=resolve_data_dir(data_dir),
         format_name=output,
         out=out,
         trusted_factory=model,
     )
-    present(result, report, as_json=as_json)
+    file = [str(result.path), *(("--model", model) if model else ())]
+    commands = (
+        Flags(data=store.flags.data).command(*words) for words in (("evaluate", *file), ("predict", *file, "IMAGE"))
+    )
+    present(result, report, as_json=as_json, then=commands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import inspect
 import os
@@ -16,6 +17,7 @@ import typer
 
 from cvexp.cli import compare, confmat, data, evaluate, export, models, predict, sync, train, ui
 from cvexp.cli import run as run_file
+from cvexp.cli.output import READER_GONE, is_unread
 from cvexp.errors import CvexpError, Interrupted
 from cvexp.settings import VERSION, without_credentials
 
@@ -93,7 +95,7 @@ def run(arguments: Sequence[str], *, started: float | None = None) -> int:
 
     Returns:
         0 done, 1 failed while running, 2 bad input, 3 records wait to be delivered, 4 a check did not hold,
-        129 / 130 / 143 interrupted.
+        129 / 130 / 143 interrupted, 141 nobody reads the output any more.
     """
     debug = "--debug" in arguments
     if not (debug or sys.warnoptions):
@@ -112,6 +114,8 @@ def run(arguments: Sequence[str], *, started: float | None = None) -> int:
         with command.make_context("cvexp", list(arguments), obj=context) as ctx:
             command.invoke(ctx)
     except BaseException as error:  # noqa: BLE001 - every way out becomes lines and a code here
+        if is_unread(error):
+            return READER_GONE
         if debug and not isinstance(error, SystemExit | typer.Exit):
             sys.stderr.write(without_credentials("".join(traceback.format_exception(error))))
         return _explain(error, arguments)
@@ -177,7 +181,8 @@ def _complain(what: str, *hints: str) -> None:
     from cvexp.text import clean
 
     lines = [f"error: {' '.join(what.split())}", *(f"  {line}" for line in hints)]
-    sys.stderr.write("\n".join(clean(without_credentials(line)) for line in lines) + "\n")
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write("\n".join(clean(without_credentials(line)) for line in lines) + "\n")
 
 
 def _listen_for_signals() -> None:

@@ -27,9 +27,12 @@ def _complete_datasets(incomplete: str) -> list[str]:
     return [name for name in specs() if name.startswith(incomplete)]
 
 
-def store(tracking_uri: str | None, experiment: str | None) -> StoreSettings:
-    """Where to track, from the flags, the environment and MLflow's defaults."""
-    return store_settings(tracking_uri, experiment)
+def store(tracking_uri: str | None, experiment: str | None, data_dir: Path | None = None) -> StoreSettings:
+    """Where to track, from the flags, the environment and MLflow's defaults.
+
+    The flags, and `--data-dir` of verbs that have it, are repeated in the commands that are printed.
+    """
+    return store_settings(tracking_uri, experiment, data_dir)
 
 
 Model = Annotated[

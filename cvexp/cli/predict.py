@@ -46,7 +46,7 @@ def predict(
     from cvexp.jobs import predict as job
     from cvexp.report import predict as report
 
-    store = options.store(tracking_uri, experiment)
+    store = options.store(tracking_uri, experiment, data_dir)
     if images:
         result = job.of_files(run, images, store, device_name=device, trusted_factory=model)
     else:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cvexp.cli import options
+from cvexp.cli.compare import commands_after
 from cvexp.cli.output import present
 from cvexp.settings import data_dir as resolve_data_dir
 
@@ -44,7 +45,12 @@ def run(
     from cvexp.report.train import TrainConsole
 
     planned = job.plan(
-        file, tracking_uri=tracking_uri, experiment=experiment, again=again, trusted_factories=model or ()
+        file,
+        tracking_uri=tracking_uri,
+        experiment=experiment,
+        data_dir=data_dir,
+        again=again,
+        trusted_factories=model or (),
     )
     if dry_run:
         if as_json:
@@ -61,4 +67,4 @@ def run(
             observer=observer,
             on_skip=report.skipped,
         )
-    present(result, report, as_json=as_json)
+    present(result, report, as_json=as_json, then=commands_after(result.comparison, planned.settings))

@@ -13,6 +13,7 @@ from cvexp.cli.output import present
 from cvexp.errors import ConfigError, DeliveryError
 
 if TYPE_CHECKING:
+    from cvexp.settings import StoreSettings
     from cvexp.tracking.pending import SyncResult
 
 
@@ -60,27 +61,29 @@ def sync(
         target = None if to is None else replace(options.store(to, experiment), experiment=settings.experiment)
         result = job.run(settings, to=target)
         present(result, report, as_json=as_json)
-        _raise_for(result)
+        _raise_for(result, settings)
 
 
-def _raise_for(result: SyncResult) -> None:
+def _raise_for(result: SyncResult, settings: StoreSettings) -> None:
     """Leave with the exit code for records that still wait.
 
     Raises:
         DeliveryError: Some do.
     """
     if result.left:
-        n_records = sum(result.left.values())
-        raise DeliveryError(f"{n_records} records still wait: {result.trouble}", "try again: cvexp sync")
+        n_records, again = sum(result.left.values()), settings.command("sync")
+        raise DeliveryError(f"{n_records} records still wait: {result.trouble}", f"try again: {again}")
+    every = settings.command("sync", "--list")
     if result.damaged:
         name, what = next(iter(result.damaged.items()))
-        more = f" (and {len(result.damaged) - 1} more: cvexp sync --list)" if len(result.damaged) > 1 else ""
-        raise DeliveryError(f"{what}{more}", f"restore it, or give it up: cvexp sync --discard {shlex.quote(name)}")
+        more = f" (and {len(result.damaged) - 1} more: {every})" if len(result.damaged) > 1 else ""
+        discard = settings.command("sync", "--discard", name)
+        raise DeliveryError(f"{what}{more}", f"restore it, or give it up: {discard}")
     if result.elsewhere:
         first, n_others = result.elsewhere[0], len(result.elsewhere) - 1
         uri = first.tracking_uri
         where, way = (uri, f"--tracking-uri {shlex.quote(uri)}") if uri else ("a store that is not noted", "--to URI")
-        others = f" (and {n_others} more: cvexp sync --list)" if n_others else ""
+        others = f" (and {n_others} more: {every})" if n_others else ""
         raise DeliveryError(
             f"{first.waiting} records of run {first.name} wait for another store, {where}{others}",
             f"deliver them there: cvexp sync {way}",

@@ -13,10 +13,12 @@ from cvexp.cli.output import present
 from cvexp.config import DEFAULT_LR, OPTIMIZERS, STEPS, parse_model_args, run_config, run_name
 from cvexp.errors import ConfigError, DeliveryError
 from cvexp.jobs.checkpoints import Keeping
+from cvexp.results import shortest_selector
 from cvexp.settings import data_dir as resolve_data_dir
 
 if TYPE_CHECKING:
     from cvexp.results import TrainResult
+    from cvexp.settings import StoreSettings
 
 KEEPING = Keeping()
 
@@ -102,7 +104,7 @@ def train(
         "command": ["cvexp", *ctx.obj["arguments"]],
         "started": ctx.obj.get("started", time.monotonic()),
     }
-    store = options.store(tracking_uri, experiment)
+    store = options.store(tracking_uri, experiment, data_dir)
     if resume is not None:
         _refuse_settings(ctx)
         from cvexp.jobs.resume import run as go_on
@@ -119,7 +121,7 @@ def train(
                 observer=observer,
                 **surroundings,
             )
-        _finish(result, as_json=as_json)
+        _finish(result, store, as_json=as_json)
         return
     if model is None:
         raise ConfigError("MODEL is missing", "for example: cvexp train tinyvgg", "see which there are: cvexp models")
@@ -149,7 +151,7 @@ def train(
 
     with report.TrainConsole() as observer:
         result = run(config, store, name=run_name(name), observer=observer, **surroundings)
-    _finish(result, as_json=as_json)
+    _finish(result, store, as_json=as_json)
 
 
 ALLOWED_WITH_RESUME = {
@@ -172,13 +174,17 @@ def _refuse_settings(ctx: typer.Context) -> None:
             raise ConfigError(f"{flag} cannot be given with --resume", "a resumed run keeps its settings")
 
 
-def _finish(result: TrainResult, *, as_json: bool) -> None:
+def _finish(result: TrainResult, store: StoreSettings, *, as_json: bool) -> None:
     """Print the result; where the store does not know all of it, say so and leave with its exit code."""
     from cvexp.report import train as report
 
-    present(result, report, as_json=as_json)
+    # A factory is code: whoever typed it has to name it again.
+    factory = ("--model", result.config.model) if ":" in result.config.model else ()
+    evaluate = store.command("evaluate", shortest_selector(result.run_id, result.run_name), *factory)
+    then = (evaluate, store.command("compare"), store.command("ui"))
+    present(result, report, as_json=as_json, then=then)
     if result.undelivered:
         raise DeliveryError(
             f"{result.undelivered} records of run {result.run_id[:12]} wait to be delivered: {result.trouble}",
-            "nothing is lost; deliver them: cvexp sync",
+            f"nothing is lost; deliver them: {store.command('sync')}",
         )

@@ -42,6 +42,7 @@ class Comparison:
         notes: What to know about how the runs were chosen.
         sort: The metric they are sorted by, or `started`.
         experiment: The MLflow experiment that was asked.
+        plot: Where they were drawn, if anywhere.
     """
 
     runs: tuple[RunSummary, ...]
@@ -50,6 +51,7 @@ class Comparison:
     notes: tuple[str, ...]
     sort: str
     experiment: str
+    plot: Path | None
 
 
 def run(
@@ -76,6 +78,7 @@ def run(
     """
     if selectors and (where or last):
         raise ConfigError("runs are named and filtered at once", "either name runs, or use --where and --last")
+    plot = None if plot is None else plots.check_place(plot)
     from cvexp.tracking.find import search, select
     from cvexp.tracking.pending import sync_quietly
     from cvexp.tracking.store import open_store
@@ -99,9 +102,10 @@ def run(
         notes=notes,
         sort=key,
         experiment=settings.experiment,
+        plot=plot,
     )
     if plot is not None:
-        _draw(comparison, plot)
+        _draw(comparison, settings, plot)
     return comparison
 
 
@@ -172,14 +176,14 @@ def settings_of(run: RunSummary, names: Sequence[str]) -> str:
     return " ".join(f"{name.removeprefix('model_args.')}={run.params[name]}" for name in names if name in run.params)
 
 
-def _draw(comparison: Comparison, path: Path) -> None:
+def _draw(comparison: Comparison, settings: StoreSettings, path: Path) -> None:
     drawn = [
         (run, group)
         for run, group in zip(comparison.runs, comparison.groups, strict=True)
         if Metric.TEST_ACCURACY in run.metrics and Metric.TRAIN_SECONDS in run.metrics
     ]
     if not drawn:
-        raise ConfigError("there is no finished run to draw", "train one first: cvexp train linear")
+        raise ConfigError("there is no finished run to draw", f"train one first: {settings.command('train', 'linear')}")
     differing = differing_settings([run for run, _ in drawn])
     figure = plots.comparison(
         [_label(run, differing) for run, _ in drawn],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from cvexp import plots
 from cvexp.errors import ConfigError, nearest
 from cvexp.jobs.source import open_trained
 
@@ -91,11 +92,12 @@ def run(
     """
     if normalize not in NORMALIZE:
         raise ConfigError(f"unknown normalisation: {normalize!r}", nearest(normalize, NORMALIZE))
+    suffix = "" if normalize == "none" else f"_{normalize}"
+    picture = plots.check_place(out or Path(f"confusion_matrix{suffix}.png"))
     trained = open_trained(selector, settings, trusted_factory=trusted_factory)
     import torch
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-    from cvexp import plots
     from cvexp.device import choose
     from cvexp.engine.predict import predict
 
@@ -106,8 +108,6 @@ def run(
     matrix, counts = (
         multiclass_confusion_matrix(logits, labels, num_classes=n_classes, normalize=how) for how in (normalize, "none")
     )
-    suffix = "" if normalize == "none" else f"_{normalize}"
-    picture = out or Path(f"confusion_matrix{suffix}.png")
     accuracy = float((logits.argmax(dim=1) == labels).to(torch.float64).mean())
     title = f"{trained.name} on {dataset.name}: test accuracy {accuracy:.2%}"
     plots.save(
@@ -116,10 +116,10 @@ def run(
     )
     logged_as = None
     if trained.run is not None and trained.store is not None:
-        from cvexp.tracking.delivery import log_file
+        from cvexp.tracking.artifacts import add_file
 
         logged_as = f"confusion_matrix{suffix}{picture.suffix}"
-        log_file(trained.store, trained.run.run_id, picture, name=logged_as)
+        add_file(trained.store, trained.run, picture, name=logged_as)
     return ConfmatResult(
         run_id=trained.run_id,
         name=trained.name,

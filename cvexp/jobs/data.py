@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cvexp import plots
 from cvexp.data.registry import find_spec, specs
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def describe(
         InputError: It is unknown, damaged or not to be had, or the picture cannot be written.
     """
     spec = find_spec(name)
+    samples = None if samples is None else plots.check_place(samples)
     from cvexp.data.dataset import load
 
     dataset = load(spec, data_dir, val_split=val_split, split_seed=split_seed, limit=limit)
@@ -120,8 +122,6 @@ def _mean_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _draw(dataset: Dataset, path: Path) -> None:
-    from cvexp import plots
-
     n_samples = min(N_SAMPLES, len(dataset.train))
     chosen = dataset.train.take(np.random.default_rng(SAMPLE_SEED).choice(len(dataset.train), n_samples, replace=False))
     figure = plots.image_grid(

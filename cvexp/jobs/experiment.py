@@ -65,6 +65,7 @@ def plan(
     *,
     tracking_uri: str | None = None,
     experiment: str | None = None,
+    data_dir: Path | None = None,
     again: bool = False,
     trusted_factories: Sequence[str] = (),
 ) -> Plan:
@@ -76,6 +77,7 @@ def plan(
         path: The file.
         tracking_uri: As for every verb.
         experiment: As for every verb; without it, the file's own.
+        data_dir: As it was typed, for the commands that are printed.
         again: Whether to count nothing as trained.
         trusted_factories: Each `package.module:factory` that the file may name; a file alone makes nothing run.
 
@@ -83,7 +85,7 @@ def plan(
         InputError: The file, a model, an argument or a dataset in it, or the store cannot be used.
     """
     read = read_experiment(path)
-    settings = store_settings(tracking_uri, experiment or read.experiment)
+    settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
     completed = []
     for planned in read.runs:
         find_spec(planned.config.dataset)
@@ -152,7 +154,7 @@ def run(
     """
     drawn = plot or (plots.place_below(planned.path.parent, planned.plot) if planned.plot else None)
     if drawn is not None:
-        plots.check_place(drawn)
+        drawn = plots.check_place(drawn)
     _check_devices(planned.steps)
     run_ids = []
     trained = 0

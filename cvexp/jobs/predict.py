@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cvexp import plots
 from cvexp.errors import ConfigError, DatasetError
 from cvexp.jobs.source import open_trained
 from cvexp.text import inert
@@ -147,6 +148,7 @@ def of_test_images(
     Raises:
         InputError: The run, its weights, the dataset, the device or the output cannot be used.
     """
+    out = plots.check_place(out)
     trained = open_trained(selector, settings, trusted_factory=trusted_factory)
     from cvexp.jobs.artifacts import draw_grid, random_choice
 

@@ -14,6 +14,7 @@ from cvexp.jobs.request import read_request
 from cvexp.jobs.signals import Stop
 from cvexp.jobs.train import known_tags, prepare
 from cvexp.jobs.training import ONE_AT_A_TIME, Training
+from cvexp.results import ID_DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,8 @@ def _prepare(
     settings = _same_store(journal, settings)
     name = journal.name or journal.run_id
     request = read_request(folder)
-    config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan)
+    again = settings.command("train", request.config.model, "--resume", journal.run_id[:ID_DIGITS])
+    config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan, again=again)
     checkpoint = Checkpoints(folder, keeping.keep).newest()
     if journal.status == "FINISHED" and (checkpoint is None or config.epochs <= len(checkpoint.history)):
         raise RunError(
@@ -158,7 +160,7 @@ def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
         uri = uri_of(journal.address, state_dir=settings.state_dir)
         raise RunError(
             f"run {journal.name or journal.run_id} is tracked in {uri}, and not in the store in use",
-            f"go on there: cvexp train --resume {journal.run_id[:12]} --tracking-uri {shlex.quote(uri)}",
+            f"go on there: cvexp train --resume {journal.run_id[:ID_DIGITS]} --tracking-uri {shlex.quote(uri)}",
         )
     return replace(settings, experiment=journal.experiment or settings.experiment)
 
@@ -187,14 +189,16 @@ def _find(selector: str, settings: StoreSettings) -> Path:
     )
 
 
-def _resumed_config(config: RunConfig, *, model: str | None, epochs: int | None, allow_nan: bool | None) -> RunConfig:
-    """The run's configuration with what may change."""
+def _resumed_config(
+    config: RunConfig, *, model: str | None, epochs: int | None, allow_nan: bool | None, again: str
+) -> RunConfig:
+    """The run's configuration with what may change; `again` is the command that names its model."""
     if model is not None and model != config.model:
         raise ConfigError(f"the run trained {config.model}, not {model}", "leave MODEL out")
     if ":" in config.model and model is None:
         raise ConfigError(
             f"the run's model is code of its own: {config.model}",
-            "if you trust it, name it: cvexp train MODEL --resume RUN",
+            f"if you trust it, name it: {again}",
         )
     if epochs is not None and epochs < config.epochs:
         raise ConfigError(f"--epochs {epochs}: the run asked for {config.epochs}", "give more, or leave it out")

@@ -92,13 +92,13 @@ def open_trained(selector: str, settings: StoreSettings, *, trusted_factory: str
         InputError: There is no such run or file, or its weights cannot be used.
     """
     if selector.endswith(FILE_SUFFIXES):
-        return _from_file(Path(selector), trusted_factory)
+        return _from_file(Path(selector), settings, trusted_factory)
     return _from_run(selector, settings, trusted_factory)
 
 
-def _from_file(path: Path, trusted_factory: str | None) -> Trained:
+def _from_file(path: Path, settings: StoreSettings, trusted_factory: str | None) -> Trained:
     if not path.is_file():
-        raise WeightsError(f"no such file: {path}", "export a run first: cvexp export RUN")
+        raise WeightsError(f"no such file: {path}", f"export a run first: {settings.command('export', 'RUN')}")
     from cvexp.export import load_card, load_exported
 
     card = load_card(path)
@@ -156,12 +156,16 @@ def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selec
 
 
 def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | None) -> Trained:
+    from cvexp.tracking.artifacts import located
     from cvexp.tracking.find import artifact_folder, foreign
 
     store, selection = _select(selector, settings)
-    run = selection.run
-    if "cvexp.version" not in run.tags:
-        raise foreign(run)
+    if "cvexp.version" not in selection.run.tags:
+        raise foreign(selection.run)
+    run = located(store, selection.run)
+    notes = [selection.note] if selection.note else []
+    if run is not selection.run:
+        notes.append(f"{selection.run.artifacts_uri} does not exist (was the folder moved?): read beside the store")
     from cvexp.export import load_spec, load_weights
 
     with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
@@ -180,7 +184,7 @@ def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | Non
         device_name=run.tags.get("cvexp.device_name", ""),
         split_seed=_whole(run, "split_seed", least=0) or 0,
         limit=_whole(run, "limit", least=1),
-        note=selection.note,
+        note="; ".join(notes) or None,
     )
 
 

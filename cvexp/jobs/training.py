@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cvexp.errors import Interrupted, TrainingError
 from cvexp.jobs.checkpoints import Checkpoint, Checkpoints
 from cvexp.jobs.observer import Opening
-from cvexp.results import Metric, Timing, TrainResult
+from cvexp.results import ID_DIGITS, Metric, Timing, TrainResult
 from cvexp.settings import without_credentials
 
 if TYPE_CHECKING:
@@ -218,9 +218,9 @@ class Training:
             raise Interrupted(self.stop.signum, f"kept as of {where}", f"go on: {self._resume_command()}")
 
     def _resume_command(self) -> str:
-        config = self.prepared.config
-        model = f"{config.model} " if ":" in config.model else ""
-        return f"cvexp train {model}--resume {self.tracked.run_id[:12]}"
+        model = self.prepared.config.model
+        factory = [model] if ":" in model else []  # code is not taken from a run's records
+        return self.settings.command("train", *factory, "--resume", self.tracked.run_id[:ID_DIGITS])
 
     def _save(self, fit: Fit) -> None:
         """Begin a checkpoint of where training stands, unless the last one was."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cvexp.jobs.compare import differing_settings, settings_of
 from cvexp.report.terminal import cell, console, hint, table
 from cvexp.results import Metric
-from cvexp.settings import DEFAULT_EXPERIMENT
 from cvexp.text import inert, markdown
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def _columns(runs: Sequence[RunSummary]) -> list[Column]:
 def show(comparison: Comparison) -> None:
     """Print the table, fitted to the terminal; what all runs share, and what had to give way, in the caption."""
     if not comparison.runs:
-        hint("no run here matches; start one: cvexp train linear")
+        hint("no run here matches")
         return
     out = console()
     columns = _columns(comparison.runs)
@@ -94,9 +92,6 @@ def show(comparison: Comparison) -> None:
         out.print(cell(line, "dim"), soft_wrap=True)
     for note in comparison.notes:
         hint(note)
-    named = "" if comparison.experiment == DEFAULT_EXPERIMENT else f" --experiment {shlex.quote(comparison.experiment)}"
-    best = shlex.quote(comparison.runs[0].name)
-    hint(f"next     cvexp evaluate {best}   |   cvexp compare{named} --plot compare.png")
 
 
 def _split_constant(columns: list[Column], runs: Sequence[RunSummary]) -> tuple[dict[str, str], list[Column]]:

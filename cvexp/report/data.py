@@ -35,7 +35,6 @@ def show_list(listed: Sequence[Listed], data_dir: str) -> None:
         )
     console().print(made)
     hint(f"data directory: {data_dir}")
-    hint("next     cvexp data NAME   fetches, verifies and describes one")
 
 
 def list_document(listed: Sequence[Listed], data_dir: str) -> dict[str, Any]:
@@ -77,7 +76,6 @@ def show(description: Description) -> None:
     out.print(made)
     if description.samples:
         hint(f"samples drawn to {description.samples}")
-    hint(f"next     cvexp train linear --dataset {description.name}")
 
 
 def _figures(values: Sequence[float]) -> str:

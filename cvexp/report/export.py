@@ -17,7 +17,6 @@ def show(result: ExportResult) -> None:
     out.print(cell(f"{result.card}  what it takes to rebuild the model"), soft_wrap=True)
     how = "the same logits, bit for bit," if result.identical else "the same logits, within torch.isclose,"
     out.print(cell(f"reloaded: {how} on {result.n_compared:,} test images"), soft_wrap=True)
-    hint(f"next     cvexp evaluate {result.path}   |   cvexp predict {result.path} IMAGE")
     if result.note:
         hint(result.note)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cvexp.report.terminal import cell, console, hint, shape, table
+from cvexp.report.terminal import cell, console, hint, shape, suggest, table
+from cvexp.settings import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ def show_list(models: Sequence[Described]) -> None:
     if models:
         first = models[0]
         hint(f"for one {shape(first.image_shape)} image of {first.dataset}, {first.hidden_units} hidden units")
-    hint("next     cvexp models NAME   shows the layers")
+    suggest(Flags().command("models", "NAME"))
 
 
 def show(model: Described) -> None:

@@ -67,6 +67,12 @@ def hint(text: str) -> None:
     console(stderr=True).print(Text(clean(text), style="dim"), soft_wrap=True)
 
 
+def suggest(*commands: str) -> None:
+    """Say on stderr which commands may come next, if any."""
+    if commands:
+        hint("next     " + "   |   ".join(commands))
+
+
 def shape(dimensions: Sequence[int]) -> str:
     """Dimensions as people write them: 1x28x28."""
     return "x".join(map(str, dimensions))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cvexp.report.terminal import cell, console, hint, seconds, table
+from cvexp.report.terminal import cell, console, seconds, table
 from cvexp.results import Metric
 from cvexp.settings import without_credentials
 from cvexp.text import clean
@@ -95,7 +94,7 @@ class TrainConsole:
 
 
 def show(result: TrainResult) -> None:
-    """Print the summary on stdout, and what to type next on stderr."""
+    """Print the summary on stdout."""
     metrics = result.metrics()
     timing = result.timing
     summary = table(("", "left"), ("", "right"))
@@ -112,7 +111,6 @@ def show(result: TrainResult) -> None:
     for name, value in rows.items():
         summary.add_row(name, cell(value, "bold" if name == "test accuracy" else ""))
     console().print(summary)
-    hint(f"next     cvexp evaluate {shlex.quote(result.run_name)}   |   cvexp compare   |   cvexp ui")
 
 
 def document(result: TrainResult) -> dict[str, Any]:

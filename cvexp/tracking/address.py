@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cvexp.settings import without_credentials
+from cvexp.settings import sqlite_uri, without_credentials
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cvexp.settings import StoreSettings
 
 _PORTS = {"http": 80, "https": 443}
@@ -42,7 +43,4 @@ def address_of(settings: StoreSettings, *, state_dir: Path) -> str:
 def uri_of(address: str, *, state_dir: Path) -> str:
     """What to type as `--tracking-uri` for an address from `address_of`."""
     kind, _, path = address.partition(":///")
-    if kind != "sqlite" or Path(path).is_absolute():
-        return address
-    file = state_dir.parent / path
-    return f"sqlite:///{file}"
+    return sqlite_uri(state_dir.parent / path) if kind == "sqlite" else address

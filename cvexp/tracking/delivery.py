@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import StoreError
+from cvexp.results import ID_DIGITS, NAME_DIGITS
 from cvexp.settings import without_credentials
 from cvexp.tracking.journal import FORMER_ID, NAME
 from cvexp.tracking.model import LOGGED_NAME, write_model
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from cvexp.tracking.sender import Patience
     from cvexp.tracking.store import Store
 
-NAME_DIGITS = 6
 SERIES_BATCH = 1000
 """The most metrics MLflow takes in one call."""
 
@@ -91,8 +91,8 @@ class Delivery:
         if run.info.lifecycle_stage == "deleted":
             raise StoreError(
                 f"run {run_id} was deleted in the tracking store",
-                f"restore it: mlflow runs restore --run-id {run_id}",
-                f"or give it up: cvexp sync --discard {run_id[:12]}",
+                "restore it: " + self._settings.mlflow_command("runs", "restore", "--run-id", run_id),
+                "or give it up: " + self._settings.command("sync", "--discard", run_id[:ID_DIGITS]),
             )
         told = self._journal.records[: self._journal.n_sent]
         params = {name for record in told if record.kind == "params" for name in record.body}

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from cvexp.errors import RunError, StoreError
 from cvexp.results import Metric, RunSummary, higher_is_better
 from cvexp.settings import without_credentials
 from cvexp.text import shown
+from cvexp.tracking.artifacts import local_path
 from cvexp.tracking.pending import bury
 from cvexp.tracking.store import translated
 
@@ -110,7 +109,8 @@ def find(store: Store, selector: str) -> Selection:
     if selector == "@last":
         runs = search(store, last=1)
         if not runs:
-            raise RunError("no run has been started here yet", "start one: cvexp train linear")
+            start = store.settings.command("train", "linear")
+            raise RunError("no run has been started here yet", f"start one: {start}")
         return Selection(run=runs[0])
     if selector == "@best" or selector.startswith("@best:"):
         return _best(store, selector.partition(":")[2])
@@ -134,7 +134,9 @@ def _named(store: Store, selector: str) -> RunSummary:
     if others := _called(store, selector, anyones=True):
         raise foreign(others[0])
     short = "" if len(selector) >= MIN_PREFIX else f" (a prefix of an id needs at least {MIN_PREFIX} digits)"
-    raise RunError(f"no run here is {shown(selector)}{short}", "see which there are: cvexp compare")
+    raise RunError(
+        f"no run here is {shown(selector)}{short}", f"see which there are: {store.settings.command('compare')}"
+    )
 
 
 def _called(store: Store, name: str, *, anyones: bool = False) -> list[RunSummary]:
@@ -165,7 +167,8 @@ def _by_id(store: Store, run_id: str) -> RunSummary | None:
                 return None
             raise
     if run.info.lifecycle_stage == "deleted":
-        raise RunError(f"run {run_id} was deleted", f"restore it: mlflow runs restore --run-id {run_id}")
+        restore = store.settings.mlflow_command("runs", "restore", "--run-id", run_id)
+        raise RunError(f"run {run_id} was deleted", f"restore it: {restore}")
     return bury(store, _summary(run))
 
 
@@ -184,7 +187,7 @@ def _best(store: Store, metric: str) -> Selection:
     candidates = [run for run in finished if metric in run.metrics]
     if not candidates:
         known = sorted({key for run in finished for key in run.metrics})
-        hint = "there are: " + ", ".join(known) if known else "start one: cvexp train linear"
+        hint = "there are: " + ", ".join(known) if known else f"start one: {store.settings.command('train', 'linear')}"
         raise RunError(f"no finished run here has the metric {metric!r}", hint)
     sign = 1 if higher_is_better(metric) else -1
     return Selection(run=max(candidates, key=lambda run: sign * run.metrics[metric]), note=note)
@@ -208,7 +211,7 @@ def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: P
         f"run {run.name} has no {folder} among its artifacts (status {run.status})",
         f"looked in {run.artifacts_uri}; was the folder moved, or did the run end early?",
     )
-    if (here := _local_path(run.artifacts_uri)) is not None:
+    if (here := local_path(run.artifacts_uri)) is not None:
         if not (here / folder).is_dir():
             raise missing
         return here / folder
@@ -228,13 +231,6 @@ def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: P
         except MlflowException as error:
             reason = without_credentials(str(error).splitlines()[0])[:160]
             raise StoreError(f"cannot fetch {folder} of run {run.name}: {reason}", "try again") from error
-
-
-def _local_path(uri: str) -> Path | None:
-    """The path of a local artifact location; None for one that only the store can reach."""
-    if uri.startswith("file:"):
-        return Path(url2pathname(urlparse(uri).path))
-    return None if "://" in uri or uri.startswith("mlflow-artifacts:") else Path(uri)
 
 
 def select(store: Store, selectors: Sequence[str]) -> list[Selection]:

@@ -13,9 +13,10 @@ import time
 from typing import TYPE_CHECKING
 
 from cvexp.errors import StorageError, StoreError
+from cvexp.results import NAME_DIGITS
 from cvexp.settings import CHECKPOINTS, RUNS, without_credentials
 from cvexp.tracking.address import address_of
-from cvexp.tracking.delivery import NAME_DIGITS, Delivery
+from cvexp.tracking.delivery import Delivery
 from cvexp.tracking.journal import Journal, held
 from cvexp.tracking.sender import Patience, Sender
 from cvexp.tracking.store import check_settings, make_state_dir

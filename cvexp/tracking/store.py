@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import socket
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     from cvexp.settings import StoreSettings
 
 CREATION_TIMEOUT_SECONDS = 300
+READER_TIMEOUT_SECONDS = 5
+"""How long a command that only reads waits for a store that another process is creating."""
+
 KNOCK_SECONDS = 3
 LONGEST_NAME = 500
 """Characters of an experiment's name that MLflow takes."""
@@ -66,13 +71,13 @@ def open_store(
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             raise StoreError(
                 f"experiment {settings.experiment!r} was deleted",
-                f"restore it: mlflow experiments restore -x {experiment.experiment_id}",
+                "restore it: " + settings.mlflow_command("experiments", "restore", "-x", experiment.experiment_id),
                 "or name another with --experiment",
             )
         if experiment is not None:
             experiment_id = experiment.experiment_id
         elif create:
-            experiment_id = client.create_experiment(settings.experiment)
+            experiment_id = _create_experiment(settings, client)
         else:
             names = ", ".join(e.name for e in client.search_experiments(max_results=10))
             raise StoreError(f"no experiment is called {settings.experiment!r}", f"there are: {names}")
@@ -85,10 +90,47 @@ def open_store(
 
 
 def _client(settings: StoreSettings) -> MlflowClient:
+    """MLflow's client; a local database is created first, with its default experiment's artifacts beside it."""
     load_mlflow(settings)
     from mlflow import MlflowClient
 
+    file = settings.sqlite_file
+    if file is not None and not _is_complete(file):
+        _local_store(settings, file)
     return MlflowClient(tracking_uri=settings.tracking_uri)
+
+
+def _create_experiment(settings: StoreSettings, client: MlflowClient) -> str:
+    file = settings.sqlite_file
+    made = (_local_store(settings, file) if file is not None else client).create_experiment(settings.experiment)
+    return str(made)
+
+
+def _local_store(settings: StoreSettings, file: Path) -> SqlAlchemyStore:
+    """MLflow's store on a local database, created if need be.
+
+    What it creates keeps its artifacts beside the database. MlflowClient would put them into the working folder.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    root = artifact_root(file)
+    # MLflow decodes a location, and puts it into SQL between quotes.
+    plain = root.as_uri() == f"file://{root}"
+    return SqlAlchemyStore(settings.tracking_uri, str(root) if plain else root.as_uri())
+
+
+def artifact_root(file: Path) -> Path:
+    """The folder of the artifacts of a local store whose database is `file`."""
+    return file.absolute().parent / "mlruns"
+
+
+def _is_complete(file: Path) -> bool:
+    """Whether the database has experiments; MLflow makes the first one when it has made and migrated all tables."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            return database.execute("SELECT 1 FROM experiments LIMIT 1").fetchone() is not None
+    except sqlite3.Error:
+        return False
 
 
 def load_mlflow(settings: StoreSettings) -> None:
@@ -146,9 +188,15 @@ def _check_database(settings: StoreSettings, *, create: bool) -> None:
             f"not a path to a database: {without_credentials(settings.tracking_uri)!r}",
             "three slashes for a relative path: sqlite:///mlflow.db",
         )
+    if not _is_utf8(file.absolute()):
+        raise StoreError(
+            f"cannot keep runs in {file.absolute().parent}: its name is not valid UTF-8",
+            "rename the folder, go to another one, or name another store with --tracking-uri",
+        )
     if not file.exists():
         if not create:
-            raise StoreError(f"no runs here yet: {file.absolute()} does not exist", "start one: cvexp train linear")
+            start = settings.command("train", "linear")
+            raise StoreError(f"no runs here yet: {file.absolute()} does not exist", f"start one: {start}")
         if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
             raise StoreError(
                 f"cannot create {file}: {file.parent.absolute()} is not a folder one can write to",
@@ -158,6 +206,14 @@ def _check_database(settings: StoreSettings, *, create: bool) -> None:
         raise StoreError(f"{file} is not an SQLite database", "move it away, or name another store with --tracking-uri")
     elif create and not os.access(file, os.W_OK):
         raise StoreError(f"{file} is not writable", "change its permissions, or name another store with --tracking-uri")
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_address(uri: str) -> None:
@@ -206,17 +262,19 @@ def _creation_lock(
 ) -> Iterator[None]:
     """Let one process at a time open a local store: several that create its schema together break it.
 
-    A store that is only read, in a folder that cannot be written to, is nobody's to create.
+    A store that is complete can be read at any time. One that is only read, in a folder that cannot be written to, is
+    nobody's to create.
     """
     file = settings.sqlite_file
-    if file is None or not (create or os.access(file.parent, os.W_OK)):
+    if file is None or not (create or (os.access(file.parent, os.W_OK) and not _is_complete(file))):
         yield
         return
+    seconds = CREATION_TIMEOUT_SECONDS if create else READER_TIMEOUT_SECONDS
     from filelock import FileLock, Timeout
 
     try:
         folder = make_state_dir(settings)
-        lock = FileLock(folder / "store.lock", timeout=CREATION_TIMEOUT_SECONDS)
+        lock = FileLock(folder / "store.lock", timeout=seconds)
         creating = contextlib.nullcontext if file.exists() else waiting or contextlib.nullcontext
         with (waiting or contextlib.nullcontext)():
             lock.acquire()
@@ -227,8 +285,8 @@ def _creation_lock(
             lock.release()
     except Timeout as error:
         raise StoreError(
-            f"another process has held {settings.state_dir / 'store.lock'} for {CREATION_TIMEOUT_SECONDS} s",
-            "end that process, then try again",
+            f"another process is creating {file} and has held {settings.state_dir / 'store.lock'} for {seconds} s",
+            "try again in a minute, or end that process",
         ) from error
 
 

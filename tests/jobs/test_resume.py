@@ -111,7 +111,9 @@ def test_the_history_covers_all_epochs_and_the_run_is_the_same(place):
     assert error.signum == signal.SIGTERM
     result = resumed(place)
     assert [epoch.epoch for epoch in result.history] == [1, 2, 3]
-    assert f"go on: cvexp train --resume {result.run_id[:12]}" in error.hints
+    settings, _ = place
+    resume = ["go on: cvexp", "train", "--resume", result.run_id[:12], "--tracking-uri", settings.tracking_uri]
+    assert " ".join(resume) in error.hints
     (run,) = MlflowClient(place[0].tracking_uri).search_runs(["0"])
     assert (run.info.run_id, run.info.status) == (result.run_id, "FINISHED")
     whole = train.run(config(), place[0], **place[1])
