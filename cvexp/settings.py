@@ -43,10 +43,17 @@ _UNENCODED = re.compile(r"https?://[^/\s:@\[\]]+:(?!\d*(?:[/?#]|$))[^@/?#]*[/?#]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreSettings:
-    """Which MLflow store and experiment to use."""
+    """Which MLflow store and experiment to use.
+
+    Attributes:
+        tracking_uri: MLflow's address of the store.
+        experiment: Runs are written to it, and listed from it.
+        experiment_named: Whether the user named it; selectors such as `@best` then look nowhere else.
+    """
 
     tracking_uri: str = field(default=DEFAULT_TRACKING_URI, repr=False)  # it may hold a password
     experiment: str = DEFAULT_EXPERIMENT
+    experiment_named: bool = field(default=False, compare=False)  # the place is the same
 
     @property
     def sqlite_file(self) -> Path | None:
@@ -63,9 +70,11 @@ class StoreSettings:
 
 def store_settings(tracking_uri: str | None = None, experiment: str | None = None) -> StoreSettings:
     """Resolve the store: arguments, then `MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME`, then MLflow's defaults."""
+    named = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
     return StoreSettings(
         tracking_uri=_anchored(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI),
-        experiment=experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT,
+        experiment=named or DEFAULT_EXPERIMENT,
+        experiment_named=bool(named),
     )
 
 
@@ -84,6 +93,11 @@ def data_dir(given: Path | None = None) -> Path:
         return given.expanduser()
     if named := os.environ.get("CVEXP_DATA_DIR"):
         return Path(named).expanduser()
+    return cached_data_dir()
+
+
+def cached_data_dir() -> Path:
+    """The data directory where none is named: in the platform's cache folder for the user."""
     import platformdirs
 
     return platformdirs.user_cache_path("cvexp") / "data"
