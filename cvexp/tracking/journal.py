@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import threading
 from dataclasses import asdict, dataclass, fields
@@ -181,7 +182,7 @@ def _lines(file: Path, keys: set[str]) -> list[dict[str, Any]]:
         try:
             if not line.endswith(b"\n"):
                 raise ValueError  # noqa: TRY301 - handled like a line that cannot be parsed
-            read = json.loads(line)
+            read = json.loads(line, object_hook=_restored)
             if not isinstance(read, dict) or read.keys() != keys:
                 where = f"{file}, line {len(found) + 1}"
                 raise RunError(f"damaged journal: {where}", _REMEDY)
@@ -197,12 +198,30 @@ def _lines(file: Path, keys: set[str]) -> list[dict[str, Any]]:
     return found
 
 
+_NOT_FINITE = "not a finite number"
+"""The key of an object that stands for NaN or an infinity, for which JSON has no words."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_NOT_FINITE: str(value)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _restored(read: dict[str, Any]) -> Any:
+    return float(read[_NOT_FINITE]) if read.keys() == {_NOT_FINITE} else read
+
+
 def _opened(file: Path) -> io.RawIOBase:
     return file.open("ab", buffering=0)
 
 
 def _append(file: Path, line: dict[str, Any]) -> None:
-    content = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    content = (json.dumps(_plain(line), ensure_ascii=False, allow_nan=False) + "\n").encode()
     try:
         with _opened(file) as stream:
             start = stream.tell()
