@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -9,19 +10,23 @@ from typing import TYPE_CHECKING
 from cvexp.errors import ConfigError, RunError, WeightsError
 from cvexp.jobs.checkpoints import Checkpoints, Keeping
 from cvexp.jobs.observer import Silent
-from cvexp.jobs.request import read_request
+from cvexp.jobs.request import read_request, write_request
 from cvexp.jobs.signals import Stop
 from cvexp.jobs.train import known_tags, prepare
 from cvexp.jobs.training import Training
+from cvexp.results import EFFECTIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cvexp.config import RunConfig
     from cvexp.jobs.observer import TrainObserver
+    from cvexp.jobs.request import Request
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
+    from cvexp.tracking.run import Run
 
 
 def run(
@@ -61,6 +66,7 @@ def run(
     keeping = keeping or Keeping()
     with Stop() as stop:
         found = _find(selector, settings)
+        settings = found.settings
         request = read_request(found.folder)
         config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan)
         checkpoint = Checkpoints(found.folder, keeping.keep).newest()
@@ -92,13 +98,11 @@ def run(
                 fit.load_state(checkpoint.fit)
             except WeightsError as error:
                 raise WeightsError(f"{error.what}: {checkpoint.file}", *error.hints) from error
-        tags = known_tags(prepared, command, policy=request.policy)
-        if config.epochs != request.config.epochs:
-            tags["cvexp.epochs"] = str(config.epochs)
+        tags = known_tags(prepared, command, policy=request.policy) | _changed_settings(config)
         opening = reopen_run(settings, found.folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None)
         return Training(
             prepared=prepared,
-            opening=opening,
+            opening=_opened(opening, replace(request, config=config)),
             settings=settings,
             keeping=keeping,
             stop=stop,
@@ -108,6 +112,20 @@ def run(
         ).run()
 
 
+@contextlib.contextmanager
+def _opened(opening: AbstractContextManager[Run], request: Request) -> Iterator[Run]:
+    """The run, once what is asked of it from now on is written down: an interrupted extension is one when resumed."""
+    with opening as run:
+        write_request(run.folder, request)
+        yield run
+
+
+def _changed_settings(config: RunConfig) -> dict[str, str]:
+    """The settings in force from now on, as tags; see results.EFFECTIVE."""
+    settings = config.params()
+    return {tag: settings[name] for name, tag in EFFECTIVE.items()}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
     """A run to go on with."""
@@ -115,13 +133,14 @@ class _Found:
     name: str
     status: str
     folder: Path
+    settings: StoreSettings
 
 
 def _find(selector: str, settings: StoreSettings) -> _Found:
     from cvexp.jobs.source import find_run
     from cvexp.tracking.pending import folder_of
 
-    run = find_run(selector, settings)
+    run, settings = find_run(selector, settings)
     folder = folder_of(settings, run.run_id)
     if folder is None:
         if run.status == "FINISHED":
@@ -133,7 +152,7 @@ def _find(selector: str, settings: StoreSettings) -> _Found:
             f"run {run.name} left nothing to go on with in {settings.state_dir.absolute()}",
             "runs are resumed on the machine and in the folder where they began",
         )
-    return _Found(name=run.name, status=run.status, folder=folder)
+    return _Found(name=run.name, status=run.status, folder=folder, settings=settings)
 
 
 def _resumed_config(config: RunConfig, *, model: str | None, epochs: int | None, allow_nan: bool | None) -> RunConfig:
