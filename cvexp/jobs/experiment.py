@@ -137,16 +137,19 @@ def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[tupl
     from cvexp.errors import RunError
     from cvexp.jobs.request import read_request
     from cvexp.tracking.journal import Journal, held
-    from cvexp.tracking.pending import folder_of
+    from cvexp.tracking.pending import folders
 
+    left = {}
+    for folder in folders(settings):
+        with contextlib.suppress(RunError, OSError), held(folder):
+            journal = Journal(folder)
+            if journal.status != "FINISHED":
+                left[journal.facts.get("run_id", folder.name)] = folder
     found = []
     for run in runs:
-        folder = folder_of(settings, run.run_id)
-        if folder is None:
-            continue
-        with contextlib.suppress(RunError, OSError), held(folder):
-            if Journal(folder).status != "FINISHED":
-                found.append((run, read_request(folder).config))
+        with contextlib.suppress(RunError):
+            if run.run_id in left:
+                found.append((run, read_request(left[run.run_id]).config))
     return found
 
 
