@@ -29,6 +29,9 @@ DEFAULT_LR: Mapping[OptimizerName, float] = {"sgd": 0.1, "adam": 1e-3, "adamw": 
 
 MAX_SEED = 2**63
 MAX_COUNT = 2**31 - 1
+WEIGHTS_SUFFIXES = (".pt", ".safetensors")
+"""Of exported files, which may be named wherever a run may."""
+
 LONGEST_NAME = 250
 """Characters of a run's name; MLflow's own stores keep as many."""
 
@@ -102,13 +105,24 @@ def run_name(name: str | None) -> str | None:
     """`name`, if it is one that a run can have; None leaves the choice to cvexp.
 
     Raises:
-        ConfigError: It is empty, too long, or holds control characters.
+        ConfigError: It is empty, too long, holds control characters, or means something else where a run is selected.
     """
-    if name is None or (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
-        return name
-    raise ConfigError(
-        f"--name {shown(name)}: a name has 1 to {LONGEST_NAME} characters, and no control characters", SEE_HELP
-    )
+    if name is None:
+        return None
+    if not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
+        raise ConfigError(
+            f"--name {shown(name)}: a name has 1 to {LONGEST_NAME} characters, and no control characters", SEE_HELP
+        )
+    if name.startswith(("@", "-")):
+        raise ConfigError(
+            f"--name {shown(name)}: a name does not begin with @ or -", "runs could not be selected by it"
+        )
+    if name.lower().endswith(WEIGHTS_SUFFIXES):
+        raise ConfigError(
+            f"--name {shown(name)}: a name does not end in {' or '.join(WEIGHTS_SUFFIXES)}",
+            "where a run is selected, such a word is an exported file",
+        )
+    return name
 
 
 def run_config(settings: Mapping[str, Any]) -> RunConfig:
@@ -128,6 +142,7 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         if name == "model_args" and isinstance(value, Mapping):
             for argument in (part for pair in value.items() for part in pair):
                 _check_text("--model-arg", argument)
+            _refuse_infinite(value)
         if isinstance(value, bool) and name not in flags:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: not a matter of true or false", SEE_HELP)
     from pydantic import TypeAdapter, ValidationError
@@ -140,6 +155,13 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         flag = "--model-arg" if name == "model_args" else "--" + name.replace("_", "-")
         given = _as_given(first.get("input"))
         raise ConfigError(f"{flag} {given}: {_reason(first)}", SEE_HELP) from None
+
+
+def _refuse_infinite(model_args: Mapping[str, Any]) -> None:
+    """Refuse numbers that JSON, and with it a stored model's specification, cannot hold."""
+    for name, value in model_args.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"--model-arg {name}={value}: not a finite number", SEE_HELP)
 
 
 def _as_given(value: object) -> str:

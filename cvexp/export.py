@@ -18,7 +18,7 @@ from annotated_types import Ge, Lt, MinLen
 from cvexp import checkpoint, files
 from cvexp.errors import ConfigError, WeightsError, nearest
 from cvexp.models.spec import ModelSpec, parse_json
-from cvexp.text import shown
+from cvexp.text import finite, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +118,8 @@ class ModelCard:
         device_name: Where that run was measured.
         split_seed: Of that run, so that the same test images can be found again.
         limit: Of that run, likewise.
-        metrics: The run's last figures.
+        settings: Of that run, as in the end they were.
+        metrics: The run's last figures; None for one that is no finite number.
     """
 
     spec: ModelSpec
@@ -128,12 +129,13 @@ class ModelCard:
     device_name: str = ""
     split_seed: Annotated[int, Ge(0), Lt(2**32)] = 42
     limit: Annotated[int, Ge(1)] | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
     schema_version: Literal[1] = 1
 
     def to_json(self) -> str:
         """The card as indented JSON."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(finite(asdict(self)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def save_weights(model: nn.Module, folder: Path, *, config: RunConfig, dataset: Dataset) -> ModelSpec:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     import numpy as np
@@ -55,6 +56,14 @@ class Metric(StrEnum):
 def higher_is_better(metric: str) -> bool:
     """Whether a larger value of `metric` is the better one: accuracies and throughputs, not losses or times."""
     return metric.endswith("accuracy") or metric.startswith("throughput/")
+
+
+def rank(metrics: Mapping[str, float], metric: str) -> tuple[int, float]:
+    """A sort key by which the best value of `metric` comes first, then NaN, then no value at all."""
+    value = metrics.get(metric)
+    if value is None or math.isnan(value):
+        return (2 if value is None else 1), 0.0
+    return 0, -value if higher_is_better(metric) else value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,15 +187,36 @@ class Conditions:
     dataset: str
     train_images: int
     split: str
+    step_runner: str
 
     @property
     def key(self) -> str:
         """Ten hexadecimal digits that are equal exactly when the conditions are."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:10]
+        return _digest(asdict(self))
 
     def to_json(self) -> str:
         """The conditions as canonical JSON, so that two runs' differences can be named."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(asdict(self), sort_keys=True, allow_nan=False)
+
+
+def _digest(conditions: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def train_split(*, val_split: str, limit: str, split_seed: str, train_images: int) -> str:
+    """Which of the published training images a run was trained on, in words.
+
+    The seed is named only where it decides something: where a validation part was cut off or `limit` left images out.
+
+    Args:
+        val_split: The setting as text.
+        limit: Likewise; `none` for no limit.
+        split_seed: Likewise.
+        train_images: How many there were in the end.
+    """
+    chosen = [f"val {val_split}"] if float(val_split) else []
+    chosen += [f"limit {limit}"] if limit == str(train_images) else []
+    return ", ".join([*chosen, f"seed {split_seed}"]) if chosen else "none"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -245,9 +275,28 @@ class TrainResult:
         }
 
 
+EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
+"""Settings that may change when a run is resumed, and the tag that then holds the value in force.
+
+MLflow's parameters cannot be changed.
+"""
+
+TEST_SET = "cvexp.test_set"
+"""The tag that identifies a run's test images; see `test_set`."""
+
+
+def test_set(dataset_digest: str, *, limit: object, split_seed: object) -> str:
+    """What identifies test images: the dataset's content and, where `limit` left images out, which ones it kept."""
+    return dataset_digest if limit in (None, "none") else f"{dataset_digest},limit={limit},split_seed={split_seed}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
-    """A run as the store remembers it; metrics are last values."""
+    """A run as the store remembers it; metrics are last values.
+
+    Attributes:
+        params: MLflow's parameters: what the run was asked to do first. See `settings` for what it did.
+    """
 
     run_id: str
     name: str
@@ -258,3 +307,64 @@ class RunSummary:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings in force in the end: the parameters, and what was changed when the run was resumed."""
+        changed = {name: self.tags[tag] for name, tag in EFFECTIVE.items() if tag in self.tags and name in self.params}
+        return {**self.params, **changed}
+
+    @property
+    def conditions(self) -> dict[str, object]:
+        """The conditions of its times; what earlier versions did not record follows from tags and settings."""
+        try:
+            found = json.loads(self.tags.get("cvexp.conditions", "{}"))
+        except (ValueError, RecursionError):
+            return {}
+        if not isinstance(found, dict):
+            return {}
+        if found and "step_runner" not in found:
+            found["step_runner"] = self.tags.get("cvexp.step_runner", "unknown").partition(" ")[0]
+            settings = self.settings
+            try:
+                found["split"] = train_split(
+                    val_split=f"{float(settings.get('val_split', '0')):g}",
+                    limit=settings.get("limit", "none"),
+                    split_seed=settings.get("split_seed", "unknown"),
+                    train_images=int(found.get("train_images", 0)),
+                )
+            except (ValueError, TypeError):  # whoever writes to the store may have written them
+                found["split"] = "unknown"
+        return found
+
+    @property
+    def comparability_key(self) -> str:
+        """Equal for runs whose times may be ranked against each other."""
+        conditions = self.conditions
+        return _digest(conditions) if conditions else self.tags.get("cvexp.comparability_key", "")
+
+    @property
+    def test_set(self) -> str:
+        """What identifies its test images, so that accuracies over the same ones can be told from others."""
+        if TEST_SET in self.tags:
+            return self.tags[TEST_SET]
+        dataset = str(self.conditions.get("dataset") or self.params.get("dataset", "unknown"))
+        return test_set(dataset, limit=self.params.get("limit"), split_seed=self.params.get("split_seed"))
+
+
+def test_set_labels(runs: Sequence[RunSummary]) -> dict[str, str]:
+    """A label for each test set of `runs`: the dataset's name, or its digest where two contents share a name.
+
+    Returns:
+        Labels such as `digits` and `digits,limit=300,split_seed=7`, by test set. The seed is named where it tells
+        two sets apart.
+    """
+    parts = {run.test_set: run.test_set.split(",") for run in runs}
+    names = {run.test_set: run.params.get("dataset", "unknown") for run in reversed(runs)}
+    contents: dict[str, set[str]] = {}
+    for identity, (digest, *_) in parts.items():
+        contents.setdefault(names[identity], set()).add(digest)
+    first = {i: names[i] if len(contents[names[i]]) == 1 else parts[i][0] for i in parts}
+    short = {i: ",".join([first[i], *parts[i][1:2]]) for i in parts}
+    unique = list(short.values())
+    return {i: short[i] if unique.count(short[i]) == 1 else ",".join([first[i], *parts[i][1:]]) for i in parts}

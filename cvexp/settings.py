@@ -106,12 +106,16 @@ class StoreSettings:
     """Which MLflow store and experiment to use.
 
     Attributes:
+        tracking_uri: MLflow's address of the store.
+        experiment: Runs are written to it, and listed from it.
         flags: How the user named them, and the data directory.
+        experiment_named: Whether the user named it; selectors such as `@best` then look nowhere else.
     """
 
     tracking_uri: str = field(default=DEFAULT_TRACKING_URI, repr=False)  # it may hold a password
     experiment: str = DEFAULT_EXPERIMENT
     flags: Flags = field(default_factory=Flags, compare=False)
+    experiment_named: bool = field(default=False, compare=False)  # the place is the same
 
     @property
     def sqlite_file(self) -> Path | None:
@@ -151,10 +155,12 @@ def store_settings(
 
     `data_dir` is the argument for it, for the commands that are printed.
     """
+    named = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
     return StoreSettings(
         flags=typed_flags(tracking_uri, experiment, data_dir),
         tracking_uri=_anchored(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI),
-        experiment=experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT,
+        experiment=named or DEFAULT_EXPERIMENT,
+        experiment_named=bool(named),
     )
 
 
@@ -183,6 +189,11 @@ def data_dir(given: Path | None = None) -> Path:
         return given.expanduser()
     if named := os.environ.get("CVEXP_DATA_DIR"):
         return Path(named).expanduser()
+    return cached_data_dir()
+
+
+def cached_data_dir() -> Path:
+    """The data directory where none is named: in the platform's cache folder for the user."""
     import platformdirs
 
     return platformdirs.user_cache_path("cvexp") / "data"

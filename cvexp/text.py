@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import reprlib
+from typing import Any
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 LONGEST_SHOWN = 120
@@ -19,6 +21,17 @@ _MARKUP = re.compile(r"([\\`*_\[\]|~])")
 def clean(text: object) -> str:
     """Text without control characters, which could move a terminal's cursor or hide what follows."""
     return _CONTROL.sub("\ufffd", str(text))
+
+
+def finite(value: Any) -> Any:
+    """Plain values as JSON can hold them: NaN and the infinities, for which it has no words, become None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
 
 
 def escaped(json_text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # two test processes share two cores
 from cvexp.cli.main import run as run_cli
 from cvexp.config import run_config
 from cvexp.settings import store_settings
+from tests.recorded import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,3 +111,21 @@ def lab(_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     """The shared lab as the working folder; tests may read it, and must not change its runs."""
     monkeypatch.chdir(_lab.folder)
     return _lab
+
+
+@pytest.fixture(scope="session")
+def _empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's schema and no run; making one takes seconds."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def record(_empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """A new working folder with an empty store, and what writes runs into it without training."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(_empty_store, tmp_path / "mlflow.db")
+    return Recorder(f"sqlite:///{tmp_path}/mlflow.db")

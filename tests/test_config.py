@@ -5,7 +5,15 @@ import math
 
 import pytest
 
-from cvexp.config import DEFAULT_LR, OPTIMIZERS, RunConfig, parse_model_args, run_config
+from cvexp.config import (
+    DEFAULT_LR,
+    OPTIMIZERS,
+    RunConfig,
+    parse_model_args,
+    read_experiment,
+    run_config,
+    run_name,
+)
 from cvexp.errors import ConfigError
 
 
@@ -187,3 +195,18 @@ def test_a_model_argument_that_is_no_pair_of_name_and_value_is_refused(pair):
 def test_a_model_argument_given_twice_is_refused():
     with pytest.raises(ConfigError, match="--model-arg a is given twice"):
         parse_model_args(["a=1", "b=1", "a =2"])
+
+
+@pytest.mark.parametrize("name", ["model.pt", "x.safetensors", "X.PT", "@x", "@best", "-x"])
+def test_a_name_by_which_no_run_could_be_selected_is_refused(name, tmp_path):
+    with pytest.raises(ConfigError, match="--name"):
+        run_name(name)
+    path = tmp_path / "file.yaml"
+    path.write_text(f"runs: [{{model: linear, name: '{name}'}}]")
+    with pytest.raises(ConfigError, match="--name"):
+        read_experiment(path)
+
+
+@pytest.mark.parametrize("name", [None, "a", "sweep/lr 0.1", "point.ptx", "a@b", "x-y", "1.5"])
+def test_other_names_are_taken(name):
+    assert run_name(name) == name

@@ -31,7 +31,8 @@ CONDITIONS = Conditions(
     epochs=3,
     dataset="0123456789abcdef",
     train_images=60000,
-    split="val 0.1 seed 42",
+    split="val 0.1, seed 42",
+    step_runner="captured",
 )
 FIELDS = [field.name for field in dataclasses.fields(Conditions)]
 TIMING = Timing(

@@ -30,7 +30,7 @@ def compare(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Runs to compare, each as for evaluate; without any, all runs of the experiment.",
+            help="Runs to compare, each as for evaluate, of any experiment; without any, all runs of the experiment.",
             show_default=False,
         ),
     ] = None,
@@ -62,8 +62,9 @@ def compare(
 ) -> None:
     """Compare runs on accuracy and speed.
 
-    Training times are ranked only among runs under the same conditions (device, threads, versions, batch size,
-    epochs, data); where conditions differ, each time carries the letter of its own.
+    Accuracies are ranked within one test set, the best of each in bold. Training times are ranked only among runs
+    under the same conditions (device, threads, step runner, versions, batch size, epochs, data); where conditions
+    differ, each time carries the letter of its own.
     """
     from cvexp.jobs.compare import run as job
     from cvexp.report import compare as report

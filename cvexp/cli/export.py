@@ -19,7 +19,10 @@ def export(
     output: Annotated[str, typer.Option("--format", help="state-dict or safetensors.")] = "state-dict",
     out: Annotated[
         Path | None,
-        typer.Option(help="The file to write. Without it: models/ and the run's name.", show_default=False),
+        typer.Option(
+            help="The file to write. Without it: models/ and the run's name, with its id where that is another's.",
+            show_default=False,
+        ),
     ] = None,
     model: options.TrustedModel = None,
     data_dir: options.DataDir = None,

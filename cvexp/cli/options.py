@@ -46,8 +46,9 @@ Model = Annotated[
 RunOrFile = Annotated[
     str,
     typer.Argument(
-        help="A run, by its id, a unique prefix of it (4 digits or more), its name, @last, @best or @best:METRIC; "
-        "or an exported .pt or .safetensors file."
+        help="A run, by its id, a unique prefix of it (4 digits or more), its name, @last, @best, @best:METRIC, or "
+        "@best@DATASET where runs were measured on different test images (@best@digits,limit=300); or an exported "
+        ".pt or .safetensors file."
     ),
 ]
 TrustedModel = Annotated[

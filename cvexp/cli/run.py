@@ -18,7 +18,9 @@ def run(
     file: Annotated[Path, typer.Argument(help="An experiment file, such as experiments/learnpytorch.yaml.")],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and train nothing.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Train even what is trained already.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train even what is trained already, and from the start.")
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -37,7 +39,8 @@ def run(
 ) -> None:
     """Train every configuration of an experiment file that is not trained yet, then compare them.
 
-    A configuration counts as trained when a finished run of the experiment has every one of its parameters.
+    A configuration counts as trained when a finished run of the experiment has every one of its settings. One that
+    was interrupted goes on where it stopped, in the same run.
     """
     from cvexp.jobs import experiment as job
     from cvexp.report import experiment as report

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from cvexp.data.arrays import checked
 from cvexp.data.sources import NotThisDataset
 from cvexp.errors import DatasetError
+from cvexp.settings import cached_data_dir
 from cvexp.text import clean
 
 if TYPE_CHECKING:
@@ -125,27 +127,20 @@ def load(
 
 
 def _arrays(spec: DatasetSpec, data_dir: Path) -> tuple[Arrays, str]:
+    check_named = getattr(spec.source, "check_named", None)
+    if check_named is not None and data_dir != cached_data_dir():
+        check_named(data_dir)
     for attempt in ("find", "fetch"):
         if attempt == "fetch":
             spec.source.fetch(data_dir)
         for place in spec.source.find(data_dir):
             try:
-                return _writable(spec.source.read(place)), place
+                return checked(spec, spec.source.read(place)), place
             except NotThisDataset:
                 continue
     raise DatasetError(
         f"{spec.name} was downloaded to {data_dir}, and is not complete there",
         f"run again: cvexp data {spec.name}",
-    )
-
-
-def _writable(arrays: Arrays) -> Arrays:
-    """Arrays over memory of their own: torch warns about the read-only bytes of a file."""
-    return type(arrays)(
-        train_images=np.require(arrays.train_images, requirements=["C", "W"]),
-        train_labels=np.require(arrays.train_labels, requirements=["C", "W"]),
-        test_images=np.require(arrays.test_images, requirements=["C", "W"]),
-        test_labels=np.require(arrays.test_labels, requirements=["C", "W"]),
     )
 
 

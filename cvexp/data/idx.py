@@ -6,6 +6,7 @@ unsigned byte), the number of dimensions, each dimension as a big-endian 32-bit 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import math
@@ -81,6 +82,40 @@ class IdxSource:
             DEBIAN_DATASETS / self.dataset,
         )
         return [str(f) for f in folders if all(_on_disk(f, file) for file in self.files) and not self._foreign(f)]
+
+    def check_named(self, data_dir: Path) -> None:
+        """Refuse a folder that the user named and that holds some of the files, where no place in it holds all.
+
+        A download of ours that was cut short is completed.
+
+        Raises:
+            DatasetError: The missing files are named.
+        """
+        download = data_dir / self.torchvision / "raw"
+        places = (data_dir, data_dir / self.dataset, download)
+        missing = {folder: [file.name for file in self.files if not _on_disk(folder, file)] for folder in places}
+        if not all(missing.values()):
+            return
+        for folder, names in missing.items():
+            if len(names) == len(self.files) or self._holds_a_siblings(folder):
+                continue
+            if folder == download:
+                with contextlib.suppress(DatasetError):
+                    self.fetch(data_dir)
+                    return
+            raise DatasetError(
+                f"{folder} holds some of {self.dataset}'s files, and not {', '.join(names)}",
+                "add what is missing, name another folder with --data-dir, or delete the other files there",
+            )
+
+    def _holds_a_siblings(self, folder: Path) -> bool:
+        """Whether one of the files in an incomplete folder is another dataset's."""
+        for file in self.files:
+            path = _on_disk(folder, file)
+            with contextlib.suppress(DatasetError):
+                if path is not None and hashlib.sha256(_content(path, file)).hexdigest() in self.others:
+                    return True
+        return False
 
     def _foreign(self, folder: Path) -> bool:
         """Whether the folder's test labels, a small file, are another dataset's."""

@@ -31,7 +31,12 @@ class Arrays:
 
 
 class Source(Protocol):
-    """Where a dataset's bytes come from. Implement this to add a dataset of your own."""
+    """Where a dataset's bytes come from. Implement this to add a dataset of your own.
+
+    A source may also have a method `check_named(data_dir: Path) -> None`, called before `find` with a folder that the
+    user named. It raises a DatasetError where the folder holds a part of the dataset, instead of letting another place
+    serve in silence.
+    """
 
     def find(self, data_dir: Path) -> list[str]:
         """Every place that seems to hold the dataset, best first, without reading it; empty when there is none."""

@@ -68,7 +68,7 @@ def load_model(
     It takes float32 (N, C, H, W) in [0, 1], which are uint8 pixels divided by 255, and gives logits (N, K).
 
     Args:
-        run: A run by id, prefix, name, `@last`, `@best` or `@best:METRIC`; or the path of an exported file.
+        run: A run by id, prefix, name, `@last` or `@best`, as on the command line; or the path of an exported file.
         device: Where to put it; see `cvexp.device.choose`.
         tracking_uri: The MLflow store; by default as on the command line.
         experiment: The MLflow experiment; by default as on the command line.
@@ -93,7 +93,7 @@ def compare(
     tracking_uri: str | None = None,
     experiment: str | None = None,
 ) -> pd.DataFrame:
-    """Runs side by side, the best first, as `cvexp compare` does.
+    """Runs side by side, the best of each test set first, as `cvexp compare` does.
 
     Args:
         *runs: Selectors; none at all means every run of the experiment.
@@ -105,8 +105,8 @@ def compare(
 
     Returns:
         A row a run, indexed by run id. Columns `name`, `status`, `started_at`, `conditions` (times may be ranked
-        within one letter only), then every parameter as `params.…` and every metric as `metrics.…`, as in
-        `mlflow.search_runs`.
+        within one letter only), `test_set` (accuracies likewise), then every setting as `params.…` and every metric
+        as `metrics.…`, as in `mlflow.search_runs`; a run that was trained on for more epochs has their number.
 
     Raises:
         cvexp.errors.InputError: A selector, the filter, the order or the store cannot be used.
@@ -123,9 +123,10 @@ def compare(
             "status": one.status,
             "started_at": one.started_at,
             "conditions": group,
-            **{f"params.{key}": value for key, value in one.params.items()},
+            "test_set": test_set,
+            **{f"params.{key}": value for key, value in one.settings.items()},
             **{f"metrics.{key}": value for key, value in one.metrics.items()},
         }
-        for one, group in zip(compared.runs, compared.groups, strict=True)
+        for one, test_set, group in zip(compared.runs, compared.test_sets, compared.groups, strict=True)
     ]
     return pd.DataFrame(rows, columns=None if rows else ["run_id", "name"]).set_index("run_id")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import math
+import shlex
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cvexp import plots
 from cvexp.errors import ConfigError, nearest
-from cvexp.results import Metric, RunSummary, higher_is_better
+from cvexp.results import Metric, RunSummary, rank, test_set_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from cvexp.settings import StoreSettings
+    from cvexp.tracking.store import Store
 
 SORT_KEYS = {
     "accuracy": Metric.TEST_ACCURACY.value,
@@ -29,14 +31,21 @@ SORT_KEYS = {
 
 SHOWN_ANYWAY = ("model", "dataset", "device")
 LONGEST_SETTINGS = 32
+MAX_DRAWN = 40
+"""Runs whose names a picture can show."""
+
+MAX_DRAWN_SETS = 8
+SHOWN_EXPERIMENTS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Runs in order, each with the letter of its conditions.
+    """Runs in order, each with its test images and the letter of its conditions.
 
     Attributes:
-        runs: Sorted.
+        runs: Sorted; by figures that were measured on test or validation images only within one test set.
+        test_sets: For each run, the label of its test images; accuracies are comparable within one label only.
+        best: Ids of the runs with the highest test accuracy of their test set.
         groups: For each run, the letter of its conditions; times are comparable within one letter only.
         differences: For each letter, what sets its conditions apart, in words; empty when there is one letter.
         notes: What to know about how the runs were chosen.
@@ -46,12 +55,19 @@ class Comparison:
     """
 
     runs: tuple[RunSummary, ...]
+    test_sets: tuple[str, ...]
+    best: frozenset[str]
     groups: tuple[str, ...]
     differences: dict[str, str]
     notes: tuple[str, ...]
     sort: str
     experiment: str
     plot: Path | None
+
+    @property
+    def ranked_within_test_sets(self) -> bool:
+        """Whether the runs of a test set stand together."""
+        return _measured_on_images(self.sort)
 
 
 def run(
@@ -92,11 +108,16 @@ def run(
         notes = tuple(dict.fromkeys(s.note for s in selections if s.note))
     else:
         runs = search(store, where=where, last=last)
+        if not runs and not settings.experiment_named:
+            notes = _elsewhere(store)
     key = _sort_key(sort, runs)
-    runs.sort(key=lambda r: _position(r, key))
+    labels = test_set_labels(runs)
+    runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
     groups, differences = _condition_groups(runs)
     comparison = Comparison(
         runs=tuple(runs),
+        test_sets=tuple(labels[run.test_set] for run in runs),
+        best=_best(runs),
         groups=groups,
         differences=differences,
         notes=notes,
@@ -105,8 +126,25 @@ def run(
         plot=plot,
     )
     if plot is not None:
-        _draw(comparison, settings, plot)
+        left_out = _draw(comparison, settings, plot)
+        comparison = replace(comparison, notes=(*notes, *left_out))
     return comparison
+
+
+def _elsewhere(store: Store) -> tuple[str, ...]:
+    """Where the runs are, if the experiment that nobody chose has none; nothing where no experiment has any."""
+    from cvexp.tracking.find import runs_by_experiment
+
+    counts = runs_by_experiment(store)
+    experiment = store.settings.experiment
+    if not counts or experiment in counts:
+        return ()
+    listed = [f"{name} ({n:,} run{'' if n == 1 else 's'})" for name, n in list(counts.items())[:SHOWN_EXPERIMENTS]]
+    more = f" and {len(counts) - len(listed)} more" if len(counts) > len(listed) else ""
+    return (
+        f"experiment {experiment} has no runs; there are some in: {', '.join(listed)}{more}",
+        f"see them: cvexp compare --experiment {shlex.quote(next(iter(counts)))}",
+    )
 
 
 def _sort_key(sort: str, runs: Sequence[RunSummary]) -> str:
@@ -119,79 +157,114 @@ def _sort_key(sort: str, runs: Sequence[RunSummary]) -> str:
     return key
 
 
-def _position(run: RunSummary, key: str) -> tuple[bool, float]:
-    """Where a run stands: the best first, runs without the figure last, the latest first among equals."""
+def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int, float], float]:
+    """Where a run stands: the best first, NaN and runs without the figure last, the latest first among equals.
+
+    Figures measured on test or validation images are ranked within one test set.
+    """
     started = run.started_at.timestamp()
     if key == "started":
-        return False, -started
-    if key not in run.metrics:
-        return True, -started
-    value = run.metrics[key]
-    return False, -value if higher_is_better(key) else value
+        return "", (0, -started), 0.0
+    return test_set if _measured_on_images(key) else "", rank(run.metrics, key), -started
+
+
+def _measured_on_images(key: str) -> bool:
+    """Whether a metric's values can be compared over the same images only."""
+    return key.startswith(("test/", "val/"))
+
+
+def _best(runs: Sequence[RunSummary]) -> frozenset[str]:
+    """The run with the highest test accuracy of each test set, if any is a number; the first among equals."""
+    best: dict[str, RunSummary] = {}
+    for run in runs:
+        if math.isnan(run.metrics.get(Metric.TEST_ACCURACY, math.nan)):
+            continue
+        so_far = best.setdefault(run.test_set, run)
+        if rank(run.metrics, Metric.TEST_ACCURACY) < rank(so_far.metrics, Metric.TEST_ACCURACY):
+            best[run.test_set] = run
+    return frozenset(run.run_id for run in best.values())
 
 
 def _condition_groups(runs: Sequence[RunSummary]) -> tuple[tuple[str, ...], dict[str, str]]:
     """Give every set of conditions a letter, in order of appearance, and say in what they differ."""
     letters: dict[str, str] = {}
+    conditions: dict[str, dict[str, object]] = {}
+    groups = []
     for run in runs:
-        letters.setdefault(_key(run), _letter(len(letters)))
-    groups = tuple(letters[_key(run)] for run in runs)
+        letter = letters.setdefault(run.comparability_key, _letter(len(letters)))
+        conditions.setdefault(letter, run.conditions)
+        groups.append(letter)
     if len(letters) <= 1:
-        return groups, {}
-    conditions = {letters[_key(run)]: _conditions(run) for run in runs}
+        return tuple(groups), {}
     names = sorted({name for one in conditions.values() for name in one})
     differing = [name for name in names if len({str(one.get(name)) for one in conditions.values()}) > 1]
-    return groups, {
+    return tuple(groups), {
         letter: ", ".join(f"{name.replace('_', ' ')} {one.get(name, 'unknown')}" for name in differing)
         for letter, one in conditions.items()
     }
 
 
 def _letter(n: int) -> str:
-    """The n-th of a, b, … z, aa, ab, … in that order."""
+    """The n-th of a, b, … z, aa, ab, … zz, aaa, … in that order."""
     alphabet = "abcdefghijklmnopqrstuvwxyz"
-    return (alphabet[n // 26 - 1] if n >= len(alphabet) else "") + alphabet[n % len(alphabet)]
-
-
-def _key(run: RunSummary) -> str:
-    return run.tags.get("cvexp.comparability_key", "")
-
-
-def _conditions(run: RunSummary) -> dict[str, object]:
-    try:
-        found = json.loads(run.tags.get("cvexp.conditions", "{}"))
-    except json.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    letters = ""
+    n += 1
+    while n:
+        n, k = divmod(n - 1, len(alphabet))
+        letters = alphabet[k] + letters
+    return letters
 
 
 def differing_settings(runs: Sequence[RunSummary]) -> list[str]:
-    """Names of the parameters that are not the same for all runs; model, dataset and device are shown anyway."""
-    names = dict.fromkeys(name for run in runs for name in run.params if name not in SHOWN_ANYWAY)
-    return [name for name in names if len({run.params.get(name) for run in runs}) > 1]
+    """Names of the settings that are not the same for all runs; model, dataset and device are shown anyway."""
+    settings = [run.settings for run in runs]
+    names = dict.fromkeys(name for one in settings for name in one if name not in SHOWN_ANYWAY)
+    return [name for name in names if len({one.get(name) for one in settings}) > 1]
 
 
 def settings_of(run: RunSummary, names: Sequence[str]) -> str:
-    """Some of a run's parameters as one would type them."""
-    return " ".join(f"{name.removeprefix('model_args.')}={run.params[name]}" for name in names if name in run.params)
+    """Some of a run's settings as one would type them."""
+    settings = run.settings
+    return " ".join(f"{name.removeprefix('model_args.')}={settings[name]}" for name in names if name in settings)
 
 
-def _draw(comparison: Comparison, settings: StoreSettings, path: Path) -> None:
-    drawn = [
-        (run, group)
-        for run, group in zip(comparison.runs, comparison.groups, strict=True)
-        if Metric.TEST_ACCURACY in run.metrics and Metric.TRAIN_SECONDS in run.metrics
-    ]
-    if not drawn:
+def _draw(comparison: Comparison, settings: StoreSettings, path: Path) -> tuple[str, ...]:
+    """Draw the runs that have figures, the best of each test set by name, and say what the picture leaves out."""
+    sets: dict[str, list[tuple[RunSummary, str]]] = {}
+    drawable = 0
+    for run, test_set, group in zip(comparison.runs, comparison.test_sets, comparison.groups, strict=True):
+        figures = [run.metrics.get(key, math.nan) for key in (Metric.TEST_ACCURACY, Metric.TRAIN_SECONDS)]
+        if all(map(math.isfinite, figures)):
+            sets.setdefault(test_set, []).append((run, group))
+            drawable += 1
+    if not drawable:
         raise ConfigError("there is no finished run to draw", f"train one first: {settings.command('train', 'linear')}")
-    differing = differing_settings([run for run, _ in drawn])
-    figure = plots.comparison(
-        [_label(run, differing) for run, _ in drawn],
-        [run.metrics[Metric.TEST_ACCURACY] for run, _ in drawn],
-        [run.metrics[Metric.TRAIN_SECONDS] for run, _ in drawn],
-        groups=[group for _, group in drawn],
-    )
-    plots.save(figure, path)
+    drawn = dict(sorted(sets.items(), key=lambda pair: -len(pair[1]))[:MAX_DRAWN_SETS])
+    share = MAX_DRAWN // len(drawn)
+    panels = []
+    for test_set, members in sorted(drawn.items()):
+        members.sort(key=lambda pair: rank(pair[0].metrics, Metric.TEST_ACCURACY))
+        named = members[:share]
+        differing = differing_settings([run for run, _ in named])
+        panels.append(
+            plots.Panel(
+                title=plots.plain(test_set) if len(drawn) > 1 else "",
+                names=[_label(run, differing) for run, _ in named],
+                accuracies=[run.metrics[Metric.TEST_ACCURACY] for run, _ in members],
+                train_seconds=[run.metrics[Metric.TRAIN_SECONDS] for run, _ in members],
+                groups=[group for _, group in members],
+            )
+        )
+    plots.save(plots.comparison(panels), path)
+    n_named = sum(len(panel.names) for panel in panels)
+    notes = []
+    if len(sets) > len(drawn):
+        notes.append(f"the picture shows {len(drawn)} of {len(sets):,} test sets, those with the most runs")
+    if n_named < drawable:
+        notes.append(
+            f"the picture names the most accurate {n_named:,} of {drawable:,} runs; compare fewer with --where"
+        )
+    return tuple(notes)
 
 
 def _label(run: RunSummary, names: Sequence[str]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cvexp import plots
 from cvexp.config import read_experiment
 from cvexp.data.registry import find_spec
-from cvexp.jobs import compare, train
+from cvexp.jobs import compare, resume, train
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.settings import store_settings
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from cvexp.config import PlannedRun
+    from cvexp.config import PlannedRun, RunConfig
     from cvexp.jobs.compare import Comparison
     from cvexp.jobs.observer import TrainObserver
     from cvexp.results import RunSummary, TrainResult
@@ -25,10 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One configuration of the file, and the finished run that already answers it, if there is one."""
+    """One configuration of the file, and what the store has of it.
+
+    Attributes:
+        planned: The configuration.
+        done: The finished run that answers it, if there is one.
+        interrupted: Else the run that began it and can be resumed here, if there is one.
+    """
 
     planned: PlannedRun
     done: RunSummary | None
+    interrupted: RunSummary | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +46,7 @@ class ExperimentResult:
     Attributes:
         steps: Its configurations in order.
         run_ids: Of the runs that answer them, in the same order.
-        trained: How many of them were trained now.
+        trained: How many of them were trained now, or trained to their end.
         comparison: Of those runs.
         plot: Where the comparison was drawn, if anywhere.
     """
@@ -71,14 +79,15 @@ def plan(
 ) -> Plan:
     """Read an experiment file and find out which of its configurations are trained already.
 
-    Nothing is written. A configuration counts as trained when a finished run has every one of its parameters.
+    No run is begun. A configuration counts as trained when a finished run has every one of its settings; where a
+    run with these settings was interrupted, and its checkpoints are here, it is the one to go on with.
 
     Args:
         path: The file.
         tracking_uri: As for every verb.
         experiment: As for every verb; without it, the file's own.
         data_dir: As it was typed, for the commands that are printed.
-        again: Whether to count nothing as trained.
+        again: Whether to count nothing as trained or begun.
         trusted_factories: Each `package.module:factory` that the file may name; a file alone makes nothing run.
 
     Raises:
@@ -93,30 +102,56 @@ def plan(
         factory = find_entry(model, allow_path=model in trusted_factories).load()
         model_args = complete_arguments(model, factory, planned.config.model_args)
         completed.append(replace(planned, config=replace(planned.config, model_args=model_args)))
-    finished = [] if again else _finished(settings)
+    known = [] if again else _known(settings)
+    finished = [run for run in known if run.status == "FINISHED"]
+    begun = _resumable([run for run in known if run.status != "FINISHED"], settings)
     steps = []
     for planned in completed:
         wanted = planned.config.params()
-        done = next((run for run in finished if dict(run.params) == wanted), None)
-        steps.append(Step(planned=planned, done=done))
+        done = next((run for run in finished if run.settings == wanted), None)
+        left = next((run for run, config in begun if config.params() == wanted), None) if done is None else None
+        begun = [(run, config) for run, config in begun if run is not left]
+        steps.append(Step(planned=planned, done=done, interrupted=left))
     return Plan(path=path, settings=settings, steps=tuple(steps), plot=read.plot)
 
 
-def _finished(settings: StoreSettings) -> list[RunSummary]:
-    """The experiment's finished runs; none where there is no store or no such experiment yet."""
+def _known(settings: StoreSettings) -> list[RunSummary]:
+    """The experiment's runs; none where there is no store or no such experiment yet."""
     from cvexp.errors import StoreError
     from cvexp.tracking.find import search
+    from cvexp.tracking.pending import sync_quietly
     from cvexp.tracking.store import open_store
 
     if settings.sqlite_file is not None and not settings.sqlite_file.exists():
         return []
+    sync_quietly(settings)  # a run may have finished without the store knowing
     try:
         store = open_store(settings, create=False)
     except StoreError as error:
         if error.what.startswith("no experiment is called"):
             return []
         raise
-    return search(store, where="attributes.status = 'FINISHED'")
+    return search(store)
+
+
+def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[tuple[RunSummary, RunConfig]]:
+    """The runs that left something to go on with here, and that no process is writing; what each was asked to do."""
+    from cvexp.errors import RunError
+    from cvexp.jobs.request import read_request
+    from cvexp.tracking.journal import Journal
+    from cvexp.tracking.local import folders, lock_if_free
+
+    left = {}
+    for folder in folders(settings):
+        with contextlib.suppress(RunError), lock_if_free(folder) as free:
+            if free and (journal := Journal(folder)).status != "FINISHED":
+                left[journal.run_id] = folder
+    found = []
+    for run in runs:
+        with contextlib.suppress(RunError):
+            if run.run_id in left:
+                found.append((run, read_request(left[run.run_id]).config))
+    return found
 
 
 def _check_devices(steps: Sequence[Step]) -> None:
@@ -130,6 +165,19 @@ def _check_devices(steps: Sequence[Step]) -> None:
         choose(name)
 
 
+def _check_datasets(steps: Sequence[Step], data_dir: Path) -> None:
+    """Find, or fetch, and verify the datasets of later configurations before the first one is trained.
+
+    Raises:
+        DatasetError: One cannot be had.
+    """
+    wanted = list(dict.fromkeys(step.planned.config.dataset for step in steps if step.done is None))
+    for name in wanted[1:]:  # training reads the first one before it does anything else
+        from cvexp.data.dataset import load
+
+        load(find_spec(name), data_dir)
+
+
 def run(
     planned: Plan,
     *,
@@ -140,6 +188,8 @@ def run(
     on_skip: Callable[[Step], None] | None = None,
 ) -> ExperimentResult:
     """Train what is not trained yet, one configuration after the other, then compare them all.
+
+    A configuration whose training was interrupted is trained on where it stopped, in the same run.
 
     Args:
         planned: From `plan`.
@@ -156,6 +206,7 @@ def run(
     if drawn is not None:
         drawn = plots.check_place(drawn)
     _check_devices(planned.steps)
+    _check_datasets(planned.steps, data_dir)
     run_ids = []
     trained = 0
     for step in planned.steps:
@@ -164,17 +215,38 @@ def run(
             if on_skip is not None:
                 on_skip(step)
             continue
-        result: TrainResult = train.run(
-            step.planned.config,
-            planned.settings,
-            data_dir=data_dir,
-            name=step.planned.name,
-            command=command,
-            observer=observer,
-        )
+        result = _train(step, planned.settings, data_dir=data_dir, command=command, observer=observer)
         run_ids.append(result.run_id)
         trained += 1
     comparison = compare.run(run_ids, planned.settings, plot=drawn)
     return ExperimentResult(
         steps=planned.steps, run_ids=tuple(run_ids), trained=trained, comparison=comparison, plot=drawn
+    )
+
+
+def _train(
+    step: Step,
+    settings: StoreSettings,
+    *,
+    data_dir: Path,
+    command: Sequence[str] | None,
+    observer: TrainObserver | None,
+) -> TrainResult:
+    """Train a configuration, from where its interrupted run stopped if there is one."""
+    if step.interrupted is None:
+        return train.run(
+            step.planned.config,
+            settings,
+            data_dir=data_dir,
+            name=step.planned.name,
+            command=command,
+            observer=observer,
+        )
+    return resume.run(
+        step.interrupted.run_id,
+        settings,
+        data_dir=data_dir,
+        model=step.planned.config.model,  # trusted when the file was planned
+        command=command,
+        observer=observer,
     )

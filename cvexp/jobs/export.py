@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvexp.errors import ConfigError, GateError
+from cvexp.errors import ConfigError, GateError, WeightsError
 from cvexp.jobs.source import open_trained
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = Path("models")
 N_COMPARED = 500
+ID_DIGITS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +62,8 @@ def run(
         settings: Where runs are.
         data_dir: Where the test images are looked for first.
         format_name: One of export.FORMATS.
-        out: The file to write; by default `models/<run name>` with the format's ending.
+        out: The file to write; by default `models/<run name>` with the format's ending, and with the first digits of
+            the run's id where that file is another run's.
         trusted_factory: `package.module:factory` of a model that is not in the registry.
 
     Raises:
@@ -76,11 +78,15 @@ def run(
     from cvexp.export import ModelCard, card_path, cpu_state, format_called, load_card, load_exported
 
     chosen = format_called(format_name)
-    path = out or DEFAULT_FOLDER / f"{Path(trained.name).stem if trained.run is None else _as_file(trained.name)}"
-    if out is None:
-        path = path.with_name(path.name + chosen.suffix)
-    elif out.suffix != chosen.suffix:
+    if out is not None and out.suffix != chosen.suffix:
         raise ConfigError(f"--out {out} does not end in {chosen.suffix}", f"the format is {format_name}")
+    taken = None
+    if (path := out) is None:
+        stem = Path(trained.name).stem if trained.run is None else _as_file(trained.name)
+        path = DEFAULT_FOLDER / f"{stem}{chosen.suffix}"
+        if path.exists() and not _holds(path, trained.run_id):
+            taken = f"{path} is not of this run, and stays as it is"
+            path = DEFAULT_FOLDER / f"{stem}-{trained.run_id[:ID_DIGITS]}{chosen.suffix}"
     images = trained.load_dataset(data_dir).test.images[:N_COMPARED]
     card = card_path(path)
     try:
@@ -94,6 +100,7 @@ def run(
             device_name=trained.device_name,
             split_seed=trained.split_seed,
             limit=trained.limit,
+            settings=dict(trained.settings),
             metrics=dict(trained.metrics),
         )
         files.write_atomically(card, content.to_json().encode())
@@ -101,7 +108,7 @@ def run(
         raise ConfigError(f"cannot write {path}: {error.strerror}", "name another place with --out") from error
     reloaded = load_exported(path, load_card(path), trusted_factory=trusted_factory)
     before, after = predict(trained.model, images), predict(reloaded, images)
-    if not torch.isclose(before, after).all():
+    if not torch.isclose(before, after, equal_nan=True).all():
         raise GateError(f"{path} does not give the logits of {trained.name}", "delete it, and export again")
     return ExportResult(
         run_id=trained.run_id,
@@ -112,9 +119,19 @@ def run(
         sha256=digest,
         n_bytes=path.stat().st_size,
         n_compared=len(images),
-        identical=torch.equal(before, after),
-        note=trained.note,
+        identical=torch.equal(before.view(torch.uint8), after.view(torch.uint8)),  # NaN is not equal to itself
+        note="; ".join(filter(None, [trained.note, taken])) or None,
     )
+
+
+def _holds(path: Path, run_id: str) -> bool:
+    """Whether an exported file is of this run."""
+    from cvexp.export import load_card
+
+    try:
+        return load_card(path).run_id == run_id
+    except WeightsError:
+        return False
 
 
 def _as_file(name: str) -> str:

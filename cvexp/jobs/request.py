@@ -30,21 +30,26 @@ class Request:
     dataset_digest: str
 
 
-def write_request(folder: Path, prepared: Prepared) -> None:
-    """Write down what is about to be trained.
+def request_of(prepared: Prepared) -> Request:
+    """What is about to be trained."""
+    return Request(
+        config=prepared.config,
+        threads=prepared.placed.threads,
+        evaluation_threads=prepared.placed.evaluation_threads,
+        policy=prepared.placed.policy,
+        dataset_digest=prepared.dataset.digest,
+    )
+
+
+def write_request(folder: Path, request: Request) -> None:
+    """Write down what is asked of the run whose folder this is, in the place of an earlier request.
 
     Raises:
         StorageError: The disk takes no more.
     """
-    request = {
-        "config": {**asdict(prepared.config), "model_args": dict(prepared.config.model_args)},
-        "threads": prepared.placed.threads,
-        "evaluation_threads": prepared.placed.evaluation_threads,
-        "policy": prepared.placed.policy,
-        "dataset_digest": prepared.dataset.digest,
-    }
+    content = {**asdict(request), "config": {**asdict(request.config), "model_args": dict(request.config.model_args)}}
     try:
-        files.write_atomically(folder / REQUEST, json.dumps(request, indent=1).encode())
+        files.write_atomically(folder / REQUEST, json.dumps(content, indent=1, allow_nan=False).encode())
     except OSError as error:
         raise StorageError(f"cannot write to {folder}: {error.strerror or error}", "make room there") from error
 

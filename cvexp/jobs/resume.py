@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from dataclasses import replace
@@ -10,21 +11,24 @@ from typing import TYPE_CHECKING
 from cvexp.errors import ConfigError, RunError, WeightsError
 from cvexp.jobs.checkpoints import Checkpoints, Keeping
 from cvexp.jobs.observer import Silent
-from cvexp.jobs.request import read_request
+from cvexp.jobs.request import read_request, write_request
 from cvexp.jobs.signals import Stop
 from cvexp.jobs.train import known_tags, prepare
 from cvexp.jobs.training import ONE_AT_A_TIME, Training
-from cvexp.results import ID_DIGITS
+from cvexp.results import EFFECTIVE, ID_DIGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cvexp.config import RunConfig
     from cvexp.jobs.observer import TrainObserver
+    from cvexp.jobs.request import Request
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
     from cvexp.tracking.journal import Journal
+    from cvexp.tracking.run import Run
 
 
 def run(
@@ -64,7 +68,7 @@ def run(
 
     with Stop() as stop, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
-        folder = _find(selector, settings)
+        folder, settings = _find(selector, settings)
         with held(folder):  # before anything in the folder is read: another process may have gone on with the run
             training = _prepare(
                 folder,
@@ -132,12 +136,11 @@ def _prepare(
             fit.load_state(checkpoint.fit)
         except WeightsError as error:
             raise WeightsError(f"{error.what}: {checkpoint.file}", *error.hints) from error
-    tags = known_tags(prepared, command, policy=request.policy)
-    if config.epochs != request.config.epochs:
-        tags["cvexp.epochs"] = str(config.epochs)
+    tags = known_tags(prepared, command, policy=request.policy) | _changed_settings(config)
+    opening = reopen_run(settings, folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None)
     return Training(
         prepared=prepared,
-        opening=reopen_run(settings, folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None),
+        opening=_opened(opening, replace(request, config=config)),
         settings=settings,
         keeping=keeping,
         stop=stop,
@@ -145,6 +148,20 @@ def _prepare(
         started=started,
         resumed=checkpoint,
     )
+
+
+@contextlib.contextmanager
+def _opened(opening: AbstractContextManager[Run], request: Request) -> Iterator[Run]:
+    """The run, once what is asked of it from now on is written down: an interrupted extension is one when resumed."""
+    with opening as run:
+        write_request(run.folder, request)
+        yield run
+
+
+def _changed_settings(config: RunConfig) -> dict[str, str]:
+    """The settings in force from now on, as tags; see results.EFFECTIVE."""
+    settings = config.params()
+    return {tag: settings[name] for name, tag in EFFECTIVE.items()}
 
 
 def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
@@ -165,8 +182,8 @@ def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
     return replace(settings, experiment=journal.experiment or settings.experiment)
 
 
-def _find(selector: str, settings: StoreSettings) -> Path:
-    """The local folder of the run that `selector` means.
+def _find(selector: str, settings: StoreSettings) -> tuple[Path, StoreSettings]:
+    """The local folder of the run that `selector` means, and the settings of its experiment.
 
     Raises:
         RunError: No run fits, or it left nothing here.
@@ -174,10 +191,10 @@ def _find(selector: str, settings: StoreSettings) -> Path:
     from cvexp.jobs.source import find_run
     from cvexp.tracking.local import folder_of
 
-    run = find_run(selector, settings)
+    run, settings = find_run(selector, settings)
     folder = folder_of(settings, run.run_id)
     if folder is not None:
-        return folder
+        return folder, settings
     if run.status == "FINISHED":
         raise RunError(
             f"run {run.name} has finished, and its checkpoints are gone",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cvexp.config import WEIGHTS_SUFFIXES
 from cvexp.data.registry import find_spec
 from cvexp.errors import DatasetError, InputError, RunError, WeightsError
 from cvexp.text import shown
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from cvexp.tracking.find import Selection
     from cvexp.tracking.store import Store
 
-FILE_SUFFIXES = (".pt", ".safetensors")
 LONGEST_NUMBER = 20
 
 
@@ -38,7 +39,8 @@ class Trained:
         run_id: Of the run that trained it.
         run: The run; None for an exported file.
         store: Where the run is; None for an exported file.
-        metrics: The run's last figures.
+        settings: Of the run, as in the end they were.
+        metrics: The run's last figures; NaN for one of which an exported file says that it is no finite number.
         device_name: Where the run was measured.
         split_seed: Of the run.
         limit: Of the run.
@@ -51,6 +53,7 @@ class Trained:
     run_id: str
     run: RunSummary | None
     store: Store | None
+    settings: Mapping[str, str]
     metrics: Mapping[str, float]
     device_name: str
     split_seed: int
@@ -91,7 +94,7 @@ def open_trained(selector: str, settings: StoreSettings, *, trusted_factory: str
     Raises:
         InputError: There is no such run or file, or its weights cannot be used.
     """
-    if selector.endswith(FILE_SUFFIXES):
+    if selector.endswith(WEIGHTS_SUFFIXES):
         return _from_file(Path(selector), settings, trusted_factory)
     return _from_run(selector, settings, trusted_factory)
 
@@ -109,7 +112,8 @@ def _from_file(path: Path, settings: StoreSettings, trusted_factory: str | None)
         run_id=card.run_id,
         run=None,
         store=None,
-        metrics=card.metrics,
+        settings=card.settings,
+        metrics={key: math.nan if value is None else value for key, value in card.metrics.items()},
         device_name=card.device_name,
         split_seed=card.split_seed,
         limit=card.limit,
@@ -117,9 +121,15 @@ def _from_file(path: Path, settings: StoreSettings, trusted_factory: str | None)
     )
 
 
-def find_run(selector: str, settings: StoreSettings) -> RunSummary:
-    """The run a selector means, also where so far only its journal knows it; see `_select`."""
-    return _select(selector, settings)[1].run
+def find_run(selector: str, settings: StoreSettings) -> tuple[RunSummary, StoreSettings]:
+    """The run a selector means, also where so far only its journal knows it, and the settings of its own experiment."""
+    from cvexp.tracking.find import experiment_of
+
+    store, selection = _select(selector, settings)
+    run = selection.run
+    if store is None or not run.experiment_id:
+        return run, settings
+    return run, replace(settings, experiment=experiment_of(store, run))
 
 
 def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selection]:
@@ -180,6 +190,7 @@ def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | Non
         run_id=run.run_id,
         run=run,
         store=store,
+        settings=run.settings,
         metrics=run.metrics,
         device_name=run.tags.get("cvexp.device_name", ""),
         split_seed=_whole(run, "split_seed", least=0) or 0,

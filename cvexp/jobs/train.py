@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from cvexp.data.registry import find_spec
 from cvexp.jobs.checkpoints import Keeping
 from cvexp.jobs.observer import Silent
-from cvexp.jobs.request import write_request
+from cvexp.jobs.request import request_of, write_request
 from cvexp.jobs.signals import Stop
 from cvexp.jobs.training import ONE_AT_A_TIME, Prepared, Training
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.results import Conditions
+from cvexp.results import TEST_SET, Conditions, test_set, train_split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ def run(
             model=config.model.rpartition(":")[2],
             name=name,
             tags=known_tags(prepared, command),
-            furnish=lambda folder: write_request(folder, prepared),
+            furnish=lambda folder: write_request(folder, request_of(prepared)),
             hurried=stop.asked,
             keep=keeping.keep is not None,
         )
@@ -146,7 +146,14 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, policy: str
         "cvexp.step_runner": steps.description,
         "cvexp.comparability_key": conditions.key,
         "cvexp.conditions": conditions.to_json(),
+        TEST_SET: _test_set(prepared),
     }
+
+
+def _test_set(prepared: Prepared) -> str:
+    config, dataset = prepared.config, prepared.dataset
+    limit = config.limit if len(dataset.test) == config.limit else None
+    return test_set(dataset.digest, limit=limit, split_seed=config.split_seed)
 
 
 def _conditions(prepared: Prepared, policy: str) -> Conditions:
@@ -155,7 +162,12 @@ def _conditions(prepared: Prepared, policy: str) -> Conditions:
     from cvexp.device import PRECISION
 
     config, dataset = prepared.config, prepared.dataset
-    split = f"val {config.val_split:g}, seed {config.split_seed}" if dataset.val is not None else "none"
+    split = train_split(
+        val_split=f"{config.val_split:g}",
+        limit=str(config.limit),
+        split_seed=str(config.split_seed),
+        train_images=len(dataset.train),
+    )
     return Conditions(
         device=prepared.device.name,
         torch=torch.__version__,
@@ -166,4 +178,5 @@ def _conditions(prepared: Prepared, policy: str) -> Conditions:
         dataset=dataset.digest,
         train_images=len(dataset.train),
         split=split,
+        step_runner=prepared.steps.runner.name,
     )

@@ -49,7 +49,7 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """The specification as indented JSON."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def build(self, *, trusted_factory: str | None = None) -> nn.Module:
         """Build the module with fresh weights.

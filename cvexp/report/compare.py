@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from cvexp.results import RunSummary
 
 
+SHOWN_SETS = 5
+SHOWN_CONDITIONS = 26
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: its header, its text for a run, and how it behaves.
@@ -72,7 +76,8 @@ def _columns(runs: Sequence[RunSummary]) -> list[Column]:
 def show(comparison: Comparison) -> None:
     """Print the table, fitted to the terminal; what all runs share, and what had to give way, in the caption."""
     if not comparison.runs:
-        hint("no run here matches")
+        for note in comparison.notes or ("no run here matches",):
+            hint(note)
         return
     out = console()
     columns = _columns(comparison.runs)
@@ -111,23 +116,21 @@ def _table(comparison: Comparison, columns: Sequence[Column]) -> Table:
     made = table(*((column.header, column.justify) for column in columns))
     for column in made.columns:
         column.no_wrap = column.header != "settings"
-    best = _best_accuracy(comparison.runs)
-    for run, group in zip(comparison.runs, comparison.groups, strict=True):
+    previous = comparison.test_sets[0]
+    for run, test_set, group in zip(comparison.runs, comparison.test_sets, comparison.groups, strict=True):
+        if comparison.ranked_within_test_sets and test_set != previous:
+            made.add_section()
+        previous = test_set
         made.add_row(
             *(
                 cell(
                     _marked(column, run, group, comparison),
-                    "bold" if run is best and column.header == "test acc" else "",
+                    "bold" if run.run_id in comparison.best and column.header == "test acc" else "",
                 )
                 for column in columns
             )
         )
     return made
-
-
-def _best_accuracy(runs: Sequence[RunSummary]) -> RunSummary | None:
-    measured = [run for run in runs if Metric.TEST_ACCURACY in run.metrics]
-    return max(measured, key=lambda run: run.metrics[Metric.TEST_ACCURACY], default=None)
 
 
 def _marked(column: Column, run: RunSummary, group: str, comparison: Comparison) -> str:
@@ -140,16 +143,26 @@ def _caption(comparison: Comparison, shared: dict[str, str], hidden: Sequence[st
     lines = []
     if shared:
         lines.append("all: " + ", ".join(f"{name} {value}" for name, value in shared.items()))
+    if len(sets := dict.fromkeys(comparison.test_sets)) > 1:
+        listed = list(sets)[:SHOWN_SETS]
+        more = f" and {len(sets) - len(listed)} more" if len(sets) > len(listed) else ""
+        lines.append(
+            f"Accuracies may be ranked within one test set only; there are {len(sets)}: {', '.join(listed)}{more}; "
+            "the best of each is bold."
+        )
     if comparison.differences:
         lines.append("Times may be ranked within one letter only; the letters differ in:")
-        lines += [f"  {letter}: {what}" for letter, what in comparison.differences.items()]
+        differences = list(comparison.differences.items())
+        lines += [f"  {letter}: {what}" for letter, what in differences[:SHOWN_CONDITIONS]]
+        if len(differences) > SHOWN_CONDITIONS:
+            lines.append(f"  and {len(differences) - SHOWN_CONDITIONS} more (--json has all)")
     if hidden:
         lines.append("left out at this width: " + ", ".join(hidden) + " (--format csv has everything)")
     return lines
 
 
 def records(comparison: Comparison) -> list[dict[str, Any]]:
-    """One flat record a run: every parameter and every metric, keyed as in MLflow."""
+    """One flat record a run: every setting in force and every metric, keyed as MLflow's parameters and metrics."""
     return [
         {
             "run_id": run.run_id,
@@ -158,12 +171,14 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
             "started_at": run.started_at.isoformat(timespec="seconds"),
             "device": run.tags.get("cvexp.device", ""),
             "device_name": run.tags.get("cvexp.device_name", ""),
-            "comparability_key": run.tags.get("cvexp.comparability_key", ""),
+            "comparability_key": run.comparability_key,
             "conditions": group,
-            "params": dict(run.params),
+            "test_set": test_set,
+            "best_of_test_set": run.run_id in comparison.best,
+            "params": run.settings,
             "metrics": dict(run.metrics),
         }
-        for run, group in zip(comparison.runs, comparison.groups, strict=True)
+        for run, test_set, group in zip(comparison.runs, comparison.test_sets, comparison.groups, strict=True)
     ]
 
 
@@ -203,7 +218,13 @@ def to_markdown(comparison: Comparison) -> str:
         "|" + "|".join("---:" if column.justify == "right" else "---" for column in columns) + "|",
     ]
     for run, group in zip(comparison.runs, comparison.groups, strict=True):
-        cells = (markdown(_marked(column, run, group, comparison)) for column in columns)
+        cells = [markdown(_marked(column, run, group, comparison)) for column in columns]
+        if run.run_id in comparison.best:
+            cells = [
+                f"**{text}**" if column.header == "test acc" else text
+                for column, text in zip(columns, cells, strict=True)
+            ]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", *(f"{markdown(line)}  " for line in _caption(comparison, {}, []))] if comparison.differences else []
+    caption = _caption(comparison, {}, [])
+    lines += ["", *(f"{markdown(line)}  " for line in caption)] if caption else []
     return "\n".join(lines) + "\n"

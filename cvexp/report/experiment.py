@@ -22,6 +22,8 @@ def show_plan(plan: Plan) -> None:
     for n, step in enumerate(plan.steps, 1):
         config = step.planned.config
         state = f"trained: {step.done.name}" if step.done else "to train"
+        if step.interrupted:
+            state = f"to go on with: {step.interrupted.name}"
         made.add_row(str(n), cell(config.model), cell(config.dataset), cell(_settings(step)), cell(state))
     console().print(made)
     waiting = sum(step.done is None for step in plan.steps)
@@ -116,4 +118,5 @@ def _step(step: Step) -> Mapping[str, Any]:
         "name": step.planned.name,
         "published": dict(step.planned.published),
         "trained_already_as": step.done.run_id if step.done else None,
+        "interrupted_run": step.interrupted.run_id if step.interrupted else None,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cvexp.text import clean, escaped
+from cvexp.text import clean, escaped, finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,20 +45,10 @@ def table(*columns: tuple[str, str], title: str | None = None) -> Table:
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON object with `schema_version` on stdout; figures that are not finite become null."""
     text = json.dumps(
-        _finite({"schema_version": SCHEMA_VERSION, **document}), indent=2, ensure_ascii=False, allow_nan=False
+        finite({"schema_version": SCHEMA_VERSION, **document}), indent=2, ensure_ascii=False, allow_nan=False
     )
     sys.stdout.write(escaped(text) + "\n")
     sys.stdout.flush()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def hint(text: str) -> None:

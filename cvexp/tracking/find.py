@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import RunError, StoreError
-from cvexp.results import Metric, RunSummary, higher_is_better
+from cvexp.results import RunSummary
 from cvexp.settings import without_credentials
 from cvexp.text import shown
 from cvexp.tracking.artifacts import local_path
+from cvexp.tracking.best import BEST_FORMS, best
 from cvexp.tracking.pending import bury
 from cvexp.tracking.store import translated
 
@@ -67,7 +71,7 @@ def search(
     found: list[Any] = []
     token = None
     with translated(store.settings):
-        ids = [e.experiment_id for e in store.client.search_experiments()] if everywhere else [store.experiment_id]
+        ids = list(_experiments(store)) if everywhere else [store.experiment_id]
         while last is None or len(found) < last:
             try:
                 page = store.client.search_runs(
@@ -92,30 +96,57 @@ def search(
     return [bury(store, _summary(run)) for run in found]
 
 
+def _experiments(store: Store) -> dict[str, str]:
+    """The names of all experiments that are not deleted, by id."""
+    found: dict[str, str] = {}
+    token = None
+    while True:
+        page = store.client.search_experiments(max_results=PAGE, page_token=token)
+        found |= {experiment.experiment_id: experiment.name for experiment in page}
+        token = page.token
+        if not token:
+            return found
+
+
+def experiment_of(store: Store, run: RunSummary) -> str:
+    """The name of the experiment that a run belongs to."""
+    with translated(store.settings):
+        return str(store.client.get_experiment(run.experiment_id).name)
+
+
+def runs_by_experiment(store: Store) -> dict[str, int]:
+    """How many runs of cvexp's each experiment has, by name, the most recently used first; none is left out."""
+    counts = Counter(run.experiment_id for run in search(store, everywhere=True))
+    with translated(store.settings):
+        names = _experiments(store)
+    return {names[experiment_id]: n for experiment_id, n in counts.items()}
+
+
 def find(store: Store, selector: str) -> Selection:
     """The one run that `selector` means.
 
-    An id, prefix or name is looked for in every experiment; `@last` and `@best` mean the one in use.
+    All are looked for in every experiment of the store; only `@best` keeps to an experiment that the user named.
 
     Args:
         store: Where to look.
         selector: A run id or a unique prefix of one (at least 4 digits), a run's name, `@last` (the most recently
-            started one, whatever its status), `@best` (highest validation accuracy among the finished, or test
-            accuracy where no run has any), or `@best:METRIC`.
+            started one, whatever its status), or `@best` with what may follow it; see `tracking.best`.
 
     Raises:
         RunError: No run fits, or several do.
     """
     if selector == "@last":
-        runs = search(store, last=1)
+        runs = search(store, last=1, everywhere=True)
         if not runs:
             start = store.settings.command("train", "linear")
             raise RunError("no run has been started here yet", f"start one: {start}")
         return Selection(run=runs[0])
-    if selector == "@best" or selector.startswith("@best:"):
-        return _best(store, selector.partition(":")[2])
+    if selector == "@best" or selector.startswith(("@best:", "@best@")):
+        finished = search(store, where="attributes.status = 'FINISHED'", everywhere=not store.settings.experiment_named)
+        run, note = best(finished, selector)
+        return Selection(run=run, note=note)
     if selector.startswith("@"):
-        raise RunError(f"unknown selector: {shown(selector)}", "valid: @last, @best, @best:METRIC, a run's id or name")
+        raise RunError(f"unknown selector: {shown(selector)}", f"valid: @last, {BEST_FORMS}, a run's id or name")
     return Selection(run=_named(store, selector))
 
 
@@ -170,27 +201,6 @@ def _by_id(store: Store, run_id: str) -> RunSummary | None:
         restore = store.settings.mlflow_command("runs", "restore", "--run-id", run_id)
         raise RunError(f"run {run_id} was deleted", f"restore it: {restore}")
     return bury(store, _summary(run))
-
-
-def _best(store: Store, metric: str) -> Selection:
-    """The finished run with the best value of `metric`."""
-    finished = search(store, where="attributes.status = 'FINISHED'")
-    note = None
-    if not metric:
-        metric = Metric.VAL_ACCURACY.value
-        if not any(metric in run.metrics for run in finished):
-            metric = Metric.TEST_ACCURACY.value
-            note = (
-                "@best chose by test accuracy, since no run has a validation part; "
-                "train with --val-split 0.1 to choose fairly"
-            )
-    candidates = [run for run in finished if metric in run.metrics]
-    if not candidates:
-        known = sorted({key for run in finished for key in run.metrics})
-        hint = "there are: " + ", ".join(known) if known else f"start one: {store.settings.command('train', 'linear')}"
-        raise RunError(f"no finished run here has the metric {metric!r}", hint)
-    sign = 1 if higher_is_better(metric) else -1
-    return Selection(run=max(candidates, key=lambda run: sign * run.metrics[metric]), note=note)
 
 
 def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: Path) -> Path:
@@ -249,6 +259,11 @@ def _summary(run: Any) -> RunSummary:
         artifacts_uri=run.info.artifact_uri,
         started_at=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
         params=dict(run.data.params),
-        metrics=dict(run.data.metrics),
+        metrics={key: _figure(value) for key, value in run.data.metrics.items()},
         tags=tags,
     )
+
+
+def _figure(value: float) -> float:
+    """A metric's value as it was logged: MLflow's databases hold the largest number in the place of an infinity."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import threading
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from cvexp.errors import RunError, StorageError
 from cvexp.files import remove_temporaries
-from cvexp.tracking.records import REMEDY, RESTART, Record, is_mark, is_opening, is_record, read_lines
+from cvexp.tracking.records import REMEDY, RESTART, Record, is_mark, is_opening, is_record, read_lines, written
 
 if TYPE_CHECKING:
     import io
@@ -241,7 +240,7 @@ def _opened(file: Path) -> io.RawIOBase:
 
 def _append(file: Path, line: dict[str, Any], *, end: int) -> int:
     """Append a line at `end`, after which whatever a crash left is cut off; returns the new end, in bytes."""
-    content = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    content = written(line)
     try:
         with _opened(file) as stream:
             if stream.tell() > end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,29 @@ class Record:
     body: dict[str, Any]
 
 
+def written(line: Mapping[str, Any]) -> bytes:
+    """A line as `read_lines` reads it: strict JSON."""
+    return (json.dumps(_plain(line), ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+_NOT_FINITE = "not a finite number"
+"""The key of an object that stands for NaN or an infinity, for which JSON has no words."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_NOT_FINITE: str(value)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _restored(read: dict[str, Any]) -> Any:
+    return float(read[_NOT_FINITE]) if read.keys() == {_NOT_FINITE} else read
+
+
 def read_lines(file: Path, valid: Callable[[object], bool]) -> tuple[list[dict[str, Any]], int]:
     """The valid JSON lines of a file, and where the last complete one ends, in bytes.
 
@@ -78,8 +102,8 @@ def read_lines(file: Path, valid: Callable[[object], bool]) -> tuple[list[dict[s
         if last and not line.endswith(b"\n"):
             break
         try:
-            read = json.loads(line)
-        except (ValueError, RecursionError):
+            read = json.loads(line, object_hook=_restored)
+        except (ValueError, TypeError, RecursionError):
             if last:
                 break
             read = None

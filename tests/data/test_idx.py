@@ -8,6 +8,7 @@ import pytest
 from cvexp.data.dataset import load
 from cvexp.data.sources import NotThisDataset
 from cvexp.errors import DatasetError
+from cvexp.settings import data_dir
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES = (
     "train-images-idx3-ubyte",
@@ -167,3 +168,69 @@ def test_plain_files_that_nothing_can_verify_are_passed_over(tmp_path, tiny):
     tiny.write(tmp_path)
     assert tiny.source(gz_only=True).find(tmp_path) == []
     assert tiny.source().find(tmp_path) == [str(tmp_path)]
+
+
+@pytest.fixture
+def refused_downloads(monkeypatch):
+    """Downloads fail; which ones were tried."""
+    tried = []
+
+    def refuse(dataset, _class_name, data_dir, ways):
+        tried.append(str(data_dir))
+        raise DatasetError(f"{dataset} could not be downloaded", ways)
+
+    monkeypatch.setattr("cvexp.data.download.torchvision_download", refuse)
+    return tried
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_named_folder_with_some_of_the_files_is_not_passed_over(tmp_path, tiny, debian, refused_downloads, place):
+    tiny.write(debian / "tiny")
+    folder = tiny.write(tmp_path / "named" / place)
+    for name in (TRAIN_LABELS, TEST_IMAGES):
+        (folder / name).unlink()
+    with pytest.raises(DatasetError) as caught:
+        load(tiny.spec(), tmp_path / "named")
+    message = " ".join(caught.value.lines())
+    assert all(name in message for name in (TRAIN_LABELS, TEST_IMAGES, str(folder)))
+    assert TRAIN_IMAGES not in message
+
+
+def test_a_folder_that_an_environment_variable_names_is_named_too(tmp_path, tiny, debian, monkeypatch):
+    tiny.write(debian / "tiny")
+    (tiny.write(tmp_path / "named") / TEST_IMAGES).unlink()
+    monkeypatch.setenv("CVEXP_DATA_DIR", str(tmp_path / "named"))
+    with pytest.raises(DatasetError, match=TEST_IMAGES):
+        load(tiny.spec(), data_dir())
+
+
+def test_a_download_that_was_cut_short_is_completed_in_the_named_folder(tmp_path, tiny, debian, monkeypatch):
+    tiny.write(debian / "tiny")
+    folder = tmp_path / "named" / "FashionMNIST" / "raw"
+    (tiny.write(folder, gz=True) / f"{TEST_IMAGES}.gz").unlink()
+    monkeypatch.setattr("cvexp.data.download.torchvision_download", lambda *_arguments: tiny.write(folder, gz=True))
+    assert load(tiny.spec(), tmp_path / "named").place == str(folder)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_partial_download_in_the_cache_folder_gives_way_to_another_place(tmp_path, tiny, debian, place):
+    other = tiny.write(debian / "tiny")
+    (tiny.write(data_dir() / place) / TEST_IMAGES).unlink()
+    assert load(tiny.spec(), data_dir()).place == str(other)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_named_folder_with_all_files_in_one_place_may_hold_some_in_another(tmp_path, tiny, place):
+    for other in PLACES:
+        (tiny.write(tmp_path / other) / TEST_IMAGES).unlink()
+    whole = tiny.write(tmp_path / place)
+    assert load(tiny.spec(), tmp_path).place == str(whole)
+
+
+def test_some_files_of_another_dataset_do_not_count(tmp_path, tiny, sibling, debian, digest_of):
+    other = tiny.write(debian / "tiny")
+    folder = sibling.write(tmp_path / "named")
+    for name in (TEST_LABELS, TRAIN_LABELS):
+        (folder / name).unlink()
+    digests = frozenset(digest_of(content) for content in sibling.contents.values())
+    assert load(tiny.spec(others=digests), tmp_path / "named").place == str(other)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from cvexp.config import read_experiment
 from cvexp.data.registry import find_spec
-from cvexp.errors import ConfigError
+from cvexp.errors import ConfigError, DatasetError, Interrupted
+from cvexp.jobs import experiment
+from cvexp.jobs.observer import Silent
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.results import Metric
 
@@ -106,3 +111,65 @@ def test_what_is_trained_is_skipped_unless_asked_for_again(cvexp, lab, tmp_path)
     redone = cvexp("run", str(longer), "--again", "--json").document
     assert redone["trained"] == 4
     assert not {run["run_id"] for run in redone["runs"]} & {run["run_id"] for run in first.document["runs"]}
+
+
+class StopsAfter(Silent):
+    """Sends this process a signal at the end of an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def finished_epoch(self, metrics):
+        if metrics.epoch == self.epoch:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+PAIR = """
+experiment: pair
+defaults: {dataset: digits, epochs: 3, device: cpu}
+runs: [{model: linear}, {model: linear, seed: 7}]
+"""
+
+
+def runs_of(record, name="pair"):
+    client = MlflowClient(record.uri)
+    return client.search_runs([client.get_experiment_by_name(name).experiment_id])
+
+
+def test_the_same_file_goes_on_with_the_run_that_was_interrupted(record, cvexp, tmp_path):
+    path = written(tmp_path, PAIR)
+    with pytest.raises(Interrupted):
+        experiment.run(experiment.plan(path), data_dir=tmp_path, observer=StopsAfter(2))
+    (begun,) = runs_of(record)
+    assert begun.info.status == "KILLED"
+    result = cvexp("run", str(path), "--json")
+    assert result.code == 0, result.stderr
+    assert result.document["runs"][0]["run_id"] == begun.info.run_id
+    assert "resumed" in result.stderr
+    assert sorted(run.info.status for run in runs_of(record)) == ["FINISHED", "FINISHED"]
+    history = MlflowClient(record.uri).get_metric_history(begun.info.run_id, "train/loss")
+    assert [point.step for point in history] == [1, 2, 3]
+
+
+def test_an_interrupted_run_of_another_configuration_or_experiment_is_left_alone(record, tmp_path):
+    path = written(tmp_path, PAIR)
+    with pytest.raises(Interrupted):
+        experiment.run(experiment.plan(path), data_dir=tmp_path, observer=StopsAfter(1))
+    (begun,) = runs_of(record)
+    others = (PAIR.replace("epochs: 3", "epochs: 2"), PAIR.replace("experiment: pair", "experiment: other"))
+    for text in others:
+        result = experiment.run(experiment.plan(written(tmp_path, text)), data_dir=tmp_path)
+        assert begun.info.run_id not in result.run_ids
+    result = experiment.run(experiment.plan(path, again=True), data_dir=tmp_path)
+    assert begun.info.run_id not in result.run_ids
+
+
+def test_a_dataset_that_a_later_configuration_lacks_is_missed_before_anything_is_trained(record, tmp_path, monkeypatch):
+    def refuse(dataset, *_arguments):
+        raise DatasetError(f"{dataset} could not be downloaded")
+
+    monkeypatch.setattr("cvexp.data.download.torchvision_download", refuse)
+    path = written(tmp_path, PAIR.replace("seed: 7", "dataset: kmnist"))
+    with pytest.raises(DatasetError, match="kmnist"):
+        experiment.run(experiment.plan(path), data_dir=tmp_path / "data")
+    assert MlflowClient(record.uri).get_experiment_by_name("pair") is None

@@ -121,6 +121,19 @@ def test_the_history_covers_all_epochs_and_the_run_is_the_same(place):
     assert not list((place[0].state_dir / "runs").iterdir())
 
 
+def test_a_run_of_another_experiment_goes_on_there(place, tmp_path):
+    other = store_settings(place[0].tracking_uri, "other")
+    with pytest.raises(Interrupted):
+        train.run(config(), other, observer=StopsAfter(1), **place[1])
+    client = MlflowClient(place[0].tracking_uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("other").experiment_id])
+    resume.run(run.info.run_id, place[0], **place[1])
+    assert not client.search_logged_models(["0"])
+    assert [model.source_run_id for model in client.search_logged_models([run.info.experiment_id])] == [
+        run.info.run_id
+    ] * 2
+
+
 def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_over(place):
     interrupted(place, observer=StopsAtOnce(), keeping=Keeping(every=0, minutes=0))
     for file in checkpoints(place[0]):

@@ -1,0 +1,123 @@
+"""Which run `@best` means: the best of those that were measured on the same images."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from cvexp.errors import RunError
+from cvexp.results import Metric, RunSummary, rank, test_set_labels
+from cvexp.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BEST_FORMS = "@best, @best:METRIC, @best@DATASET[,limit=N][,split_seed=N][:METRIC]"
+SHOWN_SETS = 5
+FILTERS = ("limit", "split_seed", "val_split")
+
+
+def best(finished: Sequence[RunSummary], selector: str) -> tuple[RunSummary, str | None]:
+    """The best of the finished runs, and what to know about the choice.
+
+    Args:
+        finished: The runs to choose from, most recently started first.
+        selector: `@best` for the highest validation accuracy, or test accuracy where no run has a validation part;
+            `@best:METRIC` for the best value of another metric. `@best@DATASET` chooses among the runs on one
+            dataset, named by its name or its digest; settings may follow, as in `@best@digits,limit=300`.
+
+    Raises:
+        RunError: No run fits, or those that do were measured on different images.
+    """
+    wanted, metric = _parsed(selector)
+    runs = _on(finished, wanted) if wanted else list(finished)
+    if not runs:
+        known = sorted(set(test_set_labels(finished).values()))
+        hint = "there are: " + _listed(known) if known else "start one: cvexp train linear"
+        raise RunError(f"no finished run here is meant by {shown(selector)}", hint)
+    note = None
+    if not metric:
+        metric = Metric.VAL_ACCURACY.value
+        if not any(metric in run.metrics for run in runs):
+            metric = Metric.TEST_ACCURACY.value
+            note = (
+                "@best chose by test accuracy, since no run has a validation part; "
+                "train with --val-split 0.1 to choose fairly"
+            )
+    _refuse_several_sets(runs, selector, metric)
+    candidates = [run for run in runs if metric in run.metrics]
+    if not candidates:
+        keys = sorted({key for run in runs for key in run.metrics})
+        hint = "there are: " + ", ".join(keys) if keys else "start one: cvexp train linear"
+        raise RunError(f"no finished run here has the metric {metric!r}", hint)
+    chosen = min(candidates, key=lambda run: rank(run.metrics, metric))
+    if math.isnan(chosen.metrics[metric]):
+        raise RunError(f"{metric} is not a finite number in any finished run here", "name a run: cvexp compare")
+    return chosen, note
+
+
+def _parsed(selector: str) -> tuple[dict[str, str], str]:
+    """The dataset and settings that the selector names, if any, and its metric, or an empty one."""
+    head, colon, metric = selector.removeprefix("@best").partition(":")
+    wanted: dict[str, str] = {}
+    if head:
+        dataset, *settings = head.removeprefix("@").split(",")
+        pairs = [setting.partition("=") for setting in settings]
+        wanted = {"dataset": dataset, **{name: value for name, _, value in pairs}}
+        if not dataset or any(name not in FILTERS or not value for name, _, value in pairs):
+            raise RunError(f"cannot read the selector {shown(selector)}", f"valid: {BEST_FORMS}")
+    if colon and not metric:
+        raise RunError(f"cannot read the selector {shown(selector)}: no metric", f"valid: {BEST_FORMS}")
+    return wanted, metric
+
+
+def _on(runs: Sequence[RunSummary], wanted: dict[str, str]) -> list[RunSummary]:
+    """The runs on a dataset with some settings; without a limit, those on all of its test images if there are any."""
+    name = wanted["dataset"]
+    found = [
+        run
+        for run in runs
+        if name in (run.settings.get("dataset"), run.test_set.partition(",")[0])
+        and all(_same(run.settings.get(key, ""), value) for key, value in wanted.items() if key in FILTERS)
+    ]
+    whole = [run for run in found if "," not in run.test_set]
+    return whole if whole and "limit" not in wanted else found
+
+
+def _same(setting: str, typed: str) -> bool:
+    """Whether a setting has the value typed, `0.10` being `0.1`."""
+    try:
+        return setting == typed or float(setting) == float(typed)
+    except ValueError:
+        return False
+
+
+def _refuse_several_sets(runs: Sequence[RunSummary], selector: str, metric: str) -> None:
+    """Refuse to rank figures that were not measured on the same images.
+
+    Raises:
+        RunError: There are several sets of them; what to type for each is named.
+    """
+    labels = test_set_labels(runs)
+    sets = {run.test_set: labels[run.test_set] for run in runs}
+    kind = "test"
+    if len(sets) == 1 and metric.startswith("val/"):
+        kind = "validation"
+        sets = {}
+        for run in runs:
+            if metric in run.metrics:
+                split = {key: run.settings.get(key, "unknown") for key in ("val_split", "split_seed")}
+                label = labels[run.test_set].partition(",split_seed=")[0]
+                sets[str(split)] = ",".join([label, *(f"{key}={value}" for key, value in split.items())])
+    if len(sets) > 1:
+        typed = f":{selector.partition(':')[2]}" if ":" in selector else ""
+        forms = [f"@best@{label}{typed}" for label in sorted(sets.values())]
+        raise RunError(
+            f"{shown(selector)} fits runs that were measured on different {kind} images, so none is the best",
+            "choose one set: " + _listed(forms),
+        )
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SHOWN_SETS} more" if len(items) > SHOWN_SETS else ""
+    return ", ".join(items[:SHOWN_SETS]) + more

@@ -1,0 +1,118 @@
+"""Which run `@last` and `@best` mean, in a store with several experiments and several test sets."""
+
+from __future__ import annotations
+
+import pytest
+
+NAN, INF = float("nan"), float("inf")
+
+
+def figures(accuracy, loss=0.5, seconds=2.0):
+    return {"test/accuracy": accuracy, "test/loss": loss, "time/train_seconds": seconds}
+
+
+def chosen(cvexp, *words):
+    """The name of the only run that the selectors in `words` mean."""
+    outcome = cvexp("compare", *words, "--json")
+    assert outcome.code == 0, outcome.stderr
+    (run,) = outcome.document["runs"]
+    return run["run_name"]
+
+
+def refused(cvexp, *words):
+    outcome = cvexp("compare", *words)
+    assert outcome.code == 2, outcome.stdout
+    assert len(outcome.stderr.splitlines()) <= 3
+    return outcome.stderr
+
+
+def test_the_best_of_several_test_sets_is_not_guessed(record, cvexp):
+    record("easy", dataset="digits", figures=figures(0.99))
+    record("hard", dataset="mnist-5k", figures=figures(0.90))
+    record("harder", dataset="mnist-5k", figures=figures(0.80))
+    complaint = refused(cvexp, "@best")
+    assert "@best@digits" in complaint
+    assert "@best@mnist-5k" in complaint
+    assert chosen(cvexp, "@best@digits") == "easy"
+    assert chosen(cvexp, "@best@mnist-5k") == "hard"
+    assert chosen(cvexp, "@best@mnist-5k:test/accuracy") == "hard"
+    assert "no finished run" in refused(cvexp, "@best@cifar10")
+
+
+def test_a_run_that_saw_one_test_image_does_not_beat_the_others(record, cvexp):
+    record("whole", figures=figures(0.90))
+    record("one image", figures=figures(1.0), limit=1)
+    complaint = refused(cvexp, "@best")
+    assert "@best@digits,limit=1" in complaint
+    assert chosen(cvexp, "@best@digits") == "whole"
+    assert chosen(cvexp, "@best@digits,limit=1") == "one image"
+
+
+def test_test_images_drawn_with_different_seeds_are_different_test_sets(record, cvexp):
+    record("a", figures=figures(0.9), limit=100, split_seed=1)
+    record("b", figures=figures(0.8), limit=100, split_seed=2)
+    assert "@best@digits,limit=100,split_seed=2" in refused(cvexp, "@best")
+    assert chosen(cvexp, "@best@digits,limit=100,split_seed=2") == "b"
+    assert "different test images" in refused(cvexp, "@best@digits")
+
+
+def test_the_split_seed_does_not_matter_where_all_test_images_are_used(record, cvexp):
+    record("a", figures=figures(0.9), split_seed=1)
+    record("b", figures=figures(0.8), split_seed=2)
+    assert chosen(cvexp, "@best") == "a"
+
+
+def test_the_same_dataset_under_another_content_is_another_test_set(record, cvexp):
+    record("before", figures=figures(0.9))
+    record("after", figures=figures(0.8), tags={"cvexp.conditions": '{"dataset": "feedfeedfeedfeed"}'})
+    assert "@best@feedfeedfeedfeed" in refused(cvexp, "@best")
+    assert chosen(cvexp, "@best@feedfeedfeedfeed") == "after"
+
+
+def test_validation_accuracies_over_different_images_are_not_ranked(record, cvexp):
+    for seed in (1, 2):
+        record(f"seed {seed}", figures={**figures(0.9), "val/accuracy": 0.9}, val_split=0.1, split_seed=seed)
+    assert "split_seed=2" in refused(cvexp, "@best")
+    assert chosen(cvexp, "@best@digits,val_split=0.1,split_seed=2") == "seed 2"
+
+
+@pytest.mark.parametrize("bad", ["@best@", "@best@digits,limit", "@best@digits,limits=3", "@best@digits:"])
+def test_a_selector_that_cannot_be_read_is_explained(record, cvexp, bad):
+    record("only", figures=figures(0.9))
+    assert "@best@DATASET" in refused(cvexp, bad)
+
+
+@pytest.mark.parametrize(("metric", "worst"), [("test/loss", NAN), ("test/loss", INF), ("test/accuracy", NAN)])
+def test_a_figure_that_is_no_finite_number_is_the_worst(record, cvexp, metric, worst):
+    record("sound", figures=figures(0.1, loss=9.0))
+    record("broken", figures=figures(0.9, loss=0.1) | {metric: worst})
+    record("sound too", figures=figures(0.2, loss=8.0))
+    assert chosen(cvexp, f"@best:{metric}") == "sound too"
+    shown = cvexp("compare", "--sort", metric, "--json").document["runs"]
+    assert [run["run_name"] for run in shown] == ["sound too", "sound", "broken"]
+
+
+def test_the_store_s_largest_number_is_the_infinity_it_stands_for(record, cvexp):
+    record("broken", figures=figures(0.1, loss=INF))
+    assert cvexp("compare", "--json").document["runs"][0]["metrics"]["test/loss"] is None
+
+
+def test_there_is_no_best_where_every_figure_is_not_a_number(record, cvexp):
+    record("broken", figures=figures(NAN))
+    assert "not a finite number" in refused(cvexp, "@best:test/accuracy")
+
+
+def test_the_last_run_is_found_whatever_its_experiment(record, cvexp):
+    record("first", figures=figures(0.9))
+    record("last", experiment="pair", figures=figures(0.8))
+    assert chosen(cvexp, "@last") == "last"
+    assert chosen(cvexp, "@last", "--experiment", "Default") == "last"
+
+
+def test_the_best_run_is_the_store_s_unless_an_experiment_is_named(record, cvexp, monkeypatch):
+    record("here", figures=figures(0.8))
+    record("elsewhere", experiment="pair", figures=figures(0.9))
+    assert chosen(cvexp, "@best") == "elsewhere"
+    assert chosen(cvexp, "@best", "--experiment", "Default") == "here"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "Default")
+    assert chosen(cvexp, "@best") == "here"
