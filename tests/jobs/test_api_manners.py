@@ -11,6 +11,8 @@ import pytest
 
 from tests.faults import killing
 
+pytestmark = pytest.mark.slow  # processes that import torch and MLflow and train
+
 TRAIN = "train('linear', dataset='digits', epochs=1, device='cpu', threads=1)"
 
 
