@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from cvexp import process
 from cvexp.cli import compare, confmat, data, evaluate, export, models, predict, sync, train, ui
 from cvexp.cli import run as run_file
 from cvexp.cli.output import READER_GONE, is_unread
@@ -101,6 +102,7 @@ def run(arguments: Sequence[str], *, started: float | None = None) -> int:
     if not (debug or sys.warnoptions):
         warnings.simplefilter("ignore")  # libraries talk to their developers there, not to users
     os.environ.setdefault("MPLBACKEND", "Agg")
+    process.take()
     _listen_for_signals()
     command = typer.main.get_command(app)
     context = {

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
     from cvexp.jobs.observer import TrainObserver
     from cvexp.results import TrainResult
+    from cvexp.settings import StoreSettings
+
+
+def _store(tracking_uri: str | None, experiment: str | None) -> StoreSettings:
+    from cvexp.tracking.told import settings_told
+
+    return settings_told(tracking_uri, experiment)
 
 
 def train(
@@ -35,8 +42,8 @@ def train(
     Args:
         model: A registered name, or `package.module:factory`.
         data_dir: Where datasets are looked for first; by default as on the command line.
-        tracking_uri: The MLflow store; by default as on the command line.
-        experiment: The MLflow experiment; by default as on the command line.
+        tracking_uri: The MLflow store; by default the one that MLflow was told, then as on the command line.
+        experiment: The MLflow experiment; by default likewise.
         name: The run's name.
         observer: Told how training goes; by default nothing is printed.
         **config: Fields of `cvexp.config.RunConfig`, such as `epochs=3` or `model_args={"output_relu": False}`.
@@ -48,7 +55,7 @@ def train(
 
     return run(
         run_config({"model": model, **config}),
-        settings.store_settings(tracking_uri, experiment),
+        _store(tracking_uri, experiment),
         data_dir=settings.data_dir(None if data_dir is None else Path(data_dir)),
         name=run_name(name),
         observer=observer,
@@ -70,8 +77,8 @@ def load_model(
     Args:
         run: A run by id, prefix, name, `@last` or `@best`, as on the command line; or the path of an exported file.
         device: Where to put it; see `cvexp.device.choose`.
-        tracking_uri: The MLflow store; by default as on the command line.
-        experiment: The MLflow experiment; by default as on the command line.
+        tracking_uri: The MLflow store; by default the one that MLflow was told, then as on the command line.
+        experiment: The MLflow experiment; by default likewise.
         trusted_factory: `package.module:factory` of a model that is not in the registry.
 
     Raises:
@@ -80,8 +87,7 @@ def load_model(
     from cvexp.device import choose
     from cvexp.jobs.source import open_trained
 
-    store = settings.store_settings(tracking_uri, experiment)
-    trained = open_trained(str(run), store, trusted_factory=trusted_factory)
+    trained = open_trained(str(run), _store(tracking_uri, experiment), trusted_factory=trusted_factory)
     return trained.model.to(choose(device).torch).eval()
 
 
@@ -100,8 +106,8 @@ def compare(
         sort: `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`, `parameters`, `started`, or a metric's key.
         last: Only the most recently started so many.
         where: A filter in MLflow's language.
-        tracking_uri: The MLflow store; by default as on the command line.
-        experiment: The MLflow experiment; by default as on the command line.
+        tracking_uri: The MLflow store; by default the one that MLflow was told, then as on the command line.
+        experiment: The MLflow experiment; by default likewise.
 
     Returns:
         A row a run, indexed by run id. Columns `name`, `status`, `started_at`, `conditions` (times may be ranked
@@ -115,7 +121,7 @@ def compare(
 
     from cvexp.jobs.compare import run
 
-    compared = run(list(runs), settings.store_settings(tracking_uri, experiment), sort=sort, last=last, where=where)
+    compared = run(list(runs), _store(tracking_uri, experiment), sort=sort, last=last, where=where)
     rows = [
         {
             "run_id": one.run_id,

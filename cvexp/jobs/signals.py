@@ -8,6 +8,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from cvexp import process
 from cvexp.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 class Stop:
     """Answers signals for as long as it is entered. Only the main thread can; elsewhere nothing is answered.
+
+    The second one ends cvexp's own process at once; in somebody else's it raises Interrupted where it hits.
 
     What the process was told to ignore, as `nohup` does with SIGHUP, stays ignored.
 
@@ -57,10 +60,11 @@ class Stop:
             self._deferred = False
 
     def _answer(self, signum: int, _frame: FrameType | None) -> None:
-        if self.signum is not None:
+        again = self.signum is not None
+        if again and process.is_own():
             self._leave(signum)
         self.signum = signum
-        if not self._deferred:
+        if again or not self._deferred:
             raise Interrupted(signum)
 
     @staticmethod

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cvexp.tracking.store import mute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +46,13 @@ def write_model(
         outputs=Schema([TensorSpec(np.dtype("float32"), (-1, n_classes), name=None)]),
     )
     try:
-        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it misses pip where uv made the environment
+        mute()  # it misses pip where uv made the environment
         mlflow.pyfunc.save_model(
             str(folder),
             loader_module=f"{package}.serving",
             data_path=str(weights),
             code_paths=[str(staging / package)],
+            uv_project_path=str(staging),  # which is none; else MLflow takes files of the working folder's along
             mlflow_model=Model(run_id=run_id, model_id=model_id),
             signature=signature,
             input_example=np.zeros((1, *image_shape), np.uint8),

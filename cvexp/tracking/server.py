@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import itertools
 import os
 import secrets
 import socket
@@ -60,18 +62,22 @@ def _addresses(host: str) -> list[str]:
 
 
 def password_file(settings: StoreSettings) -> Path:
-    """The file that tells MLflow's basic auth which name and password to ask for; made at the first call.
+    """The file that tells MLflow's basic auth which name and password to ask for; made where there is none.
 
-    The password is drawn at random, and only the file's owner may read it.
+    The password is drawn at random, and only the file's owner may read it. MLflow keeps the accounts in a database
+    beside it and reads the file's password only to begin one, so with a new password the accounts begin anew too;
+    those of before are moved aside.
     """
     folder = make_state_dir(settings) / AUTH
     file = folder / "basic_auth.ini"
+    accounts = folder / "basic_auth.db"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         if not file.exists():
+            _move_aside(accounts)
             lines = {
                 "default_permission": "READ",
-                "database_uri": f"sqlite:///{(folder / 'basic_auth.db').absolute()}",
+                "database_uri": f"sqlite:///{accounts.absolute()}",
                 "admin_username": ADMIN,
                 "admin_password": secrets.token_urlsafe(18),
             }
@@ -80,6 +86,16 @@ def password_file(settings: StoreSettings) -> Path:
     except OSError as error:
         raise StoreError(f"cannot write {file}: {error.strerror}", "check the folder's permissions") from error
     return file
+
+
+def _move_aside(accounts: Path) -> None:
+    """Give a database, and what SQLite keeps beside it, a name that none has yet."""
+    if not accounts.exists():
+        return
+    n = next(n for n in itertools.count(1) if not accounts.with_name(f"{accounts.stem}-{n}.db").exists())
+    for suffix in ("-journal", "-wal", "-shm", ""):  # the database last: as long as it is there, this is not done
+        with contextlib.suppress(FileNotFoundError):
+            accounts.with_name(accounts.name + suffix).rename(accounts.with_name(f"{accounts.stem}-{n}.db{suffix}"))
 
 
 def start(settings: StoreSettings, *, host: str, port: int, auth: Path | None) -> subprocess.Popen[bytes]:

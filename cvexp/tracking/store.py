@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from cvexp import process
 from cvexp.errors import StoreError, UnreachableStoreError
 from cvexp.settings import password_needs_encoding, without_credentials
 from cvexp.text import shown
@@ -64,7 +65,7 @@ def open_store(
         StoreError: The store cannot be opened, or does not exist and was not to be created.
     """
     check_settings(settings, create=create)
-    _knock(settings)
+    knock(settings)
     with _creation_lock(settings, create=create, waiting=waiting), translated(settings):
         client = _client(settings)
         experiment = client.get_experiment_by_name(settings.experiment)
@@ -134,25 +135,39 @@ def _is_complete(file: Path) -> bool:
 
 
 def load_mlflow(settings: StoreSettings) -> None:
-    """Import what it takes to use the store: quiet, without telemetry, and patient for seconds rather than minutes."""
-    for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_UV_AUTO_DETECT": "false",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "GIT_PYTHON_REFRESH": "quiet",
-    }.items():
-        os.environ.setdefault(name, value)
+    """Import what it takes to use the store.
+
+    In cvexp's own process MLflow is quiet, without telemetry, and patient for seconds rather than minutes; in
+    somebody else's it is as they have set it, and it is the deadline of `sender.Patience` that bounds the waiting.
+    """
+    if process.is_own():
+        for name, value in _OWN_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
     import mlflow
 
     if not settings.tracking_uri.startswith("http"):
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - likewise
-    for noisy in ("mlflow", "alembic", "sqlalchemy", "urllib3"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what goes wrong is raised too, and said once, by us
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints tracebacks of what it raises
+    mute()
+
+
+_OWN_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def mute() -> None:
+    """Silence MLflow's loggers in cvexp's own process: what goes wrong is raised too, and said once, by cvexp."""
+    if process.is_own():
+        # The last one has a level of its own; it prints tracebacks of what it raises.
+        for noisy in ("mlflow", "alembic", "sqlalchemy", "urllib3", "mlflow.store.db.utils"):
+            logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def check_settings(settings: StoreSettings, *, create: bool) -> None:
@@ -232,7 +247,7 @@ def _check_address(uri: str) -> None:
         raise StoreError(f"not an address: {without_credentials(uri)!r}", "for example: http://host:5000")
 
 
-def _knock(settings: StoreSettings) -> None:
+def knock(settings: StoreSettings) -> None:
     """See in a moment whether anyone listens, where MLflow would try again and again."""
     address = urlsplit(settings.tracking_uri)
     if address.scheme not in ("http", "https") or not address.hostname:

@@ -59,8 +59,11 @@ MUTATIONS = (
     Mutation(
         "weights are unpickled whole",
         "cvexp/checkpoint.py",
-        "weights_only=True)\n    except",
-        "weights_only=False)\n    except",
+        "    if not _is_plain_archive(content):\n"
+        '        raise WeightsError(f"{path} holds no weights cvexp can read safely", REMEDY)\n'
+        "    try:\n"
+        '        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)\n',
+        '    try:\n        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)\n',
         ("tests/faults/test_untrusted.py",),
     ),
     Mutation(

@@ -597,6 +597,30 @@ def test_pages_that_others_can_reach_ask_for_a_password(lab):
     assert secret.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
+def test_a_password_file_that_was_lost_is_made_anew_and_its_password_is_the_one_that_counts(lab):
+    secret = lab.settings.state_dir / "auth" / "basic_auth.ini"
+
+    def served(expected):
+        pages = Pages(lab.folder, "--host", ANYWHERE)
+        password = next(line.split()[-1] for line in secret.read_text().splitlines() if "admin_password" in line)
+        address = f"http://127.0.0.1:{pages.port}/api/2.0/mlflow/experiments/search?max_results=1"
+        try:
+            assert fetched(address, ("admin", password)) == 200
+            if expected is not None and expected != password:
+                with pytest.raises(urllib.error.HTTPError):
+                    fetched(address, ("admin", expected))
+        finally:
+            pages.end()
+        return password
+
+    first = served(None)
+    assert served(first) == first
+    secret.unlink()
+    assert served(first) != first
+    assert len(list(secret.parent.glob("basic_auth*.db"))) == 2  # the accounts of before are kept
+
+
 def fetched(address, user_and_password):
     request = urllib.request.Request(address)
     if user_and_password is not None:
