@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def _store(tracking_uri: str | None, experiment: str | None) -> StoreSettings:
-    from cvexp.tracking.told import settings_told
+    from cvexp.tracking.active import active_settings
 
-    return settings_told(tracking_uri, experiment)
+    return active_settings(tracking_uri, experiment)
 
 
 def train(

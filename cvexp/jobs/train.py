@@ -132,7 +132,7 @@ def prepare(config: RunConfig, data_dir: Path) -> Prepared:
 def known_tags(prepared: Prepared, command: Sequence[str] | None, *, policy: str | None = None) -> dict[str, str]:
     """What is known of a run before its first step."""
     from cvexp.tracking.context import context_tags
-    from cvexp.tracking.process import process_tags
+    from cvexp.tracking.liveness import process_tags
 
     placed, device, steps = prepared.placed, prepared.device, prepared.steps
     conditions = _conditions(prepared, policy or placed.policy)

@@ -14,8 +14,8 @@ from cvexp.settings import CHECKPOINTS, RUNS
 from cvexp.tracking.address import address_of
 from cvexp.tracking.delivery import Delivery
 from cvexp.tracking.journal import JOURNAL, Journal, held
+from cvexp.tracking.liveness import is_gone
 from cvexp.tracking.local import all_folders, belongs, folder_of, is_ours, leftover_of, lock_if_free
-from cvexp.tracking.process import is_gone
 from cvexp.tracking.sender import Patience, Sender
 
 if TYPE_CHECKING:

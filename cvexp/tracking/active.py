@@ -1,4 +1,4 @@
-"""What the caller of the Python API told MLflow, with `mlflow.set_tracking_uri` and `mlflow.set_experiment`."""
+"""The store and experiment that the caller of the Python API made MLflow's active ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from cvexp.settings import StoreSettings, store_settings
 from cvexp.tracking.store import knock, translated
 
 
-def settings_told(tracking_uri: str | None = None, experiment: str | None = None) -> StoreSettings:
-    """Resolve the store: arguments, then what MLflow was told, then as `settings.store_settings` does.
+def active_settings(tracking_uri: str | None = None, experiment: str | None = None) -> StoreSettings:
+    """Resolve the store: arguments, then MLflow's active store and experiment, then as `settings.store_settings` does.
 
     MLflow is not imported for it: what was never imported was told nothing. The experiment it was told counts in the
     store that it was told of.

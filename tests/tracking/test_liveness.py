@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cvexp.tracking.process import BOOT, HOST, NAMESPACE, PID, STARTED, is_gone, process_tags
+from cvexp.tracking.liveness import BOOT, HOST, NAMESPACE, PID, STARTED, is_gone, process_tags
 
 
 def test_this_process_is_not_gone():
