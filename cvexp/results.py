@@ -231,12 +231,16 @@ class ModelSize:
         return {Metric.PARAMETERS.value: float(self.parameters), Metric.BYTES.value: float(self.bytes)}
 
 
-def shortest_selector(run_id: str, name: str) -> str:
-    """What to type for a run: its name where that holds digits of its id, else a part of the id.
+def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:
+    """What to type for a run: its name where that means this run alone, else a part of its id.
 
-    Several runs may have a name that a user gave.
+    A name means one run where it holds digits of the id, or where the caller knows it to be `unique`. One that reads
+    as a flag, a selector or an exported file means no run.
     """
-    return name if name.endswith(f"-{run_id[:NAME_DIGITS]}") else run_id[:ID_DIGITS]
+    misread = name[:1] in "@-" or name.endswith((".pt", ".safetensors"))
+    if name.endswith(f"-{run_id[:NAME_DIGITS]}") or (unique and not misread):
+        return name
+    return run_id[:ID_DIGITS]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -92,6 +92,7 @@ def commands_after(comparison: Comparison, store: StoreSettings) -> list[str]:
         return [store.command("train", "linear")]
     first = comparison.runs[0]
     # A model that is a factory has to be named by someone who trusts it, not by what the store says.
-    evaluate = ("evaluate", shortest_selector(first.run_id, first.name))
+    unique = sum(run.name == first.name for run in comparison.runs) == 1
+    evaluate = ("evaluate", shortest_selector(first.run_id, first.name, unique=unique))
     shown = [] if ":" in first.params.get("model", "") else [store.command(*evaluate)]
     return [*shown, store.command("compare", "--plot", "compare.png")]
