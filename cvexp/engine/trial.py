@@ -50,9 +50,10 @@ def without_trace(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def check_trainable(model: nn.Module, train: Split, *, name: str, batch_size: int) -> None:
-    """Make sure, before a run is opened, that a step can be taken on the smallest batch of an epoch.
+    """Make sure, before a run is opened, that a step can be taken on every batch of an epoch.
 
-    Nothing changes; a model that cannot be copied is taken as it is.
+    Batches of one image are a case of their own; two images stand for all others. Nothing changes; a model that cannot
+    be copied is taken as it is.
 
     Args:
         model: On the device.
@@ -67,7 +68,7 @@ def check_trainable(model: nn.Module, train: Split, *, name: str, batch_size: in
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(f"no parameter of {name} requires a gradient: there is nothing to train", "unfreeze some")
     n_images = len(train)
-    smallest = n_images % batch_size or min(n_images, batch_size)
+    smallest = min(2, n_images % batch_size or min(n_images, batch_size))
     with without_trace(model, train.images.device):
         complaint = _complaint(model, train, smallest)
         if complaint and smallest == 1 < n_images and not _complaint(model, train, 2):

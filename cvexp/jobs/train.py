@@ -12,7 +12,7 @@ from cvexp.jobs.checkpoints import Keeping
 from cvexp.jobs.observer import Silent
 from cvexp.jobs.request import request_of, write_request
 from cvexp.jobs.signals import Stop
-from cvexp.jobs.training import ONE_AT_A_TIME, Prepared, Training
+from cvexp.jobs.training import ONE_AT_A_TIME, Prepared, Training, memory_explained
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.results import TEST_SET, Conditions, test_set, train_split
 
@@ -90,6 +90,7 @@ def prepare(config: RunConfig, data_dir: Path) -> Prepared:
 
     Raises:
         InputError: The model, dataset or device cannot be used as asked.
+        TrainingError: There is no memory for a step.
     """
     spec = find_spec(config.dataset)
     entry = find_entry(config.model, allow_path=True)
@@ -114,7 +115,7 @@ def prepare(config: RunConfig, data_dir: Path) -> Prepared:
     )
     check_output(model, name=config.model, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
     placed = place(model, dataset.image_shape, batch_size=config.batch_size, device=device, n_threads=config.threads)
-    with threads(placed.threads):
+    with threads(placed.threads), memory_explained():
         model = laid_out(model.to(device.torch), placed)
         dataset = dataset.to(device.torch)
         steps = choose_runner(model, dataset.train, config)

@@ -120,7 +120,7 @@ class Training:
         self.observer.opened(self._opening(size.parameters, fit.progress))
         setup_seconds = time.monotonic() - self.started - self.tracked.seconds
         self._obey("before the first step" if self.resumed is None else "where it was resumed")
-        with _memory_explained():
+        with memory_explained():
             self._train(fit)
             self._checkpoints.finish()
             self._leave_if_asked(fit)
@@ -348,7 +348,7 @@ class Training:
 
 
 @contextlib.contextmanager
-def _memory_explained() -> Iterator[None]:
+def memory_explained() -> Iterator[None]:
     """Turn what the memory's end raises, on a GPU or here, into one line with a way out."""
     import torch
 

@@ -120,7 +120,9 @@ def test_an_interrupted_run_goes_on_with_the_command_that_is_printed(cvexp, monk
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(TrainConsole, "finished_epoch", interrupt)
+    heeded = signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     stopped = cvexp(*TRAIN, "--epochs", "2", *FLAGS)
+    signal.signal(signal.SIGINT, heeded)
     assert stopped.code == 130
     monkeypatch.setattr(TrainConsole, "finished_epoch", finished)
     (command,) = printed(stopped)

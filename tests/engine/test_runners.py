@@ -149,6 +149,7 @@ def test_frozen_parameters_stay_and_the_others_move():
     assert histories["eager"] == histories["captured"]
 
 
+@pytest.mark.slow
 def test_capturing_and_training_imports_no_compiler():
     script = (
         "import sys, torch\n"

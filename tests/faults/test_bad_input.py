@@ -846,6 +846,7 @@ def test_bad_input_is_explained_at_once_and_leaves_no_run(name, cvexp, bench, an
     assert not Path("marker").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AS_COMMANDS)
 def test_the_command_itself_answers_likewise(name, bench, answered):
     row = TABLE[name]
@@ -894,6 +895,7 @@ def obey_permissions():
         ctypes.CDLL(None).prctl(drop, capability, 0, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PERMISSIONS)
 def test_what_may_not_be_read_or_written_is_named(name, bench, answered, monkeypatch):
     row = PERMISSIONS[name]

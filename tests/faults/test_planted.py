@@ -140,6 +140,8 @@ def wide(image_shape, n_classes, *, hidden_units=10):
 LAYERS = """
 from torch import nn
 
+pytestmark = pytest.mark.slow
+
 
 def stack(shape, n_classes, width):
     n = shape[0] * shape[1] * shape[2]

@@ -16,6 +16,8 @@ from mlflow import MlflowClient
 
 from tests.faults import killing
 
+pytestmark = pytest.mark.slow
+
 LINEAR = ["train", "linear", "--dataset", "digits", "--device", "cpu", "--epochs", "3"]
 LONG = ["train", "tinyvgg", "--dataset", "mnist-5k", "--epochs", "200", "--device", "cpu", "--threads", "1"]
 

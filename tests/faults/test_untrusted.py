@@ -566,6 +566,7 @@ class Pages:
         return self.process.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_the_pages_are_on_loopback_alone_unless_asked(lab):
     pages = Pages(lab.folder)
     try:
@@ -577,6 +578,7 @@ def test_the_pages_are_on_loopback_alone_unless_asked(lab):
         pages.end()
 
 
+@pytest.mark.slow
 def test_pages_that_others_can_reach_ask_for_a_password(lab):
     pages = Pages(lab.folder, "--host", ANYWHERE)
     address = f"http://127.0.0.1:{pages.port}/api/2.0/mlflow/experiments/search?max_results=1"

@@ -87,6 +87,7 @@ def test_a_file_that_is_wrong_is_explained(text, complaint, tmp_path):
     assert complaint in " ".join(refused.value.lines())
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_skipped_unless_asked_for_again(cvexp, lab, tmp_path):
     path = str(written(tmp_path, TWO))
     planned = cvexp("run", path, "--dry-run", "--json").document
@@ -151,6 +152,7 @@ def test_the_same_file_goes_on_with_the_run_that_was_interrupted(record, cvexp, 
     assert [point.step for point in history] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_of_another_configuration_or_experiment_is_left_alone(record, tmp_path):
     path = written(tmp_path, PAIR)
     with pytest.raises(Interrupted):

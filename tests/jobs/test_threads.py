@@ -45,6 +45,7 @@ def losses(lab, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_trainings_in_two_threads_give_what_each_gives_alone(losses):
     alone = losses()
     barrier = threading.Barrier(2)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import urllib.request
 
+import pytest
+
 from tests.faults import killing
 
 
@@ -16,6 +18,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_the_pages_are_served_until_ctrl_c(lab):
     port = free_port()
     process = subprocess.Popen(

@@ -154,6 +154,7 @@ def test_epoch_lines_go_to_stderr_and_the_summary_to_stdout(cvexp, lab, monkeypa
     assert [epoch["epoch"] for epoch in document.document["history"]] == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_leaves_the_run_killed(name, code, lab):
     words = ["train", "tinyvgg", "--dataset", "digits", "--epochs", "100000", "--experiment", "signals"]

@@ -71,6 +71,7 @@ def test_logged_models_load_without_cvexp_and_answer_what_predict_does(cvexp, la
         assert logits == [p["logits"] for p in predicted["predictions"]]
 
 
+@pytest.mark.slow
 def test_models_with_different_code_load_side_by_side(lab, images, tmp_path, monkeypatch):
     weights = lab.folder / "mlruns" / "0" / lab.runs["linear"].run_id / "artifacts" / "weights"
     changed = tmp_path / "changed"
@@ -121,6 +122,7 @@ def test_every_built_in_model_can_be_served():
     assert set(serving.BUILDERS) == {entry.name for entry in BUILTIN}
 
 
+@pytest.mark.slow
 def test_a_model_serves_over_http(cvexp, lab, images):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

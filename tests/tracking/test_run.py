@@ -70,6 +70,7 @@ def _open(uri, queue):
         queue.put(repr(error))
 
 
+@pytest.mark.slow
 def test_processes_that_create_one_store_at_once_all_succeed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     context = multiprocessing.get_context("spawn")

@@ -102,6 +102,7 @@ def test_a_store_that_is_there_is_read_while_another_process_opens_it(lab):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_does_not_wait_long_for_a_store_that_another_process_creates(tmp_path):
     (tmp_path / ".cvexp").mkdir()
     (tmp_path / "mlflow.db").touch()
