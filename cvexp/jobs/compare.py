@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -143,7 +142,7 @@ def _elsewhere(store: Store) -> tuple[str, ...]:
     more = f" and {len(counts) - len(listed)} more" if len(counts) > len(listed) else ""
     return (
         f"experiment {experiment} has no runs; there are some in: {', '.join(listed)}{more}",
-        f"see them: cvexp compare --experiment {shlex.quote(next(iter(counts)))}",
+        f"see them: {store.settings.command('compare', '--experiment', next(iter(counts)))}",
     )
 
 

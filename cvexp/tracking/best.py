@@ -10,14 +10,16 @@ from cvexp.results import Metric, RunSummary, rank, test_set_labels
 from cvexp.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 BEST_FORMS = "@best, @best:METRIC, @best@DATASET[,limit=N][,split_seed=N][:METRIC]"
 SHOWN_SETS = 5
 FILTERS = ("limit", "split_seed", "val_split")
 
 
-def best(finished: Sequence[RunSummary], selector: str) -> tuple[RunSummary, str | None]:
+def best(
+    finished: Sequence[RunSummary], selector: str, *, command: Callable[..., str]
+) -> tuple[RunSummary, str | None]:
     """The best of the finished runs, and what to know about the choice.
 
     Args:
@@ -25,6 +27,7 @@ def best(finished: Sequence[RunSummary], selector: str) -> tuple[RunSummary, str
         selector: `@best` for the highest validation accuracy, or test accuracy where no run has a validation part;
             `@best:METRIC` for the best value of another metric. `@best@DATASET` chooses among the runs on one
             dataset, named by its name or its digest; settings may follow, as in `@best@digits,limit=300`.
+        command: Gives a command to type, from a verb and its words; see StoreSettings.command.
 
     Raises:
         RunError: No run fits, or those that do were measured on different images.
@@ -33,7 +36,7 @@ def best(finished: Sequence[RunSummary], selector: str) -> tuple[RunSummary, str
     runs = _on(finished, wanted) if wanted else list(finished)
     if not runs:
         known = sorted(set(test_set_labels(finished).values()))
-        hint = "there are: " + _listed(known) if known else "start one: cvexp train linear"
+        hint = "there are: " + _listed(known) if known else f"start one: {command('train', 'linear')}"
         raise RunError(f"no finished run here is meant by {shown(selector)}", hint)
     note = None
     if not metric:
@@ -48,11 +51,11 @@ def best(finished: Sequence[RunSummary], selector: str) -> tuple[RunSummary, str
     candidates = [run for run in runs if metric in run.metrics]
     if not candidates:
         keys = sorted({key for run in runs for key in run.metrics})
-        hint = "there are: " + ", ".join(keys) if keys else "start one: cvexp train linear"
+        hint = "there are: " + ", ".join(keys) if keys else f"start one: {command('train', 'linear')}"
         raise RunError(f"no finished run here has the metric {metric!r}", hint)
     chosen = min(candidates, key=lambda run: rank(run.metrics, metric))
     if math.isnan(chosen.metrics[metric]):
-        raise RunError(f"{metric} is not a finite number in any finished run here", "name a run: cvexp compare")
+        raise RunError(f"{metric} is not a finite number in any finished run here", f"name a run: {command('compare')}")
     return chosen, note
 
 

@@ -143,7 +143,7 @@ def find(store: Store, selector: str) -> Selection:
         return Selection(run=runs[0])
     if selector == "@best" or selector.startswith(("@best:", "@best@")):
         finished = search(store, where="attributes.status = 'FINISHED'", everywhere=not store.settings.experiment_named)
-        run, note = best(finished, selector)
+        run, note = best(finished, selector, command=store.settings.command)
         return Selection(run=run, note=note)
     if selector.startswith("@"):
         raise RunError(f"unknown selector: {shown(selector)}", f"valid: @last, {BEST_FORMS}, a run's id or name")

@@ -146,7 +146,9 @@ def discard(settings: StoreSettings, selector: str) -> Leftover:
     if len(fitting) != 1:
         many = f"{len(fitting)} runs fit" if fitting else "no run fits"
         where = settings.state_dir / RUNS
-        raise RunError(f"{many} {shown(selector)} in {where}", "see which there are: cvexp sync --list")
+        raise RunError(
+            f"{many} {shown(selector)} in {where}", f"see which there are: {settings.command('sync', '--list')}"
+        )
     folder, leftover = fitting[0]
     with held(folder):
         shutil.rmtree(folder)

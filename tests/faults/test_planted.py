@@ -12,6 +12,8 @@ import pytest
 
 from tests.faults import killing
 
+pytestmark = pytest.mark.slow
+
 AS_SCRIPT = ["-P", "-c", "from cvexp.__main__ import main; main()"]
 """What the console script does; like a script, it does not put the working folder on the path."""
 
@@ -139,8 +141,6 @@ def wide(image_shape, n_classes, *, hidden_units=10):
 """
 LAYERS = """
 from torch import nn
-
-pytestmark = pytest.mark.slow
 
 
 def stack(shape, n_classes, width):
