@@ -51,6 +51,7 @@ class Patience:
         self.stall_seconds = min(STALL_SECONDS, seconds / 5) if stall_seconds is None else stall_seconds
         self._hurried = hurried
         self._paused = threading.Event()
+        self._idle = self._uncounted = 0.0
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -76,13 +77,27 @@ class Patience:
             hurried = self._hurried()
             if hurried:
                 self.left = min(self.left, HURRIED_SECONDS)
-            counts = hurried or idle_seconds() > self.stall_seconds
+            counts = self._is_counted(idle_seconds()) or hurried
             if done(max(0.0, min(self.left, _TICK_SECONDS)) if counts else _TICK_SECONDS):
                 return True
-            if counts and not self._paused.is_set():
-                self.left -= time.monotonic() - start
+            if not self._paused.is_set():
+                self._uncounted += time.monotonic() - start
+            if counts:
+                self.left -= self._uncounted
+                self._uncounted = 0.0
             if counts and self.left <= 0:
                 return False
+
+    def _is_counted(self, idle: float) -> bool:
+        """Whether waiting counts: from the last progress on, as soon as that is too long ago.
+
+        Args:
+            idle: Seconds since the last progress.
+        """
+        if idle < self._idle:  # there was progress meanwhile, so what was waited before it does not count
+            self._uncounted = 0.0
+        self._idle = idle
+        return idle > self.stall_seconds
 
 
 class Recipient(Protocol):
