@@ -36,6 +36,9 @@ SMALLEST_FONT = 5.0
 UPRIGHT_FROM = 20
 """Slanted names run into each other where there are more classes than this."""
 
+FEWEST_BARS = 5
+"""A bar is no thicker than where there are so many."""
+
 LONGEST_NAME = 24
 SOFTWARE = "cvexp"
 _CREATOR = {".svg": b"<dc:title>cvexp</dc:title>", ".pdf": b"/Creator (cvexp)"}
@@ -304,6 +307,8 @@ def _bars(axes: Axes, panel: Panel) -> None:
     drawn = axes.barh(range(n_bars), accuracies, color=BLUE)
     axes.set_yticks(range(n_bars), list(panel.names)[::-1])
     axes.bar_label(drawn, labels=[f"{accuracy:.2%}" for accuracy in accuracies], padding=3)
+    spare = max(0, FEWEST_BARS - n_bars) / 2
+    axes.set_ylim(-0.6 - spare, n_bars - 0.4 + spare)
     axes.set_xlim(0, 1.15)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
