@@ -11,9 +11,9 @@ import pytest
 import typer
 from PIL import Image
 
+from cvexp import settings
 from cvexp.cli.main import app
 from cvexp.report.train import TrainConsole
-from cvexp.settings import typed_flags
 
 FLAGS = ("--tracking-uri", "sqlite:///my runs.db", "--experiment", "it's mine", "--data-dir", "my data")
 STORE_FLAGS = FLAGS[:4]
@@ -163,7 +163,7 @@ def test_records_that_wait_are_delivered_to_the_store_that_was_named_without_pri
 
 def test_a_printed_command_has_no_flag_that_its_verb_does_not_take():
     verbs = typer.main.get_command(app).commands
-    flags = typed_flags("sqlite:///x.db", "x", Path("x"))
+    flags = settings.typed_flags("sqlite:///x.db", "x", Path("x"))
     for verb, command in verbs.items():
         known = {option for parameter in command.params for option in parameter.opts}
         repeated = {word for word in shlex.split(flags.command(verb)) if word.startswith("--")}
