@@ -60,7 +60,7 @@ MUTATIONS = (
         "weights are unpickled whole",
         "cvexp/checkpoint.py",
         "    if not _is_plain_archive(content):\n"
-        '        raise WeightsError(f"{path} holds no weights cvexp can read safely", REMEDY)\n'
+        '        raise WeightsError(f"{source} holds no weights cvexp can read safely", REMEDY)\n'
         "    try:\n"
         '        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)\n',
         '    try:\n        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)\n',
