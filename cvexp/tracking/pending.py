@@ -151,7 +151,7 @@ def _deliver(journal: Journal, settings: StoreSettings, patience: Patience, resu
     result.delivered[run_id] = sender.n_delivered
     if journal.unsent:
         result.left[run_id] = journal.unsent
-        return refusal or sender.trouble or "the tracking store has not taken them in time"
+        return refusal or sender.trouble or "the tracking store does not answer in time"
     if journal.status == "FINISHED" and not (folder / CHECKPOINTS).is_dir():
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.name != run_id:

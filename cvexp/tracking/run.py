@@ -90,7 +90,7 @@ class Run:
     @property
     def trouble(self) -> str:
         """Why, in one line."""
-        return self._sender.trouble or "the tracking store has not taken them in time"
+        return self._sender.trouble or "the tracking store does not answer in time"
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
