@@ -94,7 +94,7 @@ class Patience:
         Args:
             idle: Seconds since the last progress.
         """
-        if idle < self._idle:  # there was progress meanwhile, so what was waited before it does not count
+        if idle <= self._idle:  # there was progress meanwhile, so what was waited before it does not count
             self._uncounted = 0.0
         self._idle = idle
         return idle > self.stall_seconds

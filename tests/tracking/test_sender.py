@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -166,6 +167,21 @@ def test_a_store_that_is_slow_but_takes_every_record_gets_all_of_them(tmp_path):
     sender = started(journal, Slow(0.05), seconds=1.0)
     assert sender.settle()
     assert sender.n_delivered == 40
+
+
+@pytest.mark.parametrize(("progress_at", "expected"), [(0.0, 10.0), (4.0, 14.0)])
+def test_waiting_counts_from_the_last_progress_on(monkeypatch, progress_at, expected):
+    clock = 0.0
+
+    def done(seconds):
+        nonlocal clock
+        clock += max(seconds, 0.01)  # a real clock never stands still
+        return False
+
+    monkeypatch.setattr("cvexp.tracking.sender.time", SimpleNamespace(monotonic=lambda: clock))
+    waited = Patience(10.0).wait(done, idle_seconds=lambda: clock - progress_at if clock >= progress_at else 0.0)
+    assert not waited
+    assert clock == pytest.approx(expected, abs=0.2)
 
 
 def test_a_store_that_can_be_opened_but_takes_nothing_makes_no_progress(journal):
