@@ -81,11 +81,11 @@ def train_once(model: str, limit: int | None, folder: Path, *, safeguarded: bool
     """Train as `cvexp train` does, but for the pictures and files that come after the loop."""
     from cvexp.config import run_config
     from cvexp.jobs import train
-    from cvexp.jobs.checkpoints import Keeping
-    from cvexp.jobs.training import Training
     from cvexp.settings import store_settings
     from cvexp.tracking import journal
     from cvexp.tracking.run import Run
+    from cvexp.training.checkpoints import Keeping
+    from cvexp.training.loop import Training
 
     waits: list[float] = []
     spent = Spent()

@@ -208,7 +208,7 @@ def test_threads_are_no_more_than_torch_would_take(limited):
 
 def test_an_evaluation_outside_a_training_takes_no_more_threads_either(limited, monkeypatch):
     from cvexp.data.dataset import Split
-    from cvexp.engine.evaluate import evaluate
+    from cvexp.inference.evaluate import evaluate
 
     limited({"proc/self/cgroup": V2, "sys/fs/cgroup/cpu.max": "200000 100000"})
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))

@@ -10,9 +10,9 @@ import torch
 
 from cvexp.data.batches import epoch_order
 from cvexp.device import GeneratorStates, seed_everything
-from cvexp.engine.evaluate import evaluate, images_per_batch
 from cvexp.engine.runners import choose_runner
 from cvexp.errors import TrainingError, WeightsError
+from cvexp.inference.evaluate import evaluate, images_per_batch
 from cvexp.results import EpochMetrics, EpochTiming, SplitMetrics
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from cvexp.jobs.observer import TrainObserver
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
+    from cvexp.training.observer import TrainObserver
 
 
 def _store(tracking_uri: str | None, experiment: str | None) -> StoreSettings:

@@ -99,7 +99,7 @@ def run(
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
     from cvexp.device import choose
-    from cvexp.engine.predict import predict
+    from cvexp.inference.predict import predict
 
     device = choose(device_name)
     dataset = trained.load_dataset(data_dir)

@@ -81,8 +81,8 @@ def run(
         find_spec(dataset_name)
     trained = open_trained(selector, settings, trusted_factory=trusted_factory)
     from cvexp.device import choose
-    from cvexp.engine.evaluate import evaluate
     from cvexp.engine.placement import laid_out, place
+    from cvexp.inference.evaluate import evaluate
 
     device = choose(device_name)
     dataset = trained.load_dataset(data_dir, dataset_name)

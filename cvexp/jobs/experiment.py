@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from cvexp.config import PlannedRun, RunConfig
     from cvexp.jobs.compare import Comparison
-    from cvexp.jobs.observer import TrainObserver
     from cvexp.results import RunSummary, TrainResult
     from cvexp.settings import StoreSettings
+    from cvexp.training.observer import TrainObserver
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,9 +137,9 @@ def _known(settings: StoreSettings) -> list[RunSummary]:
 def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[tuple[RunSummary, RunConfig]]:
     """The runs that left something to go on with here, and that no process is writing; what each was asked to do."""
     from cvexp.errors import RunError
-    from cvexp.jobs.request import read_request
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.local import folders, lock_if_free
+    from cvexp.training.request import read_request
 
     left = {}
     for folder in folders(settings):

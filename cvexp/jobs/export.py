@@ -74,8 +74,8 @@ def run(
     import torch
 
     from cvexp import files
-    from cvexp.engine.predict import predict
     from cvexp.export import ModelCard, card_path, cpu_state, format_called, load_card, load_exported
+    from cvexp.inference.predict import predict
 
     chosen = format_called(format_name)
     if out is not None and out.suffix != chosen.suffix:

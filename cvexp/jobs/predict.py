@@ -150,7 +150,7 @@ def of_test_images(
     """
     out = plots.check_place(out)
     trained = open_trained(selector, settings, trusted_factory=trusted_factory)
-    from cvexp.jobs.artifacts import draw_grid, random_choice
+    from cvexp.training.artifacts import draw_grid, random_choice
 
     dataset = trained.load_dataset(data_dir)
     test = dataset.test
@@ -189,7 +189,7 @@ def _answers(
     import torch
 
     from cvexp.device import choose
-    from cvexp.engine.predict import predict
+    from cvexp.inference.predict import predict
 
     device = choose(device_name)
     logits = predict(trained.model.to(device.torch), torch.from_numpy(images).to(device.torch))

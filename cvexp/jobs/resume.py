@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cvexp.errors import ConfigError, RunError, WeightsError
-from cvexp.jobs.checkpoints import Checkpoints, Keeping
-from cvexp.jobs.observer import Silent
-from cvexp.jobs.request import read_request, write_request
-from cvexp.jobs.signals import Stop
-from cvexp.jobs.train import known_tags, prepare
-from cvexp.jobs.training import ONE_AT_A_TIME, Training
 from cvexp.results import EFFECTIVE, ID_DIGITS
+from cvexp.training.checkpoints import Checkpoints, Keeping
+from cvexp.training.loop import Training
+from cvexp.training.observer import Silent
+from cvexp.training.request import read_request, write_request
+from cvexp.training.session import ONE_AT_A_TIME, known_tags, prepare
+from cvexp.training.signals import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.config import RunConfig
-    from cvexp.jobs.observer import TrainObserver
-    from cvexp.jobs.request import Request
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.run import Run
+    from cvexp.training.observer import TrainObserver
+    from cvexp.training.request import Request
 
 
 def run(

@@ -14,8 +14,8 @@ from cvexp.text import clean
 
 if TYPE_CHECKING:
     from cvexp.engine.fit import Progress as Steps
-    from cvexp.jobs.observer import Opening
     from cvexp.results import EpochMetrics, TrainResult
+    from cvexp.training.observer import Opening
 
 
 class TrainConsole:

@@ -12,8 +12,8 @@ from cvexp.config import run_config
 from cvexp.data.dataset import Dataset, Split, load
 from cvexp.data.registry import find_spec
 from cvexp.device import choose, seed_everything
-from cvexp.engine.evaluate import evaluate
 from cvexp.engine.fit import Fit, Progress
+from cvexp.inference.evaluate import evaluate
 from cvexp.models.registry import build, find_entry
 
 

@@ -75,7 +75,7 @@ MUTATIONS = (
     ),
     Mutation(
         "SIGTERM is not noted",
-        "cvexp/jobs/signals.py",
+        "cvexp/training/signals.py",
         '("SIGINT", "SIGTERM", "SIGHUP")',
         '("SIGINT", "SIGHUP")',
         ("tests/faults/test_stops.py::test_a_signal_ends_the_training_between_two_steps",),
@@ -110,7 +110,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a checkpoint is written before the disk has the journal",
-        "cvexp/jobs/checkpoints.py",
+        "cvexp/training/checkpoints.py",
         "        self._before()\n",
         "",
         ("tests/jobs/test_resume.py",),

@@ -749,7 +749,7 @@ AS_COMMANDS = (
 def _bench(_lab, tmp_path_factory):
     from cvexp.config import run_config
     from cvexp.jobs import export, train
-    from cvexp.jobs.checkpoints import Keeping
+    from cvexp.training.checkpoints import Keeping
 
     folder = tmp_path_factory.mktemp("bench")
     shutil.copy(_lab.folder / "mlflow.db", folder / "mlflow.db")

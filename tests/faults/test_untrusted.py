@@ -157,7 +157,7 @@ def kept(_lab, tmp_path_factory):
     """A store with a run that can be trained on."""
     from cvexp.config import run_config
     from cvexp.jobs import train
-    from cvexp.jobs.checkpoints import Keeping
+    from cvexp.training.checkpoints import Keeping
 
     folder = tmp_path_factory.mktemp("kept")
     shutil.copy(_lab.folder / "mlflow.db", folder / "mlflow.db")

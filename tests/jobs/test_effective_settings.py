@@ -15,8 +15,8 @@ from mlflow import MlflowClient
 from cvexp.config import run_config
 from cvexp.errors import Interrupted
 from cvexp.jobs import api, resume, train
-from cvexp.jobs.checkpoints import Keeping
-from cvexp.jobs.observer import Silent
+from cvexp.training.checkpoints import Keeping
+from cvexp.training.observer import Silent
 
 FILE = "defaults: {{dataset: digits, device: cpu}}\nruns: [{{model: linear, epochs: {epochs}}}]\n"
 

@@ -11,9 +11,9 @@ from cvexp.config import read_experiment
 from cvexp.data.registry import find_spec
 from cvexp.errors import ConfigError, DatasetError, Interrupted
 from cvexp.jobs import experiment
-from cvexp.jobs.observer import Silent
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.results import Metric
+from cvexp.training.observer import Silent
 
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
 TWO = """

@@ -15,10 +15,10 @@ from cvexp import checkpoint
 from cvexp.config import run_config
 from cvexp.errors import ConfigError, Interrupted, RunError, WeightsError
 from cvexp.jobs import resume, train
-from cvexp.jobs.checkpoints import Checkpoints, Keeping
-from cvexp.jobs.observer import Silent
 from cvexp.settings import store_settings
 from cvexp.tracking.journal import Journal
+from cvexp.training.checkpoints import Checkpoints, Keeping
+from cvexp.training.observer import Silent
 
 FACTORY = """
 from torch import nn
@@ -182,7 +182,7 @@ def test_an_evaluation_takes_the_first_process_s_threads_too(place, monkeypatch)
     (request,) = place[0].state_dir.glob("runs/*/request.json")
     request.write_text(json.dumps(json.loads(request.read_text()) | {"evaluation_threads": 3}))
     asked = []
-    monkeypatch.setattr("cvexp.engine.evaluate.threads", lambda n: asked.append(n) or contextlib.nullcontext())
+    monkeypatch.setattr("cvexp.inference.evaluate.threads", lambda n: asked.append(n) or contextlib.nullcontext())
     resumed(place)
     assert set(asked) == {3}
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cvexp import train
-from cvexp.jobs.observer import Silent
+from cvexp.training.observer import Silent
 
 SETTINGS = {"model": "tinyvgg", "dataset": "digits", "device": "cpu", "epochs": 3, "limit": 400, "optimizer": "adam"}
 

@@ -10,8 +10,8 @@ import torch
 
 from cvexp import checkpoint, files
 from cvexp.errors import StorageError, WeightsError
-from cvexp.jobs.checkpoints import Checkpoint, Checkpoints
 from cvexp.results import ClassMetrics, EpochMetrics, EpochTiming, Evaluation, SplitMetrics
+from cvexp.training.checkpoints import Checkpoint, Checkpoints
 
 N_IMAGES, N_STEPS = 2000, 300
 

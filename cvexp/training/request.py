@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.config import RunConfig
-    from cvexp.jobs.training import Prepared
+    from cvexp.training.session import Prepared
 
 REQUEST = "request.json"
 """Its name in a run's folder."""

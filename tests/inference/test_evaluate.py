@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precisio
 from torch import nn
 
 from cvexp.data.dataset import Split
-from cvexp.engine.evaluate import CPU_BATCH_BYTES, CPU_LAYER_BYTES, evaluate, images_per_batch
+from cvexp.inference.evaluate import CPU_BATCH_BYTES, CPU_LAYER_BYTES, evaluate, images_per_batch
 from cvexp.models.registry import build, find_entry
 
 NAMES = ("cat", "dog", "emu", "fox", "gnu")

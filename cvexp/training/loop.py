@@ -2,62 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cvexp.errors import Interrupted, TrainingError
-from cvexp.jobs.checkpoints import Checkpoint, Checkpoints
-from cvexp.jobs.observer import Opening
+from cvexp.errors import Interrupted
 from cvexp.results import ID_DIGITS, Metric, Timing, TrainResult
 from cvexp.settings import without_credentials
+from cvexp.training.checkpoints import Checkpoint, Checkpoints
+from cvexp.training.observer import Opening
+from cvexp.training.session import memory_explained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from torch import nn
-
-    from cvexp.config import RunConfig
-    from cvexp.data.dataset import Dataset
-    from cvexp.device import Device
     from cvexp.engine.fit import Fit, Progress
-    from cvexp.engine.placement import Placement
-    from cvexp.engine.runners import Choice
-    from cvexp.jobs.checkpoints import Keeping
-    from cvexp.jobs.observer import TrainObserver
-    from cvexp.jobs.signals import Stop
     from cvexp.results import EpochMetrics, Evaluation
     from cvexp.settings import StoreSettings
     from cvexp.tracking.run import Run
+    from cvexp.training.checkpoints import Keeping
+    from cvexp.training.observer import TrainObserver
+    from cvexp.training.session import Prepared
+    from cvexp.training.signals import Stop
 
 REFRESH_SECONDS = 0.5
-
-ONE_AT_A_TIME = threading.RLock()
-"""Held from the first draw of a training to its end: random generators and the count of threads are the process's own.
-
-A training in another thread waits for its turn; one that an observer starts, in the same thread, does not.
-"""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
-    """All that training takes, checked and in place.
-
-    Attributes:
-        servable: Whether the model's code is cvexp's own, so that a logged model can carry it.
-    """
-
-    config: RunConfig
-    dataset: Dataset
-    device: Device
-    placed: Placement
-    model: nn.Module
-    steps: Choice
-    servable: bool
 
 
 @dataclass(kw_only=True, slots=True)
@@ -291,7 +260,7 @@ class Training:
         last = self._history[-1]
         if last.held_out_name == "test":
             return last.held_out, 0.0
-        from cvexp.engine.evaluate import evaluate
+        from cvexp.inference.evaluate import evaluate
 
         dataset, device = self.prepared.dataset, self.prepared.device
         start = device.clock()
@@ -308,7 +277,7 @@ class Training:
         """Write everything to the local disk first, the weights before all else, and hand it to the store."""
         from cvexp.errors import StorageError
         from cvexp.export import save_weights
-        from cvexp.jobs.artifacts import write_curves, write_evaluation, write_predictions
+        from cvexp.training.artifacts import write_curves, write_evaluation, write_predictions
 
         dataset, model = self.prepared.dataset, self.prepared.model
         weights, figures = self.tracked.folder / "weights", self.tracked.folder / "figures"
@@ -345,17 +314,3 @@ class Training:
         # MLflow draws what has no step but 0 as bars, run beside run.
         figures = {**result.timing.keyed(), **result.size.keyed()}
         self.tracked.end("FINISHED", metrics=figures, markdown=description(result))
-
-
-@contextlib.contextmanager
-def memory_explained() -> Iterator[None]:
-    """Turn what the memory's end raises, on a GPU or here, into one line with a way out."""
-    import torch
-
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in text:
-            raise
-        raise TrainingError("out of memory while training", "try a smaller --batch-size or --hidden-units") from error

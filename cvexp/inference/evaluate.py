@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from cvexp.data.batches import scaled
 from cvexp.device import default_threads, threads
-from cvexp.engine.thin import WideLinear
 from cvexp.metrics import evaluation
 from cvexp.models.summary import widest_output
 
@@ -64,7 +63,7 @@ def evaluate(
     size = min(len(split), batch_size or images_per_batch(model, split.images.shape[1:], split.images.device))
     # (K, N): sums over classes take a third of their time in (N, K).
     logits = torch.empty((len(class_names), len(split)), device=split.images.device)
-    with torch.inference_mode(), threads(n_threads or default_threads()), WideLinear():
+    with torch.inference_mode(), threads(n_threads or default_threads()):
         buffer = torch.empty((size, *split.images.shape[1:]), device=split.images.device)
         for start in range(0, len(split), size):
             images = split.images[start : start + size]

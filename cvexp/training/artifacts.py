@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cvexp import plots
-from cvexp.engine.predict import predict
+from cvexp.inference.predict import predict
 from cvexp.text import inert
 
 if TYPE_CHECKING:

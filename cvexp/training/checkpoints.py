@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import ConfigError, StorageError, WeightsError
-from cvexp.jobs.history import HistoryFile, HistoryMark, epoch_of
 from cvexp.settings import CHECKPOINTS
+from cvexp.training.history import HistoryFile, HistoryMark, epoch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,1 @@
+"""From images to logits with a trained model: evaluation, prediction. Knows no tracker, terminal or files."""
