@@ -1,11 +1,96 @@
-"""From uint8 images in memory to float batches, in the order torch's own DataLoader draws."""
+"""Training images, batch by batch on the device that trains, in the order torch's own DataLoader draws."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
 import torch
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def scaled(images: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    from torch import Tensor
+
+    from cvexp.data.dataset import Split
+    from cvexp.data.transforms import Transform
+
+    Batch = tuple[Tensor, Tensor]
+    """Images float32 (B, C, H, W), transformed, and labels int64 (B,)."""
+
+
+class BatchSource(Protocol):
+    """Where steps take their images from.
+
+    Attributes:
+        device: Where its batches are.
+        is_resident: Whether all images are in the device's memory, so that `gather` can be captured in a CUDA graph.
+    """
+
+    device: torch.device
+    is_resident: bool
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        ...
+
+    def gather(self, indices: Tensor) -> Batch:
+        """The images and labels at `indices`, int64 (B,) on the device."""
+        ...
+
+    def chunks(self, order: Tensor, size: int, *, prefetch: bool) -> Iterator[Batch]:
+        """The images and labels at `order`, `size` at a time.
+
+        Args:
+            order: int64 (M,), on the device.
+            size: Images per chunk; the last one has what is left.
+            prefetch: Gather the next chunk in another thread while the caller works on one.
+        """
+        ...
+
+
+class ResidentSource:
+    """All images of a split in the device's memory, gathered by index.
+
+    Args:
+        split: On the device.
+        transform: Applied to each batch.
+    """
+
+    is_resident = True
+
+    def __init__(self, split: Split, transform: Transform) -> None:
+        self._split, self._transform = split, transform
+        self.device = split.images.device
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def gather(self, indices: Tensor) -> Batch:
+        """See BatchSource."""
+        images = self._split.images.index_select(0, indices)
+        return self._transform(images), self._split.labels.index_select(0, indices)
+
+    def chunks(self, order: Tensor, size: int, *, prefetch: bool) -> Iterator[Batch]:
+        """See BatchSource."""
+        pieces = torch.split(order, size)
+        if not prefetch:
+            yield from map(self.gather, pieces)
+            return
+        upcoming = self._executor.submit(self.gather, pieces[0])
+        for piece in pieces[1:]:
+            ready = upcoming.result()
+            upcoming = self._executor.submit(self.gather, piece)
+            yield ready
+        yield upcoming.result()
+
+    @cached_property
+    def _executor(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix="cvexp-gather")
+
+
+def scaled(images: Tensor, out: Tensor | None = None) -> Tensor:
     """Images as torchvision's ToTensor scales them.
 
     Args:
@@ -18,7 +103,7 @@ def scaled(images: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tenso
     return (images.to(torch.float32) if out is None else out.copy_(images)).div_(255)
 
 
-def epoch_order(n_images: int) -> torch.Tensor:
+def epoch_order(n_images: int) -> Tensor:
     """The order in which a shuffling DataLoader with torch's default generator would go through its dataset.
 
     Such a loader draws twice from the default generator when a pass begins: once for its workers' seed, which it

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cvexp.data.batches import epoch_order
+from cvexp.data.batches import ResidentSource, epoch_order
 from cvexp.device import GeneratorStates, seed_everything
-from cvexp.engine.runners import choose_runner
+from cvexp.engine.backends.choice import choose_runner
+from cvexp.engine.state import TrainState
 from cvexp.errors import TrainingError, WeightsError
 from cvexp.inference.evaluate import evaluate, images_per_batch
+from cvexp.optim.rules import rule_for
 from cvexp.results import EpochMetrics, EpochTiming, SplitMetrics
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from cvexp.config import RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
-    from cvexp.engine.steps import StepRunner
+    from cvexp.engine.backends.choice import Choice
+    from cvexp.engine.step import StepRunner
 
 CALL_SECONDS = 0.1
 """How long one call of a step runner should take, so that signals and progress keep their place between calls."""
@@ -39,7 +42,7 @@ class Progress:
 
 
 class Fit:
-    """Trains `model`; iterating over it yields the figures of each epoch as it ends.
+    """Trains a model; iterating over it yields the figures of each epoch as it ends.
 
     The generators are seeded before the first epoch, and what the consumer draws between epochs does not
     change the next one.
@@ -48,12 +51,12 @@ class Fit:
         model: With its initial weights, on the device.
         dataset: Its training split is learnt from; its validation split, or failing that its test split, is
             evaluated after every epoch.
-        config: Optimiser, rate, batch size, epochs, seed.
+        config: Optimizer, rate, batch size, epochs, seed.
         device: Where the model is and the images go.
-        runner: How steps are run, made for this model and the training split; by default what `config` says.
+        runner: Runs the steps, made for this model and the training split; by default what `config` says.
         evaluation_threads: CPU threads for one operation of the evaluation; by default as many as torch has now.
-        between: Called between steps some ten times a second, and between the batches of an evaluation. What it takes
-            is in no figure; it may call `state`, and what it raises ends the training.
+        callback: Called between steps some ten times a second, and between the batches of an evaluation. Its time is
+            in no figure; it may call `state`, and what it raises ends the training.
     """
 
     def __init__(
@@ -65,18 +68,18 @@ class Fit:
         device: Device,
         runner: StepRunner | None = None,
         evaluation_threads: int | None = None,
-        between: Callable[[Progress], None] | None = None,
+        callback: Callable[[Progress], None] | None = None,
     ) -> None:
         self._model, self._config, self._device = model, config, device
         self._data = dataset.to(device.torch)
-        self._runner = runner or choose_runner(model, self._data.train, config).runner
+        self._runner = runner or choose_step(model, self._data, config).runner
         self._evaluation_batch = images_per_batch(model, dataset.image_shape, device.torch)
         self._evaluation_threads = evaluation_threads
-        self._between = between
+        self._callback = callback
         self._n_images = len(self._data.train)
         self._n_steps = -(-self._n_images // config.batch_size)
         self._losses = torch.empty(self._n_steps, device=device.torch)
-        self._paused_seconds = 0.0
+        self._callback_seconds = 0.0
         self._epoch = 0
         self._generators: GeneratorStates | None = None
         self._begin(1)
@@ -104,8 +107,7 @@ class Fit:
             "first_step_seconds": self._first_step_seconds,
             "epoch_start": (self._start or here).to_plain(),
             "generators": here.to_plain(),
-            "model": {name: tensor.detach().to("cpu", copy=True) for name, tensor in _tensors(self._model).items()},
-            "optimizer": _copied(self._runner.optimizer.state_dict()),
+            "state": self._runner.state.state_dict(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -114,23 +116,19 @@ class Fit:
         Raises:
             WeightsError: The state is of another model or of other data, or no state of this version.
         """
-        ours = _tensors(self._model)
         try:
-            theirs = state["model"]
-            same = ours.keys() == theirs.keys() and all(ours[name].shape == theirs[name].shape for name in ours)
-            if not same or not 0 <= state["step"] <= self._n_steps:
-                raise WeightsError("the checkpoint does not fit this model and dataset", "start a new run")
+            self._runner.state.load_state_dict(state["state"])
             self._start_at(state)
-        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-            raise WeightsError("the checkpoint is none of this version of cvexp", "start a new run") from error
-        with torch.no_grad():
-            for name, tensor in ours.items():
-                tensor.copy_(theirs[name])
+        except ValueError as error:
+            raise WeightsError("the checkpoint does not fit this model and dataset", "start a new run") from error
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise WeightsError("the checkpoint was not written by this version of cvexp", "start a new run") from error
 
     def _start_at(self, state: dict[str, Any]) -> None:
-        """Take over everything but the model's tensors."""
+        """Take over the place in the epoch, and the generators."""
+        if not 0 <= state["step"] <= self._n_steps:
+            raise ValueError("the state is of other data")
         start, here = (GeneratorStates.from_plain(state[name]) for name in ("epoch_start", "generators"))
-        self._runner.optimizer.load_state_dict(state["optimizer"])
         self._begin(state["epoch"])
         self._step, self._n_correct = state["step"], state["n_correct"]
         self._losses[: self._step] = state["step_losses"].to(self._device.torch)
@@ -181,7 +179,7 @@ class Fit:
             self._seconds += seconds
             self._first_step_seconds = self._first_step_seconds or seconds
             per_call = max(1, min(2 * per_call, int(CALL_SECONDS * n_run / max(seconds, 1e-9))))
-            self._pause()
+            self._call_back()
 
     def _check_finite(self, done: int, n_run: int) -> None:
         if self._config.allow_nan:
@@ -207,16 +205,16 @@ class Fit:
 
     def _evaluated(self, train: SplitMetrics) -> EpochMetrics:
         data = self._data
-        start, paused = self._device.clock(), self._paused_seconds
+        start, before = self._device.clock(), self._callback_seconds
         evaluation = evaluate(
             self._model,
             data.test if data.val is None else data.val,
             class_names=data.class_names,
             batch_size=self._evaluation_batch,
             n_threads=self._evaluation_threads,
-            between=self._pause,
+            callback=self._call_back,
         )
-        seconds = self._device.clock() - start - (self._paused_seconds - paused)
+        seconds = self._device.clock() - start - (self._callback_seconds - before)
         return EpochMetrics(
             epoch=self._epoch,
             train=train,
@@ -230,22 +228,20 @@ class Fit:
             ),
         )
 
-    def _pause(self) -> None:
-        if self._between is not None:
+    def _call_back(self) -> None:
+        if self._callback is not None:
             start = time.perf_counter()
-            self._between(self.progress)
-            self._paused_seconds += time.perf_counter() - start
+            self._callback(self.progress)
+            self._callback_seconds += time.perf_counter() - start
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers, also those that a state_dict leaves out."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice:
+    """The step runner that `config` asks for, over a new state of `model` and the training split; see choose_runner.
 
-
-def _copied(value: Any) -> Any:
-    """Plain containers with copies of their tensors, on the CPU."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return type(value)(_copied(item) for item in value) if isinstance(value, list | tuple) else value
+    Args:
+        model: With its initial weights, on the dataset's device.
+        dataset: Gives the images, and says how they are transformed.
+        config: Of the run.
+    """
+    state = TrainState(model, rule_for(config), lr=config.learning_rate)
+    return choose_runner(state, ResidentSource(dataset.train, dataset.transform), config)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cvexp.engine.steps import Unsupported
+from cvexp.engine.state import Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

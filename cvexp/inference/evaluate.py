@@ -43,7 +43,7 @@ def evaluate(
     class_names: Sequence[str],
     batch_size: int | None = None,
     n_threads: int | None = None,
-    between: Callable[[], None] | None = None,
+    callback: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Loss, accuracy, confusion counts and per-class figures of `model` on `split`.
 
@@ -56,7 +56,7 @@ def evaluate(
         class_names: K of them, in label order.
         batch_size: Images per forward pass; by default what `images_per_batch` says.
         n_threads: CPU threads for one operation; by default as many as torch has now, at most the usable CPUs.
-        between: Called after each forward pass; what it raises ends the evaluation.
+        callback: Called after each forward pass; what it raises ends the evaluation.
     """
     torch.empty((), dtype=torch.int64).random_()
     model.eval()
@@ -68,8 +68,8 @@ def evaluate(
         for start in range(0, len(split), size):
             images = split.images[start : start + size]
             logits[:, start : start + size] = model(scaled(images, out=buffer[: len(images)])).t()
-            if between is not None:
-                between()
+            if callback is not None:
+                callback()
         losses = functional.cross_entropy(logits[None], split.labels[None], reduction="none")
         predictions = logits.max(dim=0).indices
     return evaluation(

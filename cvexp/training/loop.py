@@ -137,7 +137,7 @@ class Training:
             device=self.prepared.device,
             runner=self.prepared.steps.runner,
             evaluation_threads=self.prepared.placed.evaluation_threads,
-            between=lambda progress: self._between(fit, progress),
+            callback=lambda progress: self._between(fit, progress),
         )
         if self.resumed is not None:
             fit.load_state(self.resumed.fit)
@@ -269,7 +269,7 @@ class Training:
             dataset.test.to(device.torch),
             class_names=dataset.class_names,
             n_threads=self.prepared.placed.evaluation_threads,
-            between=self._obey,
+            callback=self._obey,
         )
         return evaluation, device.clock() - start
 

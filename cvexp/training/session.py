@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cvexp.config import RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
+    from cvexp.engine.backends.choice import Choice
     from cvexp.engine.placement import Placement
-    from cvexp.engine.runners import Choice
 
 ONE_AT_A_TIME = threading.RLock()
 """Held from the first draw of a training to its end: random generators and the count of threads are the process's own.
@@ -61,8 +61,8 @@ def prepare(config: RunConfig, data_dir: Path) -> Prepared:
     # torch takes seconds to import, and a mistyped name should not have to wait for it.
     from cvexp.data.dataset import load
     from cvexp.device import choose, seed_everything, threads
+    from cvexp.engine.fit import choose_step
     from cvexp.engine.placement import laid_out, place
-    from cvexp.engine.runners import choose_runner
     from cvexp.models.registry import build
     from cvexp.models.summary import check_output
 
@@ -82,7 +82,7 @@ def prepare(config: RunConfig, data_dir: Path) -> Prepared:
     with threads(placed.threads), memory_explained():
         model = laid_out(model.to(device.torch), placed)
         dataset = dataset.to(device.torch)
-        steps = choose_runner(model, dataset.train, config)
+        steps = choose_step(model, dataset, config)
     return Prepared(
         config=config,
         dataset=dataset,

@@ -149,11 +149,11 @@ def test_the_consumer_is_called_between_steps_and_its_time_is_in_no_figure(monke
     module, dataset, config = prepared(epochs=1)
     n_steps = -(-len(dataset.train) // 32)
 
-    def between(progress):
+    def callback(progress):
         told.append(progress)
         time.sleep(0.02)
 
-    (epoch,) = Fit(module, dataset, config=config, device=choose("cpu"), between=between)
+    (epoch,) = Fit(module, dataset, config=config, device=choose("cpu"), callback=callback)
     assert len(told) > 3
     assert all(0 < p.step <= n_steps == p.n_steps for p in told)
     assert sorted(p.step for p in told) == [p.step for p in told]

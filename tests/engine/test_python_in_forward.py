@@ -14,9 +14,8 @@ from torch import nn
 from cvexp.config import run_config
 from cvexp.data.dataset import Dataset, Split
 from cvexp.device import GeneratorStates, choose, seed_everything
-from cvexp.engine.fit import Fit
+from cvexp.engine.fit import Fit, choose_step
 from cvexp.engine.placement import laid_out, place
-from cvexp.engine.runners import choose_runner
 
 SHAPE = (1, 8, 8)
 
@@ -29,9 +28,9 @@ def noise(n_images, seed=1, shape=SHAPE):
     )
 
 
-def data_of(shape=SHAPE):
+def data_of(shape=SHAPE, n=150):
     names, test = ("a", "b", "c"), noise(40, 2, shape)
-    train = noise(150, 1, shape)
+    train = noise(n, 1, shape)
     return Dataset(name="noise", class_names=names, train=train, val=None, test=test, digest="0", place="-")
 
 
@@ -186,12 +185,12 @@ def test_auto_trains_what_python_steers_as_eager_steps_do(kind):
 
 @pytest.mark.parametrize("kind", PYTHON)
 def test_what_python_steers_is_trained_eagerly_and_the_reason_says_so(kind):
-    chosen = choose_runner(made(kind), noise(150), configured())
+    chosen = choose_step(made(kind), data_of(n=150), configured())
     assert (chosen.runner.name, chosen.reason.partition(":")[0]) == ("eager", "not captured")
 
 
 def test_the_reason_names_the_attribute_or_the_generator():
-    reasons = {kind: choose_runner(made(kind), noise(150), configured()).reason for kind in PYTHON}
+    reasons = {kind: choose_step(made(kind), data_of(n=150), configured()).reason for kind in PYTHON}
     assert "Counter.n" in reasons[Counter]
     assert "HoldsASchedule.schedule" in reasons[HoldsASchedule]
     assert "N_CALLS" in reasons[CountsInItsFile]
@@ -200,7 +199,7 @@ def test_the_reason_names_the_attribute_or_the_generator():
 
 
 def test_draws_from_torch_itself_are_captured():
-    assert choose_runner(made(DrawsFromTorch), noise(150), configured()).runner.name == "captured"
+    assert choose_step(made(DrawsFromTorch), data_of(n=150), configured()).runner.name == "captured"
 
 
 class Remembers(Steered):
@@ -226,7 +225,7 @@ def test_choosing_a_runner_leaves_no_trace_in_the_model_or_the_generators(kind):
     own = model.generator.bit_generator.state if kind is HoldsAGenerator else None
     weights = [tensor.clone() for tensor in model.state_dict().values()]
     drawn = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
-    choose_runner(model, noise(150), configured())
+    choose_step(model, data_of(n=150), configured())
     assert repr({k: v for k, v in vars(model).items() if k not in ("_modules", "generator")}) == attributes
     assert (CountsOnItsClass.n, N_CALLS) == (0, 0)
     assert schedule is None or vars(model.schedule) == schedule
@@ -239,7 +238,7 @@ def test_choosing_a_runner_leaves_no_trace_in_the_model_or_the_generators(kind):
 
 
 def test_a_model_that_only_remembers_what_it_saw_is_captured():
-    assert choose_runner(made(Remembers), noise(160), configured()).runner.name == "captured"
+    assert choose_step(made(Remembers), data_of(n=160), configured()).runner.name == "captured"
 
 
 class EndsInOnePixel(nn.Module):
@@ -308,15 +307,15 @@ def test_what_draws_from_python_and_numpy_is_resumed_to_the_same_bits(monkeypatc
 
     pauses = iter(range(1, 1000))
 
-    def between(_progress):
+    def callback(_progress):
         if next(pauses) == leave_at:
             raise Left
 
-    def fit_of(between=None):
-        return Fit(made(DrawsFromAll), data_of(), config=configured(), device=choose("cpu"), between=between)
+    def fit_of(callback=None):
+        return Fit(made(DrawsFromAll), data_of(), config=configured(), device=choose("cpu"), callback=callback)
 
     expected = [epoch.step_losses.tolist() for epoch in fit_of()]
-    fit, history = fit_of(between), []
+    fit, history = fit_of(callback), []
     with pytest.raises(Left):  # noqa: PT012 - what was yielded before it is part of the test
         for epoch in fit:
             history.append(epoch.step_losses.tolist())  # noqa: PERF401 - what was yielded before the end stays

@@ -52,16 +52,16 @@ def model_of(name):
     return build(find_entry(name), image_shape=SHAPE, n_classes=3, hidden_units=4, model_args={})
 
 
-def fit_of(name, step, optimizer, between=None, **settings):
+def fit_of(name, step, optimizer, callback=None, **settings):
     model = model_of(name)
     asked = {"model": "linear", "epochs": 3, "batch_size": 32, "step": step, "optimizer": optimizer, **settings}
-    return model, Fit(model, DATA, config=run_config(asked), device=choose("cpu"), between=between)
+    return model, Fit(model, DATA, config=run_config(asked), device=choose("cpu"), callback=callback)
 
 
 def outcome(model, fit, history):
     figures = [(e.step_losses.tolist(), e.train, e.held_out.metrics, e.held_out.confusion.tolist()) for e in history]
     state = fit.state()
-    moments = [tensor for one in state["optimizer"].get("state", {}).values() for tensor in one.values()]
+    moments = [tensor for slots in state["state"]["slots"].values() for tensor in slots]
     return figures, [*model.state_dict().values(), *moments, torch.get_rng_state(), state["generators"]["cpu"]]
 
 
@@ -88,11 +88,11 @@ def test_a_training_that_is_left_anywhere_goes_on_to_the_same_bits(name, step, o
         history = []
         pauses = iter(range(1, 100))
 
-        def between(_progress, pauses=pauses, leave_at=leave_at):
+        def callback(_progress, pauses=pauses, leave_at=leave_at):
             if next(pauses) == leave_at:
                 raise Left
 
-        _, fit = fit_of(name, step, optimizer, between)
+        _, fit = fit_of(name, step, optimizer, callback)
         with pytest.raises(Left):  # noqa: PT012 - what was yielded before it is part of the test
             for epoch in fit:
                 history.append(epoch)  # noqa: PERF402 - what was yielded before the end stays
@@ -141,9 +141,9 @@ def test_a_state_is_a_copy():
     epochs = iter(fit)
     next(epochs)
     state = fit.state()
-    before = [tensor.clone() for tensor in state["model"].values()]
+    before = [tensor.clone() for tensor in state["state"]["model"].values()]
     next(epochs)
-    assert all(torch.equal(a, b) for a, b in zip(state["model"].values(), before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(state["state"]["model"].values(), before, strict=True))
     assert not torch.equal(next(iter(model.state_dict().values())), before[0])
 
 

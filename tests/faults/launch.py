@@ -19,8 +19,8 @@ from pathlib import Path
 
 POINTS = {
     # name: (module, attribute, hit before or after the call)
-    "step": ("cvexp.engine.captured", "CapturedSteps.run", "before"),
-    "stepped": ("cvexp.engine.captured", "CapturedSteps.run", "after"),
+    "step": ("cvexp.engine.backends.captured", "CapturedSteps.run", "before"),
+    "stepped": ("cvexp.engine.backends.captured", "CapturedSteps.run", "after"),
     "evaluation": ("cvexp.inference.evaluate", "scaled", "before"),
     "evaluated": ("cvexp.engine.fit", "evaluate", "after"),
     "writing": ("cvexp.files", "os.fsync", "before"),

@@ -131,10 +131,10 @@ MUTATIONS = (
     ),
     Mutation(
         "native loops are not compared with Python's",
-        "cvexp/engine/captured.py",
+        "cvexp/engine/backends/captured.py",
         "                if not are_equal(",
         "                if False and not are_equal(",
-        ("tests/engine/test_python_in_forward.py", "tests/engine/test_runners.py"),
+        ("tests/engine/test_python_in_forward.py", "tests/engine/backends/test_backends.py"),
     ),
     Mutation(
         "Python state that changes from step to step is not noticed",

@@ -68,7 +68,7 @@ def test_a_signal_ends_the_training_between_two_steps(signame, code, tmp_path):
 @pytest.mark.parametrize(("signame", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_second_signal_leaves_at_once_with_the_last_checkpoint_whole(signame, code, tmp_path):
     # The first signal comes from within a long step, so that it cannot be obeyed before the second one.
-    slow = "import sys, time; sys.path.insert(0, sys.argv[1]); import cvexp.engine.captured as c\n"
+    slow = "import sys, time; sys.path.insert(0, sys.argv[1]); import cvexp.engine.backends.captured as c\n"
     slow += "run = c.CapturedSteps.run\n"
     slow += "def slowed(self, *a):\n    global n\n    n += 1\n"
     slow += "    if n > 40: print('deep', flush=True); time.sleep(60)\n"

@@ -81,7 +81,7 @@ def test_what_the_caller_told_mlflow_does_not_make_importing_cvexp_import_it(tmp
 
 TWICE = """
 import os, signal, sys, threading, time
-import cvexp.engine.captured as captured
+import cvexp.engine.backends.captured as captured
 
 plain = captured.CapturedSteps.run
 

@@ -10,18 +10,21 @@ import torch
 from torch import nn
 
 from cvexp.config import run_config
+from cvexp.data.batches import ResidentSource
 from cvexp.data.dataset import Dataset, Split
+from cvexp.data.transforms import Transform
 from cvexp.device import choose, seed_everything, threads
-from cvexp.engine import scripted
-from cvexp.engine.captured import CapturedSteps
-from cvexp.engine.cuda_graph import CudaGraphSteps
+from cvexp.engine.backends import scripted
+from cvexp.engine.backends.captured import CapturedSteps
+from cvexp.engine.backends.choice import choose_runner
+from cvexp.engine.backends.cuda_graph import CudaGraphSteps
+from cvexp.engine.backends.eager import EagerSteps
 from cvexp.engine.fit import Fit
 from cvexp.engine.placement import laid_out, place
-from cvexp.engine.runners import choose_runner
-from cvexp.engine.steps import EagerSteps, PlainSGD, Unsupported, build_optimizer
-from cvexp.engine.update import Update
+from cvexp.engine.state import TrainState, Unsupported
 from cvexp.errors import ConfigError
 from cvexp.models.registry import build, find_entry
+from cvexp.optim.rules import rule_for
 
 SHAPE = (1, 12, 12)
 
@@ -59,6 +62,14 @@ def model_of(name):
     if name == "regular":
         return regular()
     return build(find_entry(name), image_shape=SHAPE, n_classes=4, hidden_units=6, model_args={})
+
+
+def state_of(model, optimizer="sgd", lr=0.1):
+    return TrainState(model, rule_for(run_config({"model": "linear", "optimizer": optimizer})), lr=lr)
+
+
+def source_of(n_images):
+    return ResidentSource(noise(n_images), Transform())
 
 
 def trained(name, step, **settings):
@@ -122,18 +133,18 @@ class DrawsInPython(nn.Module):
 @pytest.mark.parametrize("kind", [TakesBranches, DrawsInPython])
 def test_what_cannot_be_replayed_is_declined_and_trained_eagerly(kind):
     config = run_config({"model": "linear", "batch_size": 32})
-    chosen = choose_runner(kind(), noise(64), config)
+    chosen = choose_runner(state_of(kind()), source_of(64), config)
     assert chosen.runner.name == "eager"
     assert chosen.reason.startswith("not captured: ")
     with pytest.raises(ConfigError, match="--step captured cannot be used"):
-        choose_runner(kind(), noise(64), run_config({"model": "linear", "step": "captured"}))
+        choose_runner(state_of(kind()), source_of(64), run_config({"model": "linear", "step": "captured"}))
 
 
 def test_hooks_are_declined():
     model = model_of("linear")
     model[1].register_forward_hook(lambda *_: None)
     with pytest.raises(Unsupported, match="hooks"):
-        CapturedSteps(model, noise(64), optimizer="sgd", lr=0.1, batch_size=32)
+        CapturedSteps(state_of(model), source_of(64), batch_size=32)
 
 
 def test_frozen_parameters_stay_and_the_others_move():
@@ -154,10 +165,16 @@ def test_capturing_and_training_imports_no_compiler():
     script = (
         "import sys, torch\n"
         "from cvexp.data.dataset import Split\n"
-        "from cvexp.engine.captured import CapturedSteps\n"
+        "from cvexp.config import run_config\n"
+        "from cvexp.data.batches import ResidentSource\n"
+        "from cvexp.data.transforms import Transform\n"
+        "from cvexp.engine.backends.captured import CapturedSteps\n"
+        "from cvexp.engine.state import TrainState\n"
+        "from cvexp.optim.rules import rule_for\n"
         "model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))\n"
         "train = Split(images=torch.zeros(8, 1, 4, 4, dtype=torch.uint8), labels=torch.zeros(8, dtype=torch.int64))\n"
-        "steps = CapturedSteps(model, train, optimizer='adam', lr=0.1, batch_size=4)\n"
+        "state = TrainState(model, rule_for(run_config({'model': 'linear', 'optimizer': 'adam'})), lr=0.1)\n"
+        "steps = CapturedSteps(state, ResidentSource(train, Transform()), batch_size=4)\n"
         "steps.run(torch.arange(8), torch.zeros(2), 0, 2)\n"
         "print([name for name in ('torch._dynamo', 'torch._inductor', 'sympy') if name in sys.modules])"
     )
@@ -171,7 +188,7 @@ def test_declining_leaves_the_model_as_it_was():
     before = {key: value.clone() for key, value in model.state_dict().items()}
     state = torch.get_rng_state()
     with pytest.raises(Unsupported):
-        CapturedSteps(model, noise(64), optimizer="sgd", lr=0.1, batch_size=32)
+        CapturedSteps(state_of(model), source_of(64), batch_size=32)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
@@ -180,7 +197,7 @@ def test_capturing_moves_nothing_and_draws_nothing():
     model = regular()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    CapturedSteps(model, noise(64), optimizer="adam", lr=0.1, batch_size=32)
+    CapturedSteps(state_of(model, "adam"), source_of(64), batch_size=32)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
@@ -188,50 +205,13 @@ def test_capturing_moves_nothing_and_draws_nothing():
 def test_cuda_graphs_are_declined_on_the_cpu():
     model = nn.Sequential(nn.Flatten(), nn.Linear(144, 4))
     with pytest.raises(Unsupported, match="CUDA"):
-        CudaGraphSteps(model, noise(64), optimizer="sgd", lr=0.1, batch_size=32)
+        CudaGraphSteps(state_of(model), source_of(64), batch_size=32)
     with pytest.raises(ConfigError, match="--step cuda-graph cannot be used"):
-        choose_runner(model, noise(64), run_config({"model": "linear", "step": "cuda-graph"}))
-
-
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_the_update_rules_are_torchs_own_and_their_states_can_be_exchanged(name):
-    seed_everything(0)
-    ours = [torch.randn(5, 3), torch.randn(7)]
-    theirs = [nn.Parameter(p.clone()) for p in ours]
-    update = Update(name, ours, [0, 1], lr=0.05)
-    reference = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](theirs, lr=0.05)
-    for step in range(6):
-        gradients = [torch.randn_like(p) for p in ours]
-        for parameter, gradient in zip(theirs, gradients, strict=True):
-            parameter.grad = gradient.clone()
-        reference.step()
-        update.step(gradients)
-        assert all(torch.equal(mine, other) for mine, other in zip(ours, theirs, strict=True))
-        if step == 2:
-            again = Update(name, ours, [0, 1], lr=0.05)
-            again.load_state_dict(reference.state_dict())
-            reference.load_state_dict(update.state_dict())
-            update = again
-
-
-def test_eager_sgd_is_torchs_own_and_leaves_what_has_no_gradient():
-    seed_everything(0)
-    ours = [nn.Parameter(torch.randn(5, 3)), nn.Parameter(torch.randn(7))]
-    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
-    mine, reference = PlainSGD(ours, lr=0.05), torch.optim.SGD(theirs, lr=0.05)
-    for missing in (None, 1, 0):
-        for index, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            a.grad = None if index == missing else torch.randn_like(a)
-            b.grad = None if a.grad is None else a.grad.clone()
-        mine.step()
-        reference.step()
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    mine.zero_grad()
-    assert all(p.grad is None for p in ours)
+        choose_runner(state_of(model), source_of(64), run_config({"model": "linear", "step": "cuda-graph"}))
 
 
 def steps_of(name, optimizer="adam", **settings):
-    return CapturedSteps(model_of(name), noise(77), optimizer=optimizer, lr=0.01, batch_size=32, **settings)
+    return CapturedSteps(state_of(model_of(name), optimizer, 0.01), source_of(77), batch_size=32, **settings)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
@@ -245,8 +225,7 @@ def test_the_native_loop_serves_every_model_and_is_pythons_bit_for_bit(name, opt
         losses = torch.zeros(3)
         order = torch.randperm(77)
         n_correct = [int(steps.run(order, losses, start, 2)) for start in (0, 2, 0, 2)]
-        moments = [t for one in steps.optimizer.state_dict()["state"].values() for t in one.values()]
-        outcomes.append((n_correct, [losses, *steps._state, *moments, torch.rand(1)]))
+        outcomes.append((n_correct, [losses, *steps.state.tensors(), torch.rand(1)]))
     assert outcomes[0][0] == outcomes[1][0]
     assert all(torch.equal(a, b) for a, b in zip(outcomes[0][1], outcomes[1][1], strict=True))
 
@@ -255,8 +234,8 @@ def test_building_a_native_loop_leaves_weights_moments_and_generator_alone():
     model = model_of("regular")
     before = [t.clone() for t in model.state_dict().values()]
     state = torch.get_rng_state()
-    steps = CapturedSteps(model, noise(77), optimizer="adam", lr=0.01, batch_size=32)
-    assert steps.optimizer.n_steps == 0
+    steps = CapturedSteps(state_of(model, "adam"), source_of(77), batch_size=32)
+    assert not any(steps.state.n_steps)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), before, strict=True))
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -270,7 +249,12 @@ def test_steps_run_from_python_where_there_is_no_torchscript(monkeypatch):
 
 
 def test_a_native_loop_that_gives_other_numbers_is_not_used(monkeypatch):
-    monkeypatch.setitem(scripted._RULES, "sgd", ["{p}.add_({g}, alpha=-0.999 * lr)"])
+    each = scripted._each
+
+    def other(*call):
+        return [text.replace(", alpha=", ", alpha=0.999 * ") for text in each(*call)]
+
+    monkeypatch.setattr(scripted, "_each", other)
     assert steps_of("linear", "sgd").loop == "python"
 
 
@@ -299,7 +283,22 @@ def test_channels_last_changes_the_layout_and_no_value():
 
 def test_eager_steps_serve_what_looks_at_values():
     model = TakesBranches()
-    steps = EagerSteps(model, noise(64), optimizer=build_optimizer(model, "sgd", 0.1), batch_size=32)
+    steps = EagerSteps(state_of(model), source_of(64), batch_size=32)
     losses = torch.zeros(2)
     assert 0 <= int(steps.run(torch.arange(64), losses, 0, 2)) <= 64
     assert losses.min() > 0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_a_rate_written_between_steps_is_the_next_steps_rate_without_a_new_recording(optimizer, monkeypatch):
+    outcomes = []
+    for kind in (EagerSteps, CapturedSteps):
+        steps = kind(state_of(model_of("tinyvgg"), optimizer, 0.01), source_of(77), batch_size=32)
+        if kind is CapturedSteps:
+            monkeypatch.setattr("cvexp.engine.backends.captured.record", None)
+        losses = torch.zeros(3)
+        for step in range(3):
+            steps.state.lr.fill_(0.01 / (step + 1))
+            steps.run(torch.arange(77), losses, step, 1)
+        outcomes.append([losses, *steps.state.tensors()])
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*outcomes, strict=True))

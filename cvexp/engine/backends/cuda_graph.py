@@ -11,53 +11,55 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
-from cvexp.data.batches import scaled
-from cvexp.engine.steps import EagerSteps, Unsupported, build_optimizer
+from cvexp.engine.backends.eager import EagerSteps
+from cvexp.engine.state import Unsupported
+from cvexp.engine.step import train_step
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from cvexp.config import OptimizerName
-    from cvexp.data.dataset import Split
+    from cvexp.data.batches import BatchSource
+    from cvexp.engine.state import TrainState
 
 WARM_UP_STEPS = 3
 """Real steps run before the capture, so that libraries choose their kernels and the allocator settles."""
 
 
 class CudaGraphSteps:
-    """Steps of an epoch replayed from a CUDA graph; the first few, and a short last one, run eagerly.
+    """Replays the steps of an epoch from a CUDA graph; the first few, and a short last one, run eagerly.
+
+    Learning rate and step count are read from the device's memory, so that the graph stays valid when they change.
 
     Args:
-        model: On a CUDA device.
-        train: The training images and labels, on the same device.
-        optimizer: Name of the optimiser.
-        lr: Learning rate.
+        state: On a CUDA device.
+        source: The training images, resident on the same device.
         batch_size: Images per step.
 
     Raises:
-        Unsupported: The device is not CUDA, or there is less than one whole batch.
+        Unsupported: The device is not CUDA, its memory does not hold the images, or there is less than a whole batch.
     """
 
     name = "cuda-graph"
 
-    def __init__(self, model: nn.Module, train: Split, *, optimizer: OptimizerName, lr: float, batch_size: int) -> None:
-        device = train.images.device
+    def __init__(self, state: TrainState, source: BatchSource, *, batch_size: int) -> None:
+        device = source.device
         if device.type != "cuda":
             raise Unsupported(f"CUDA graphs need a CUDA device, and this is {device.type}")
-        if len(train) < batch_size:
+        if not source.is_resident:
+            raise Unsupported("CUDA graphs need all images in the device's memory")
+        if len(source) < batch_size:
             raise Unsupported("there is less than one whole batch")
-        self._model, self._train, self._batch_size = model, train, batch_size
-        self.optimizer = build_optimizer(model, optimizer, lr, capturable=True)
-        self._eager = EagerSteps(model, train, optimizer=self.optimizer, batch_size=batch_size)
-        self._order = torch.arange(len(train), device=device)
-        self._losses = torch.zeros(-(-len(train) // batch_size), device=device)
+        self.state, self.source, self._batch_size = state, source, batch_size
+        self._eager = EagerSteps(state, source, batch_size=batch_size)
+        self._order = torch.arange(len(source), device=device)
+        self._losses = torch.zeros(-(-len(source) // batch_size), device=device)
         self._n_correct = torch.zeros((), dtype=torch.int64, device=device)
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
         self._within = torch.arange(batch_size, device=device)
+        self._lr = torch.zeros((), dtype=torch.float64, device=device)
+        self._n_steps = torch.zeros((), dtype=torch.float64, device=device)
         self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._trained: list[int] = []
         self._n_warm = 0
 
     def run(self, order: torch.Tensor, losses: torch.Tensor, start_step: int, n_steps: int) -> torch.Tensor:
@@ -86,30 +88,30 @@ class CudaGraphSteps:
 
     def _replay(self, order: torch.Tensor, losses: torch.Tensor, start: int, end: int) -> torch.Tensor:
         """Replay the graph once for each step from `start` to `end`, capturing it first where that was not done."""
+        self._graph = graph = self._graph or self._capture()
         self._order.copy_(order)
         self._step.fill_(start)
         self._n_correct.zero_()
-        graph = self._graph or self._capture()
-        self._graph = graph
+        self._lr.copy_(self.state.lr)
+        self._n_steps.fill_(self.state.n_steps[self._trained[0]])
         for _ in range(start, end):
             graph.replay()
+        self.state.count(self._trained, end - start)
         losses[start:end] = self._losses[start:end]
         return self._n_correct.clone()
 
     def _capture(self) -> torch.cuda.CUDAGraph:
         """Capture one whole step; capturing records kernels and runs none."""
         graph = torch.cuda.CUDAGraph()
-        self.optimizer.zero_grad(set_to_none=True)
         # What another thread does meanwhile, writing a checkpoint say, does not spoil the capture.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             indices = self._order.index_select(0, self._step * self._batch_size + self._within)
-            images = scaled(self._train.images.index_select(0, indices))
-            labels = self._train.labels.index_select(0, indices)
-            logits = self._model(images)
-            loss = functional.cross_entropy(logits, labels)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            self.optimizer.step()
-            self._losses.index_copy_(0, self._step, loss.detach().reshape(1))
-            self._n_correct += (logits.detach().argmax(dim=1) == labels).sum()
+            images, labels = self.source.gather(indices)
+            self._n_steps += 1
+            numbers = self.state.rule.coefficients(self._lr, self._n_steps)
+            loss, logits = train_step(self.state, images, labels, [torch.as_tensor(n).float() for n in numbers])
+            self._losses.index_copy_(0, self._step, loss.reshape(1))
+            self._n_correct += (logits.argmax(dim=1) == labels).sum()
             self._step += 1
+        self._trained = self.state.trained()
         return graph

@@ -13,36 +13,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, fx
 
-from cvexp.engine.update import BETAS, EPS, Update
+from cvexp.engine.backends.recording import COEFFICIENT
 
 if TYPE_CHECKING:
     import contextlib
 
-_RULES = {
-    "sgd": ["{p}.add_({g}, alpha=-lr)"],
-    "adam": [
-        "{m}.lerp_({g}, {weight})",
-        "{s}.mul_({beta}).addcmul_({g}, {g}, value={rest})",
-        "{p}.addcdiv_({m}, {s}.sqrt().div_(scale).add_({eps}), value=rate)",
-    ],
-}
-_RULES["adamw"] = ["{p}.mul_(1.0 - lr * {decay})", *_RULES["adam"]]
-"""One parameter's part of each rule, in the order and with the operators of cvexp.engine.update."""
-
-_CORRECTIONS = [
-    "n_steps += 1",
-    "scale = (1.0 - {beta} ** n_steps) ** 0.5",
-    "rate = -lr / (1.0 - {kept} ** n_steps)",
-]
-"""For adam's averages, which start at zero; once a step."""
-
 _LOOP = """
-def run(images: Tensor, labels: Tensor, state: List[Tensor], means: List[Tensor], squares: List[Tensor],
-        lr: float, n_steps: int) -> Tuple[List[Tensor], List[Tensor]]:
+def run(images: Tensor, labels: Tensor, tensors: List[Tensor], coefficients: List[List[float]]
+        ) -> Tuple[List[Tensor], List[Tensor]]:
     losses: List[Tensor] = []
     logits: List[Tensor] = []
     {unpacked}
-    for input_0, input_1 in zip(images.split({batch_size}), labels.split({batch_size})):
+    for input_0, input_1, numbers in zip(images.split({batch_size}), labels.split({batch_size}), coefficients):
         {step}
         losses.append({loss})
         logits.append({scores})
@@ -50,25 +32,30 @@ def run(images: Tensor, labels: Tensor, state: List[Tensor], means: List[Tensor]
 """
 
 
+FOREACH = "_foreach_"
+"""How operators over lists are called; what follows is the operator over one tensor."""
+
+KEYWORDS = ("alpha", "value")
+"""Arguments that operators over one tensor take by name only."""
+
+
 class NotScripted(Exception):  # noqa: N818 - it names a property of the program, not a fault
     """A program cannot be written as TorchScript."""
 
 
 class ScriptedLoop:
-    """Runs a recorded step over a list of batches, the updates included.
+    """Runs a recorded step over a list of batches.
 
     Args:
-        program: From (images, labels, *state) to (loss, logits, *gradients), as `record` gives it.
-        n_state: How many parameters and buffers the model has.
-        update: The rule that moves the parameters.
+        program: As `record` gives it.
         batch_size: B, images per step.
 
     Raises:
         NotScripted: TorchScript takes no program like this, or is not there.
     """
 
-    def __init__(self, program: fx.GraphModule, n_state: int, update: Update, *, batch_size: int) -> None:
-        source = _source(program.graph, n_state, update, batch_size)
+    def __init__(self, program: fx.GraphModule, *, batch_size: int) -> None:
+        source = _source(program.graph, batch_size)
         try:
             with warnings.catch_warnings(), _as_written():
                 warnings.simplefilter("ignore", DeprecationWarning)
@@ -77,24 +64,21 @@ class ScriptedLoop:
             raise NotScripted(str(error)) from error
 
     def __call__(
-        self, images: Tensor, labels: Tensor, state: list[Tensor], update: Update
+        self, images: Tensor, labels: Tensor, tensors: list[Tensor], coefficients: list[list[float]]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Run k steps; call it with gradients off.
 
         Args:
             images: float32 (k x B, C, H, W).
             labels: int64 (k x B,).
-            state: The model's parameters, then its buffers; they change in place.
-            update: The rule that moves the parameters; its moments change in place.
+            tensors: Of the state; they change in place.
+            coefficients: Of the update rule, for each step.
 
         Returns:
             The mean loss () and the logits (B, K) of each step, by the weights before it.
         """
         with _as_written():
-            found: tuple[list[Tensor], list[Tensor]] = self._run(
-                images, labels, state, update.means, update.squares, update.lr, update.n_steps
-            )
-        update.n_steps += len(found[0])
+            found: tuple[list[Tensor], list[Tensor]] = self._run(images, labels, tensors, coefficients)
         return found
 
 
@@ -106,34 +90,29 @@ def _as_written() -> contextlib.AbstractContextManager[None]:
     return context
 
 
-def _source(graph: fx.Graph, n_state: int, update: Update, batch_size: int) -> str:
+def _source(graph: fx.Graph, batch_size: int) -> str:
     """The loop's text; what depends on the state's views alone stands before the loop."""
     aten = torch.ops.aten
-    names = {node: node.target for node in graph.nodes if node.op == "placeholder"}
-    steady = {node for node in names if node.target not in ("input_0", "input_1")}
-    before = [f"input_{index + 2} = state[{index}]" for index in range(n_state)]
-    for kind in ("means", "squares"):
-        before += [f"{kind}_{index} = {kind}[{index}]" for index in range(len(getattr(update, kind)))]
-    step: list[str] = []
+    names: dict[fx.Node, Any] = {node: node.target for node in graph.nodes if node.op == "placeholder"}
+    numbers = [name for name in names.values() if name.startswith(COEFFICIENT)]
+    tensors = {node: name for node, name in names.items() if name not in ("input_0", "input_1", *numbers)}
+    before = [f"{name} = tensors[{index}]" for index, name in enumerate(tensors.values())]
+    step = [f"{name} = numbers[{index}]" for index, name in enumerate(numbers)]
     for index, node in enumerate(node for node in graph.nodes if node.op == "call_function"):
         if node.target is operator.getitem:
-            names[node] = f"{names[node.args[0]]}[{node.args[1]}]"
+            parts = names[node.args[0]]
+            names[node] = parts[node.args[1]] if isinstance(parts, list) else f"{parts}[{node.args[1]}]"
             continue
         names[node] = f"value_{index}"
+        if node.target.overloadpacket.__name__.startswith(FOREACH):
+            calls = _each(node, names)
+            names[node] = [f"value_{index}_{n}" for n in range(len(calls))]
+            step += [f"{name} = {call}" for name, call in zip(names[node], calls, strict=True)]
+            continue
         line = f"{names[node]} = {_call_text(node, names)}"
-        if node.target is aten.t.default and node.args[0] in steady:
-            before.append(line)
-        else:
-            step.append(line)
+        (before if node.target is aten.t.default and node.args[0] in tensors else step).append(line)
     outputs: Any = graph.output_node().args[0]
-    loss, scores, *gradients = outputs
-    constants = {"weight": 1 - BETAS[0], "beta": BETAS[1], "rest": 1 - BETAS[1], "eps": EPS, "decay": update.decay}
-    constants["kept"] = BETAS[0]
-    step += [] if update.name == "sgd" else [line.format(**constants) for line in _CORRECTIONS]
-    for rule in _RULES[update.name]:
-        for index, (parameter, gradient) in enumerate(zip(update.trained, gradients, strict=True)):
-            of = {"p": f"input_{parameter + 2}", "m": f"means_{index}", "s": f"squares_{index}", "g": names[gradient]}
-            step.append(rule.format(**of, **constants))
+    loss, scores = outputs
     return _LOOP.format(
         unpacked="\n    ".join(before),
         step="\n        ".join(step),
@@ -147,6 +126,26 @@ def _call_text(node: fx.Node, names: dict[fx.Node, Any]) -> str:
     keywords = [f"{key}={_text(value, names)}" for key, value in node.kwargs.items()]
     arguments = ", ".join([*(_text(value, names) for value in node.args), *keywords])
     return f"torch.ops.{node.target.namespace}.{node.target.overloadpacket.__name__}({arguments})"  # type: ignore[union-attr]
+
+
+def _each(node: fx.Node, names: dict[fx.Node, Any]) -> list[str]:
+    """An operator over lists as one call for each element: TorchScript takes one over lists for dead code."""
+    target: Any = node.target
+    called = target.overloadpacket.__name__.removeprefix(FOREACH)
+    arguments = {argument.name: value for argument, value in zip(target._schema.arguments, node.args, strict=False)}
+    calls = []
+    first: Any = node.args[0]
+    for n in range(len(first)):
+        own = {
+            name: value[n] if isinstance(value, list) else value for name, value in (arguments | node.kwargs).items()
+        }
+        texts = [
+            f"{name}={text}" if name in KEYWORDS else text
+            for name, value in own.items()
+            if (text := _text(value, names))
+        ]
+        calls.append(f"torch.ops.{target.namespace}.{called}({', '.join(texts)})")
+    return calls
 
 
 def _text(value: Any, names: dict[fx.Node, Any]) -> str:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from cvexp.engine.recording import record
+from cvexp.config import run_config
+from cvexp.engine.backends.recording import record
+from cvexp.engine.state import TrainState
+from cvexp.engine.step import train_step
+from cvexp.optim.rules import rule_for
 
 aten = torch.ops.aten
 
@@ -13,11 +17,15 @@ aten = torch.ops.aten
 def recorded(model):
     torch.manual_seed(0)
     images, labels = torch.rand(8, 1, 9, 9), torch.arange(8) % 4
-    state = list(model.parameters())
-    program, expected, _ = record(model, state, images, labels)
+    state = TrainState(model, rule_for(run_config({"model": "linear"})), lr=0.1)
+    program, trained = record(state.copy(), images, labels)
+    assert trained == list(range(len(state.parameters)))
+    replayed = [tensor.clone() for tensor in state.tensors()]
     with torch.inference_mode():
-        found = program.forward(images, labels, *state)
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, expected, strict=True))
+        found = program.forward(images, labels, *replayed, *state.coefficients(1))
+    expected = train_step(state, images, labels)
+    pairs = zip([*found, *replayed], [*expected, *state.tensors()], strict=True)
+    assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
     return [node.target for node in program.graph.nodes]
 
 

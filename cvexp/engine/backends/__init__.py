@@ -1,0 +1,1 @@
+"""Ways to run the training step: as it is written, or recorded once and replayed."""
