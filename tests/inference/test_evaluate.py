@@ -60,7 +60,7 @@ def test_batches_hold_what_the_images_and_the_widest_layer_leave_room_for(hidden
     expected = budget // bytes_of_an_image
     assert images_per_batch(model, (1, 8, 8), torch.device("cpu")) == expected
     passes = []
-    evaluate(model, split(2 * expected + 1), class_names=NAMES, between=lambda: passes.append(None))
+    evaluate(model, split(2 * expected + 1), class_names=NAMES, callback=lambda: passes.append(None))
     assert len(passes) == 3
 
 
