@@ -1,4 +1,4 @@
-"""Tensors on disk: written atomically, read only when the digest is right, and never as a pickle that can run code."""
+"""Tensors on disk: atomic writes; reads verify the SHA-256 first and never execute pickled code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-REMEDY = "restore the file from where it came, or train again"
+REMEDY = "restore the file from a backup, or train again"
 _REBUILDS = (
     "collections OrderedDict",
     "torch._utils _rebuild_parameter",
@@ -29,7 +29,7 @@ _REBUILDS = (
 
 
 def save(path: Path, state: Mapping[str, Any]) -> str:
-    """Write `state` so that `path` holds either all of it or what was there before.
+    """Write `state` atomically.
 
     Args:
         path: Its folder exists.
@@ -44,7 +44,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
 
 
 def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
-    """Write `state` to `folder` under `stem` and its own SHA-256, whole or not at all.
+    """Write `state` atomically to `folder`, in a file named by `stem` and its SHA-256.
 
     Returns:
         The file, `STEM-SHA256.pt`.
@@ -56,23 +56,23 @@ def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
 
 
 def serialised(state: Mapping[str, Any]) -> bytes:
-    """What `parsed` reads."""
+    """The bytes of a file that `parsed` reads."""
     plain = dict(state)
     if not all(map(_is_whole, _tensors_in(plain))):
-        plain = _written_out(plain)
+        plain = _contiguous(plain)
     buffer = io.BytesIO()
     torch.save(plain, buffer)
     return buffer.getvalue()
 
 
-def _written_out(state: Any) -> Any:
-    """The same containers, every expanded tensor in them with all of its values, since `load` refuses it otherwise."""
+def _contiguous(state: Any) -> Any:
+    """The same containers, expanded tensors in them made contiguous, since `load` refuses them."""
     if isinstance(state, torch.Tensor):
         return state if _is_whole(state) else state.contiguous()
     if isinstance(state, Mapping):
-        return {key: _written_out(value) for key, value in state.items()}
+        return {key: _contiguous(value) for key, value in state.items()}
     if isinstance(state, list | tuple):
-        return [_written_out(value) for value in state]
+        return [_contiguous(value) for value in state]
     return state
 
 
@@ -99,7 +99,7 @@ def parsed(content: bytes, *, source: Path) -> dict[str, Any]:
         raise WeightsError(f"{source} holds no weights cvexp can read safely", REMEDY)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # hostile content makes the unpickler raise whatever it likes
+    except Exception as error:  # malicious content can make the unpickler raise anything
         raise WeightsError(f"{source} holds no weights cvexp can read safely", REMEDY) from error
     if not isinstance(state, dict):
         raise WeightsError(f"{source} holds a {type(state).__name__}, not a state_dict", REMEDY)
@@ -110,7 +110,7 @@ def parsed(content: bytes, *, source: Path) -> dict[str, Any]:
 
 
 def n_bytes_stored(tensors: Iterable[torch.Tensor]) -> int:
-    """Bytes of the memory that the tensors are views of; what several share counts once."""
+    """Bytes of the tensors' storages; one that several share counts once."""
     storages = (tensor.untyped_storage() for tensor in tensors)
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
@@ -126,7 +126,7 @@ def _tensors_in(state: Any) -> Iterator[torch.Tensor]:
 
 
 def _is_whole(tensor: torch.Tensor) -> bool:
-    """Whether there are as many values in memory as the tensor's shape says; an expanded one has fewer."""
+    """Whether the storage has a value for each element; that of an expanded tensor has fewer."""
     return (
         tensor.layout is torch.strided and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
     )
@@ -135,8 +135,8 @@ def _is_whole(tensor: torch.Tensor) -> bool:
 def _is_plain_archive(content: bytes) -> bool:
     """Whether the bytes are a zip archive as torch writes it, of tensors and plain values.
 
-    Nothing in it is compressed, so nothing can swell; and nothing is called while it is read but what makes a tensor
-    of stored values. Other functions that torch allows there allocate memory for as many values as the file names.
+    Nothing in it is compressed (no decompression bombs), and unpickling calls only functions that make tensors of
+    stored values. Others that torch allows would allocate as much memory as the file claims to need.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -152,13 +152,13 @@ def _is_plain_archive(content: bytes) -> bool:
 
 
 def _names_only_tensors(pickled: bytes) -> bool:
-    """Whether a pickle names nothing but storages, types and the functions that make tensors of them."""
+    """Whether a pickle names only storages, dtypes and the functions that make tensors of them."""
     called = {str(argument) for opcode, argument, _ in pickletools.genops(pickled) if opcode.name == "GLOBAL"}
-    return all(name in _REBUILDS or _is_kind(name) for name in called)
+    return all(name in _REBUILDS or _is_storage_or_dtype(name) for name in called)
 
 
-def _is_kind(name: str) -> bool:
-    """Whether a pickled name is that of a kind of storage or a dtype."""
+def _is_storage_or_dtype(name: str) -> bool:
+    """Whether a pickled name is a storage class or a dtype."""
     module, _, attribute = name.partition(" ")
     if attribute.endswith("Storage"):
         return module in ("torch", "torch.storage")
@@ -179,6 +179,6 @@ def read_verified(path: Path, *, sha256: str) -> bytes:
     if found != sha256:
         raise WeightsError(
             f"damaged or altered weights: {path}",
-            f"its sha256 is {found[:16]}… where {sha256[:16]}… was recorded; {REMEDY}",
+            f"its sha256 is {found[:16]}…, and {sha256[:16]}… was recorded; {REMEDY}",
         )
     return content

@@ -1,4 +1,4 @@
-"""Choose the device, seed every generator, and read a clock that waits for the device."""
+"""Choose the device, seed every random generator, and measure time on a clock synchronised with the device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PRECISION = "float32"
 
 ROOT = Path("/")
-"""Where the system's own files are."""
+"""Of `/proc` and `/sys`; another folder in tests."""
 
 _NAME = re.compile(r"(?P<kind>auto|cpu|cuda|mps)(:(?P<index>\d+))?")
 
@@ -35,7 +35,7 @@ class Device:
 
     Attributes:
         torch: The device for torch.
-        name: The product's name, for people and for the comparability key.
+        name: The product's name, shown to users and part of the comparability key.
         threads: CPU threads for one operation, at most the CPUs that this process may use.
     """
 
@@ -44,14 +44,14 @@ class Device:
     threads: int
 
     def synchronize(self) -> None:
-        """Wait until everything queued on the device has run."""
+        """Wait until all queued work on the device is done."""
         if self.torch.type == "cuda":
             torch.cuda.synchronize(self.torch)
         elif self.torch.type == "mps":
             torch.mps.synchronize()
 
     def clock(self) -> float:
-        """Monotonic seconds, read once the device has caught up."""
+        """Monotonic seconds, read after `synchronize`."""
         self.synchronize()
         return time.perf_counter()
 
@@ -73,11 +73,11 @@ def choose(name: str = "auto") -> Device:
     if kind == "cuda":
         index = int(match["index"] or 0)
         if index >= n_cuda:
-            raise DeviceError(_no_cuda(name, n_cuda), "use --device cpu, or --device auto to take what is there")
+            raise DeviceError(_no_cuda(name, n_cuda), "use --device cpu, or --device auto for what this machine has")
         return _described(torch.device("cuda", index), torch.cuda.get_device_name(index))
     if kind == "mps":
         if not has_mps:
-            raise DeviceError("device 'mps' asked for, and this machine has none", "use --device cpu or --device auto")
+            raise DeviceError("device 'mps' is not available on this machine", "use --device cpu or --device auto")
         return _described(torch.device("mps"), f"Apple {platform.machine()} GPU")
     return _described(torch.device("cpu"), _cpu_name())
 
@@ -88,36 +88,36 @@ def _described(device: torch.device, name: str) -> Device:
 
 def _no_cuda(name: str, n_cuda: int) -> str:
     if n_cuda:
-        return f"device {name!r} asked for, and this machine has {n_cuda}: cuda:0 to cuda:{n_cuda - 1}"
+        return f"device {name!r} is not available: this machine has {n_cuda}, cuda:0 to cuda:{n_cuda - 1}"
     if torch.version.cuda is None:
-        return f"device {name!r} asked for, and this build of torch ({torch.__version__}) has no CUDA"
-    return f"device {name!r} asked for, and torch {torch.__version__} finds no CUDA GPU here"
+        return f"device {name!r} is not available: this build of torch ({torch.__version__}) has no CUDA"
+    return f"device {name!r} is not available: torch {torch.__version__} finds no CUDA GPU here"
 
 
 def _cpu_name() -> str:
-    """The processor's product name and how many logical CPUs this process may use, as far as the system tells."""
+    """The processor's product name, if the system has it, and how many logical CPUs this process may use."""
     found = re.search(r"^model name\s*:\s*(.+)$", _read(ROOT / "proc/cpuinfo") or "", re.MULTILINE)
     name = " ".join(found[1].split()) if found else ""
     return f"{name or platform.processor() or platform.machine()} ({usable_cpus()} CPUs)"
 
 
 def default_threads() -> int:
-    """CPU threads for one operation where nobody asked for a number: torch's own count, and at most the usable CPUs."""
+    """CPU threads for one operation unless set by the user: torch's own count, at most the usable CPUs."""
     return min(torch.get_num_threads(), usable_cpus())
 
 
 def usable_cpus() -> int:
-    """How many logical CPUs this process may use: the smallest of its affinity and its control groups' quotas.
+    """Logical CPUs this process may use: the smallest of its affinity and its control groups' quotas.
 
-    torch and OpenMP heed affinity alone. A container with a quota of 2 of 64 CPUs would run 64 threads, which the
-    kernel then stops for most of each period.
+    torch and OpenMP respect affinity alone: with a quota of 2 of 64 CPUs they would start 64 threads, which the kernel
+    then throttles.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.floor(min(affinity, *_quotas())))
 
 
 def _quotas() -> Iterator[float]:
-    """The CPU quotas of this process's control groups, in CPUs; infinite where there is none."""
+    """The quotas of this process's control groups, in CPUs; infinity where there is none."""
     yield math.inf
     groups = _read(ROOT / "proc/self/cgroup") or ""
     for number, controllers, path in (line.split(":", 2) for line in groups.splitlines() if line.count(":") > 1):
@@ -128,7 +128,7 @@ def _quotas() -> Iterator[float]:
         else:
             continue
         own = PurePosixPath(path.lstrip("/"))
-        # A quota of a group above holds too; in a container the path may be the host's, and only the mount be there.
+        # Quotas of parent groups apply too. In a container the path may be the host's, and only the mount point exist.
         yield from (_quota(mount / group) for mount in mounts for group in (own, *own.parents))
 
 
@@ -148,7 +148,7 @@ def _read(path: Path) -> str | None:
 
 @contextlib.contextmanager
 def threads(n_threads: int) -> Iterator[None]:
-    """Let torch use `n_threads` CPU threads for one operation, for as long as the block lasts."""
+    """Set torch's CPU threads for one operation within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
@@ -164,13 +164,13 @@ _HEAP_BYTES = 2**25  # the largest threshold glibc takes
 
 
 def keep_freed_pages() -> bool:
-    """Tell glibc to keep up to 256 MiB of freed memory at hand, for the whole process.
+    """Let glibc's malloc keep up to 256 MiB of freed memory, process-wide.
 
-    A convolution's large results, and an evaluation's batches, are otherwise given back to the system and asked for
-    again, at the price of a page fault every four kilobytes; evaluating tinyvgg takes half as long again.
+    Otherwise large outputs of convolutions, and batches of evaluation, are unmapped and mapped again, with a page fault
+    every 4 KiB: evaluating tinyvgg takes 1.5 times as long.
 
     Returns:
-        Whether it was done; where the C library is not glibc nothing happens.
+        Whether it was set; False where the C library is not glibc.
     """
     import ctypes
 
@@ -182,15 +182,15 @@ def keep_freed_pages() -> bool:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed torch's default generator of every device, Python's `random` and numpy's global generator."""
+    """Seed torch's default generators (all devices), Python's `random` and numpy's global generator."""
     torch.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that user code draws from
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - user code draws from it
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorStates:
-    """The states of the process-wide generators.
+    """The states of the process-wide random generators.
 
     Attributes:
         cpu: Of torch's default generator.
@@ -212,11 +212,11 @@ class GeneratorStates:
             own = torch.cuda.get_rng_state(device)
         elif device.type == "mps":
             own = torch.mps.get_rng_state()
-        of_numpy = np.random.get_state(legacy=False)  # noqa: NPY002 - the generator that user code draws from
+        of_numpy = np.random.get_state(legacy=False)  # noqa: NPY002 - user code draws from it
         return cls(torch.get_rng_state(), own, random.getstate(), of_numpy)
 
     def to_plain(self) -> dict[str, Any]:
-        """What `from_plain` reads: tensors and plain values, as `torch.load(weights_only=True)` takes them."""
+        """As tensors and plain values, which `torch.load(weights_only=True)` reads."""
         plain: dict[str, Any] = {
             "cpu": self.cpu.clone(),
             "device": None if self.device is None else self.device.clone(),
@@ -236,10 +236,10 @@ class GeneratorStates:
 
     @classmethod
     def from_plain(cls, states: dict[str, Any]) -> GeneratorStates:
-        """What `to_plain` gave, here or in a version that knew torch's generators alone."""
+        """The inverse of `to_plain`; early versions stored torch's generators alone."""
         cpu = states["cpu"]
         if cpu is None:
-            raise ValueError("the CPU's generator has a state")
+            raise ValueError("the state of the CPU generator is missing")
         python, of_numpy = states.get("python"), states.get("numpy")
         if python is not None:
             python = (int(python["version"]), tuple(python["words"].tolist()), python["gauss"])
@@ -251,7 +251,7 @@ class GeneratorStates:
         return cls(cpu, states["device"], python, of_numpy)
 
     def restore(self, device: torch.device) -> None:
-        """Put the states back, whatever was drawn since."""
+        """Set the generators to these states."""
         torch.set_rng_state(self.cpu)
         if self.device is not None and device.type == "cuda":
             torch.cuda.set_rng_state(self.device, device)
@@ -260,8 +260,8 @@ class GeneratorStates:
         if self.python is not None:
             random.setstate(self.python)
         if self.numpy is not None:
-            np.random.set_state(self.numpy)  # noqa: NPY002 - the generator that user code draws from
+            np.random.set_state(self.numpy)  # noqa: NPY002 - user code draws from it
 
 
 _MT19937 = "MT19937"
-"""The kind of numpy's global generator, unless somebody put another in its place; such a one is in no checkpoint."""
+"""numpy's global generator, unless it was replaced; a replacement is not stored in checkpoints."""

@@ -1,7 +1,6 @@
 """The errors cvexp raises on purpose: what was wrong, the value seen, and what to type next.
 
-Every message is made to be read on its own, in at most three lines. Only the command line turns one into text
-and an exit code; everything below it just raises.
+A message has at most three lines. Only the command line turns an error into text and an exit code.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class CvexpError(Exception):
-    """Something cvexp can explain.
+    """An expected failure, reported without a traceback.
 
     Args:
         what: One line: what was wrong, with the value seen.
@@ -29,7 +28,7 @@ class CvexpError(Exception):
         self.hints = hints
 
     def lines(self) -> list[str]:
-        """The message as at most three single lines, the first of them the complaint."""
+        """The message in at most three lines: the error, then the hints."""
         return [" ".join(line.split()) for line in (self.what, *self.hints[:2])]
 
 
@@ -60,19 +59,19 @@ class StoreError(InputError):
 
 
 class UnreachableStoreError(StoreError):
-    """A tracking store that does not answer now, and may later."""
+    """A tracking store that cannot be reached for now; worth a retry."""
 
 
 class StorageError(CvexpError):
-    """The local disk takes no more."""
+    """The local disk is full or cannot be written."""
 
 
 class TrainingError(CvexpError):
-    """Training that cannot go on."""
+    """Training that cannot continue."""
 
 
 class DeliveryError(CvexpError):
-    """Everything was done, but the tracking store does not know all of it yet. Exit code 3."""
+    """Everything was done, but records still wait to be delivered to the tracking store. Exit code 3."""
 
     exit_code = 3
 

@@ -1,4 +1,4 @@
-"""Files that hold all of what was written or what was there before, whatever ends the process that writes them."""
+"""Atomic writes, and appends that a crash cannot damage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path`: a temporary file beside it, flushed to the disk, then renamed into place."""
+    """Write `content` to a temporary file beside `path`, fsync it, then rename it to `path`."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(_RANDOM_BYTES)}")
     try:
         with temporary.open("xb") as stream:
@@ -31,10 +31,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_at(path: Path, content: bytes, *, offset: int) -> None:
-    """Make `content` the end of the file at `path`, from byte `offset` on, and flush it to the disk.
+    """Replace everything from byte `offset` on with `content`, and fsync.
 
-    What stands before `offset` is not touched, so that whoever knows how far the file was whole can still read that
-    much, whatever ends the process that writes.
+    Bytes before `offset` are not touched: after a crash, a reader that knows how long the file was can read that much.
     """
     with path.open("r+b" if path.exists() else "x+b") as stream:
         stream.truncate(offset)
@@ -45,7 +44,7 @@ def write_at(path: Path, content: bytes, *, offset: int) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote left under `folder`, where nobody else writes now."""
+    """Remove temporary files that killed writers left under `folder`; no other process may be writing there."""
     for file in folder.rglob(".*"):
         if _TEMPORARY.fullmatch(file.name):
             file.unlink()

@@ -1,6 +1,6 @@
 """What may be imported from the working folder: a factory that the user typed, and nothing else.
 
-Whoever can leave a file in that folder, in downloads for instance, would otherwise run code in every command there.
+Otherwise a file that somebody else put in that folder, such as a download, could run code in every command there.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 def entry_points(*, group: str) -> list[EntryPoint]:
-    """The entry points of installed packages, as `sys.path` has them; those in the working folder are left out."""
+    """The entry points of packages on `sys.path`, except those in the working folder."""
     packages = importlib.metadata.distributions(path=_elsewhere(sys.path))
     return [point for package in packages for point in package.entry_points if point.group == group]
 
 
 @contextlib.contextmanager
 def working_folder(module: str) -> Iterator[None]:
-    """Within the block `module`, which the user typed, and its neighbours can be imported from the working folder.
+    """Allow importing `module`, which the user typed, and modules beside it from the working folder.
 
-    The folder comes last in `sys.path`, and only where the environment has no package of that name.
+    The folder is appended to `sys.path`, and only if the environment has no package of that name.
     """
     elsewhere = _elsewhere(sys.path)
     found = PathFinder.find_spec(module.partition(".")[0], elsewhere)
-    if elsewhere != sys.path or (found is not None and found.origin is not None):  # no origin: part of a package
+    if elsewhere != sys.path or (found is not None and found.origin is not None):  # no origin: a namespace package
         yield
         return
     here = str(_here())
@@ -45,16 +45,16 @@ def working_folder(module: str) -> Iterator[None]:
 
 
 def child_environment() -> dict[str, str]:
-    """The environment for a Python process that imports nothing from the working folder, nor do its own children."""
+    """Environment variables for a Python process that, like its children, imports nothing from the working folder."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     if path := _elsewhere(os.environ.get("PYTHONPATH", "").split(os.pathsep)):
         inherited["PYTHONPATH"] = os.pathsep.join(path)
-    # Uvicorn puts a folder in front of the path, by default the working folder; this one is on the path anyhow.
+    # Uvicorn prepends a folder to the path, by default the working folder; the standard library's is there already.
     return {**inherited, "PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": sysconfig.get_path("stdlib")}
 
 
 def _elsewhere(path: list[str]) -> list[str]:
-    """Entries of a search path that do not mean the working folder."""
+    """Entries of a search path other than the working folder."""
     here = _here()
     return [entry for entry in path if entry and os.path.realpath(entry) != here]
 

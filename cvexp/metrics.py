@@ -1,4 +1,4 @@
-"""From counts of true and predicted classes to the figures people read."""
+"""Accuracy, precision, recall and F1 from counts of true and predicted classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def confusion_counts(
     labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], *, n_classes: int
 ) -> npt.NDArray[np.int64]:
-    """Count images by true and predicted class in one bincount.
+    """The confusion matrix, in one bincount.
 
     Args:
         labels: int64 (N,) in [0, K).
@@ -66,7 +66,7 @@ def evaluation(
     predictions: npt.NDArray[np.int64],
     class_names: Sequence[str],
 ) -> Evaluation:
-    """Everything there is to say about one pass over a split.
+    """All metrics of one pass over a split.
 
     Args:
         loss_sum: Cross-entropy summed over the images, nats.

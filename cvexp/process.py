@@ -1,6 +1,6 @@
-"""Whether this process is cvexp's own, as under the command line, or somebody's who imported it, as in a notebook.
+"""Whether this process is the command line's own, or a program (a notebook, for instance) that imported cvexp.
 
-In somebody's process their environment, loggers and exit stay theirs.
+In the latter cvexp leaves environment variables, loggers and exit handling as they are.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ _OWN = threading.Event()
 
 
 def take() -> None:
-    """Say that the process is cvexp's own; the command line does."""
+    """Called by the command line: the process is cvexp's own."""
     _OWN.set()
 
 
 def is_own() -> bool:
-    """Whether it is."""
+    """Whether `take` was called."""
     return _OWN.is_set()

@@ -1,4 +1,4 @@
-"""Text that came from data, made safe for the place it goes to: a terminal, a CSV cell, a Markdown cell, a message."""
+"""Escape text that came from data for a terminal, CSV, Markdown, JSON or a message."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 LONGEST_SHOWN = 120
-"""Characters of a value that a message repeats."""
+"""Characters of a value in a message."""
 
 _CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # moves the cursor, or turns text round
-    r"|[\ud800-\udfff]"  # bytes of a file's name that are no UTF-8; no stream takes them
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # control characters, bidirectional formatting
+    r"|[\ud800-\udfff]"  # surrogates: bytes of a file name that are not UTF-8, which no stream can encode
 )
 _MARKUP = re.compile(r"([\\`*_\[\]|~])")
 
 
 def clean(text: object) -> str:
-    """Text without control characters, which could move a terminal's cursor or hide what follows."""
+    """Replace control characters, which could move a terminal's cursor or hide text."""
     return _CONTROL.sub("\ufffd", str(text))
 
 
 def finite(value: Any) -> Any:
-    """Plain values as JSON can hold them: NaN and the infinities, for which it has no words, become None."""
+    """Plain values for JSON: NaN and the infinities, which it cannot represent, become None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -35,12 +35,12 @@ def finite(value: Any) -> Any:
 
 
 def escaped(json_text: str) -> str:
-    """JSON in which whatever `clean` would replace stands as an escape, so that it is harmless and still all there."""
+    """JSON text in which the characters that `clean` replaces are escaped, so that no value is changed."""
     return _CONTROL.sub(lambda found: "\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}", json_text)
 
 
 def inert(value: object) -> object:
-    """A CSV cell; text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    """A CSV cell; text that a spreadsheet would evaluate as a formula gets an apostrophe in front."""
     if not isinstance(value, str):
         return value
     text = clean(value)
@@ -48,7 +48,7 @@ def inert(value: object) -> object:
 
 
 def markdown(text: object) -> str:
-    """Text that stays text inside a Markdown table cell: no markup, no link, no HTML, no further cell."""
+    """Escape text for a Markdown table cell: no markup, links, HTML or further cells."""
     escaped = _MARKUP.sub(r"\\\1", clean(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -62,6 +62,6 @@ class _Short(reprlib.Repr):
 
 
 def shown(value: object) -> str:
-    """A value as a message repeats it: `repr`, cut where it is long or deep."""
+    """The `repr` of a value for a message, truncated where it is long or deep."""
     text = _Short().repr(value)
     return text if len(text) <= 2 * LONGEST_SHOWN else text[: 2 * LONGEST_SHOWN] + "…"

@@ -1,4 +1,4 @@
-"""What a source read, checked before anything relies on it: a plug-in's source may read anything."""
+"""Validation of what a source returned: a plug-in's source may return anything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def checked(spec: DatasetSpec, arrays: object) -> Arrays:
-    """Arrays that are what their dataset's specification says, in memory that torch may write to.
+    """Validate arrays against the dataset's specification; the result is contiguous and writable, as torch needs it.
 
     Args:
         spec: What the arrays should hold.

@@ -1,4 +1,4 @@
-"""CIFAR-10 in the layout torchvision downloads: six pickled batches, each verified before it is opened."""
+"""CIFAR-10 as torchvision downloads it: six pickled batches, each verified before it is unpickled."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
     "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
 }
-"""Of the published files; torchvision gives the same, and takes seconds to import."""
+"""Of the published files; copied from torchvision, which takes seconds to import."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cifar10Source:
-    """CIFAR-10's batches; their digests are the ones torchvision publishes."""
+    """CIFAR-10's batches."""
 
     dataset: str = "cifar10"
 
     def find(self, data_dir: Path) -> list[str]:
         """The batches' folder in the data directory, or the data directory itself when it is that folder."""
-        places = (data_dir / FOLDER, data_dir)
-        return [str(place) for place in places if (place / "data_batch_1").is_file()]
+        folders = (data_dir / FOLDER, data_dir)
+        return [str(folder) for folder in folders if (folder / "data_batch_1").is_file()]
 
-    def read(self, place: str) -> Arrays:
+    def read(self, location: str) -> Arrays:
         """Verify every batch, then let torchvision read them."""
-        folder = Path(place)
+        folder = Path(location)
         for name, md5 in MD5.items():
             self._verify(folder / name, md5)
         from torchvision.datasets import CIFAR10
@@ -60,17 +60,17 @@ class Cifar10Source:
             raise DatasetError(
                 f"missing file: {path}", f"run: cvexp data {self.dataset} --data-dir {path.parent.parent}"
             )
-        # MD5 is what the publisher gives; it guards against damage, and its preimages cannot be forged.
+        # The publisher gives MD5: it detects damage, and no second preimage of it is known.
         try:
             found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
         except OSError as error:
             raise DatasetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
         if found != md5:
-            raise DatasetError(f"damaged file: {path}: md5 {found[:12]}… where {md5[:12]}… belongs", remedy)
+            raise DatasetError(f"damaged file: {path}: md5 {found[:12]}… where {md5[:12]}… is expected", remedy)
 
     def fetch(self, data_dir: Path) -> None:
         """Download through torchvision."""
         from cvexp.data.download import torchvision_download
 
-        ways = f"point --data-dir at a folder that holds torchvision's {FOLDER}"
-        torchvision_download(self.dataset, "CIFAR10", data_dir, ways)
+        hint = f"point --data-dir at a folder that holds torchvision's {FOLDER}"
+        torchvision_download(self.dataset, "CIFAR10", data_dir, hint)

@@ -1,4 +1,4 @@
-"""Downloads through torchvision, which knows the mirrors and checks what arrives."""
+"""Downloads through torchvision, which has the mirrors and verifies digests."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 30
 
 
-def torchvision_download(dataset: str, class_name: str, data_dir: Path, ways: str) -> None:
-    """Let torchvision's dataset class download itself into `data_dir`, with its own progress bar on stderr.
+def torchvision_download(dataset: str, class_name: str, data_dir: Path, hint: str) -> None:
+    """Download with torchvision's dataset class into `data_dir`, with its own progress bar on stderr.
 
     Args:
         dataset: The dataset's name here, for messages.
         class_name: torchvision's, such as `FashionMNIST`.
-        data_dir: torchvision's root; made if it is not there.
-        ways: What else the user can do, in a line.
+        data_dir: torchvision's root; created if missing.
+        hint: What else the user can do, in a line.
 
     Raises:
         DatasetError: The download failed or the folder cannot be written.
@@ -37,7 +37,7 @@ def torchvision_download(dataset: str, class_name: str, data_dir: Path, ways: st
     except (RuntimeError, URLError, OSError) as error:
         raise DatasetError(
             f"{dataset} is not in {data_dir}, and could not be downloaded: {_shortest(error)}",
-            ways,
+            hint,
             "or start with a dataset that needs no download: --dataset mnist-5k",
         ) from error
 
@@ -50,7 +50,7 @@ def _shortest(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _timeout(seconds: float) -> Iterator[None]:
-    """Bound every blocking socket call; torchvision itself would wait for ever on a silent server."""
+    """A timeout for every blocking socket call; torchvision sets none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

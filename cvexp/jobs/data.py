@@ -1,4 +1,4 @@
-"""Say which datasets there are, and fetch, verify and describe one."""
+"""List the datasets; fetch, verify and describe one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SAMPLE_SEED = 42
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """A dataset in the list: what it is, and where it was found, if it was."""
+    """A dataset in the list, and where it was found, if it was."""
 
     spec: DatasetSpec
-    place: str | None
+    location: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,7 @@ class Description:
 
     name: str
     title: str
-    place: str
+    location: str
     digest: str
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
@@ -52,11 +52,11 @@ class Description:
 
 
 def list_all(data_dir: Path) -> list[Listed]:
-    """Every dataset, with the place it would be read from; nothing is read or fetched."""
+    """Every dataset, with the location it would be read from; nothing is read or fetched."""
     listed = []
     for spec in specs().values():
-        places = spec.source.find(data_dir)
-        listed.append(Listed(spec=spec, place=places[0] if places else None))
+        locations = spec.source.find(data_dir)
+        listed.append(Listed(spec=spec, location=locations[0] if locations else None))
     return listed
 
 
@@ -80,7 +80,7 @@ def describe(
         samples: Where to draw a grid of random training images.
 
     Raises:
-        InputError: It is unknown, damaged or not to be had, or the picture cannot be written.
+        InputError: It is unknown, damaged or cannot be downloaded, or the picture cannot be written.
     """
     spec = find_spec(name)
     samples = None if samples is None else plots.check_place(samples)
@@ -94,7 +94,7 @@ def describe(
     return Description(
         name=spec.name,
         title=spec.title,
-        place=dataset.place,
+        location=dataset.place,
         digest=dataset.digest,
         image_shape=dataset.image_shape,
         class_names=dataset.class_names,
@@ -110,7 +110,7 @@ def describe(
 
 
 def _mean_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Per channel, of pixels scaled to [0, 1]; from counts of grey levels, so that nothing is rounded."""
+    """Per channel, of pixels scaled to [0, 1]; from a histogram, so that sums are exact."""
     levels = np.arange(256) / 255
     means, stds = [], []
     for channel in split.images.numpy().swapaxes(0, 1):

@@ -1,4 +1,4 @@
-"""Say which models there are, and take one apart layer by layer."""
+"""List the models; describe one layer by layer."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ class Described:
 
     Attributes:
         entry: Its name and a line about it.
-        about: What its builder's documentation says.
-        arguments: Its own arguments and their defaults: plain values, or text for what is none; None where there is
-            no default.
+        about: Its factory's docstring, without the arguments.
+        arguments: Its own arguments and their defaults: plain values, or text for others; None without a default.
         hidden_units: It was built with.
         image_shape: (C, H, W).
         n_classes: K.
@@ -46,7 +45,7 @@ class Described:
 def describe(
     name: str, *, dataset: str, hidden_units: int = 10, model_args: Mapping[str, ModelArg] | None = None
 ) -> Described:
-    """Build the model called `name` for a dataset's shape and take it apart; the dataset itself is not read.
+    """Build the model called `name` for a dataset's shape and describe it; the dataset itself is not read.
 
     Raises:
         InputError: The model, an argument or the dataset is unknown, or they do not fit.
@@ -78,7 +77,7 @@ def describe(
 
 
 def _plain(default: object) -> object:
-    """A default as JSON takes it: a class or a function by its name."""
+    """A default for JSON: a class or a function by its name."""
     if default is None or default is inspect.Parameter.empty:
         return None
     if isinstance(default, bool | int | float | str):

@@ -1,4 +1,4 @@
-"""Show the runs in MLflow's own pages."""
+"""Serve MLflow's own pages for the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Served:
-    """Pages that are being served.
+    """The pages while they are served.
 
     Attributes:
         link: The address of the experiment's charts.
@@ -32,8 +32,8 @@ class Served:
 def serving(settings: StoreSettings, *, port: int, host: str = LOOPBACK) -> Iterator[Served]:
     """Serve the store's pages for as long as the block lasts.
 
-    A store that is a server already shows its own pages; then nothing is started. Whoever may reach the pages may
-    change and delete runs, so that on any other address than loopback they ask for a password.
+    Nothing is started for a store that is a server, since it serves the pages itself. The pages can change and delete
+    runs, so that they ask for a password unless they listen on loopback.
 
     Args:
         settings: Which store.

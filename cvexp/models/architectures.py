@@ -1,9 +1,9 @@
 """The three models of the course, for images of any shape.
 
-Each builder takes the data's own shape, so that nothing about it is typed twice. Layers are created in the
-course's order, so that one seed gives the course's initial weights.
+Each factory takes the data's shape. Layers are created in the course's order, so that one seed gives the course's
+initial weights.
 
-A logged model carries this file along, so it imports torch and nothing of cvexp.
+Logged models contain a copy of this file, so it imports torch and nothing of cvexp.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class ModelEntry:
         return factory  # type: ignore[no-any-return]  # checked by building, not by type
 
     def importable(self) -> AbstractContextManager[None]:
-        """Within it the factory can be imported, and can import what lies beside it."""
+        """A context in which the factory can be imported, and can import modules beside it."""
         return working_folder(self.factory.partition(":")[0]) if self.typed else contextlib.nullcontext()
 
 
@@ -98,8 +98,8 @@ def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
 
     Args:
         name: A registered name, or `package.module:factory`.
-        allow_path: Whether the second form will do. Say True only for what the user typed: importing a module
-            that a stored run names would hand the machine to whoever wrote the run.
+        allow_path: Whether the second form is accepted. True only for what the user typed: importing a module that a
+            stored run names would execute code chosen by whoever wrote the run.
 
     Raises:
         ModelError: There is no such model; the nearest name is suggested.
@@ -145,14 +145,14 @@ def build(
     try:
         with entry.importable():
             model = factory(tuple(image_shape), n_classes, hidden_units=hidden_units, **complete)
-    except Exception as error:  # and a factory while it builds
+    except Exception as error:  # a factory may raise anything
         shape = "x".join(map(str, image_shape))
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(f"{entry.name} cannot be built for {shape} images: {reason}", "see: cvexp models") from error
     from torch.nn import Module
 
     if not isinstance(model, Module):
-        raise ModelError(f"{entry.name} gives no torch module but {type(model).__name__}", "return an nn.Module")
+        raise ModelError(f"{entry.name} returned no torch module but {type(model).__name__}", "return an nn.Module")
     return model
 
 
@@ -171,7 +171,7 @@ def arguments(factory: Factory) -> dict[str, Any]:
 
 
 def complete_arguments(name: str, factory: Factory, given: Mapping[str, ModelArg]) -> dict[str, ModelArg]:
-    """The factory's own arguments as it will get them: those given, and the defaults of the rest.
+    """The factory's own arguments: those given, and the defaults of the rest.
 
     Raises:
         ModelError: An argument is unknown, or its value has another type than the default's.

@@ -1,1 +1,1 @@
-"""Results into tables, JSON, CSV and Markdown. Beside cli, the only room that imports rich."""
+"""Results as tables, JSON, CSV and Markdown. Only this package and cli import rich."""

@@ -1,4 +1,4 @@
-"""How a confusion matrix is put into words."""
+"""How a confusion matrix is shown."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show_list(listed: Sequence[Listed], data_dir: str) -> None:
-    """Print every dataset with its state, size, classes and image shape."""
+    """Print every dataset with its size, classes, image shape and location."""
     made = table(
         ("dataset", "left"),
         ("train", "right"),
@@ -31,7 +31,7 @@ def show_list(listed: Sequence[Listed], data_dir: str) -> None:
             f"{spec.n_test:,}",
             str(len(spec.class_names)),
             shape(spec.image_shape),
-            cell(item.place or "not here yet", "" if item.place else "dim"),
+            cell(item.location or "not downloaded yet", "" if item.location else "dim"),
         )
     console().print(made)
     hint(f"data directory: {data_dir}")
@@ -45,8 +45,8 @@ def list_document(listed: Sequence[Listed], data_dir: str) -> dict[str, Any]:
             {
                 "name": item.spec.name,
                 "title": item.spec.title,
-                "here": item.place is not None,
-                "place": item.place,
+                "here": item.location is not None,
+                "place": item.location,
                 "train": item.spec.n_train,
                 "test": item.spec.n_test,
                 "class_names": list(item.spec.class_names),
@@ -63,7 +63,7 @@ def show(description: Description) -> None:
     out.print(cell(f"{description.name}: {description.title}", "bold"))
     facts = table(("", "left"), ("", "left"))
     facts.show_header = False
-    facts.add_row("read from", cell(description.place))
+    facts.add_row("read from", cell(description.location))
     facts.add_row("verified content", cell(description.digest))
     facts.add_row("image shape", shape(description.image_shape) + " (channels, height, width)")
     facts.add_row("training pixels", f"mean {_figures(description.mean)}, std {_figures(description.std)} (in [0, 1])")
@@ -87,7 +87,7 @@ def document(description: Description) -> dict[str, Any]:
     return {
         "name": description.name,
         "title": description.title,
-        "place": description.place,
+        "place": description.location,
         "digest": description.digest,
         "image_shape": list(description.image_shape),
         "class_names": list(description.class_names),

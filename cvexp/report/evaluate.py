@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show(result: EvaluateResult) -> None:
-    """Print loss, accuracy and the per-class table, and whether they are what the run logged."""
+    """Print loss, accuracy and the per-class table, and whether they equal what the run logged."""
     out = console()
     metrics = result.evaluation.metrics
     out.print(
@@ -40,7 +40,7 @@ def class_table(evaluation: Evaluation) -> Any:
 
 
 def verdict(result: EvaluateResult) -> str:
-    """Whether the figures are the logged ones, in a sentence."""
+    """Whether the metrics equal the logged ones, as a sentence."""
     if result.matches is None:
         return f"nothing to compare with: the run was measured on other data than {result.dataset}"
     logged = (

@@ -23,7 +23,7 @@ def show_plan(plan: Plan) -> None:
         config = step.planned.config
         state = f"trained: {step.done.name}" if step.done else "to train"
         if step.interrupted:
-            state = f"to go on with: {step.interrupted.name}"
+            state = f"to resume: {step.interrupted.name}"
         made.add_row(str(n), cell(config.model), cell(config.dataset), cell(_settings(step)), cell(state))
     console().print(made)
     waiting = sum(step.done is None for step in plan.steps)
@@ -31,7 +31,7 @@ def show_plan(plan: Plan) -> None:
 
 
 def _settings(step: Step) -> str:
-    """What sets a configuration apart from the defaults, as one would type it."""
+    """The settings that differ from the defaults, as `name=value`."""
     from cvexp.config import RunConfig
 
     config = step.planned.config
@@ -89,7 +89,7 @@ def _form(key: str, value: float) -> str:
 
 
 def _difference(key: str, ours: float, published: float) -> str:
-    """Accuracy in points, the rest as it is; times of other machines are no measure of ours."""
+    """Accuracy in percentage points; times of another machine are not compared."""
     if key.endswith("accuracy"):
         return f"{100 * (ours - published):+.2f} points"
     if key.startswith(("time/", "throughput/")):

@@ -14,7 +14,7 @@ RUNNERS_UP = 2
 
 
 def show(result: PredictResult) -> None:
-    """Print a row an image: class, probability, runners-up, and what was done to the file."""
+    """Print a row per image: class, probability, runners-up; and the notes about conversions."""
     if result.predictions:
         with_truth = any(p.truth is not None for p in result.predictions)
         columns = [("image", "left"), ("class", "left"), ("probability", "right"), ("then", "left")]

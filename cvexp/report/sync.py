@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def show(result: SyncResult) -> None:
-    """Print a line a run, or that there was nothing to do."""
+    """Print a line per run, or that there was nothing to deliver."""
     if not (result.delivered or result.damaged or result.elsewhere):
         console().print("nothing waits to be delivered")
     for run_id, n_records in result.delivered.items():
@@ -41,7 +41,7 @@ class Leftovers:
 
     @staticmethod
     def show(runs: list[Leftover]) -> None:
-        """Print a row a run."""
+        """Print a row per run."""
         if not runs:
             console().print("no run has a folder here")
             return

@@ -1,4 +1,4 @@
-"""Consoles, and how text and JSON get to them."""
+"""Consoles, tables, and JSON on stdout."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 WIDE = 240
-"""Columns where there is no terminal to fit: files and pipes get whole rows."""
+"""Columns for files and pipes, which have no width."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on stdout or stderr that honours NO_COLOR and COLUMNS, and never cuts what goes to a file."""
+    """A console on stdout or stderr that honours NO_COLOR and COLUMNS, and does not truncate rows in files."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 
 def cell(text: object, style: str = "") -> Text:
-    """A table cell that shows `text` as it is, whatever brackets it contains."""
+    """A table cell that shows `text` literally, without rich's markup."""
     return Text(clean(text), style=style)
 
 
 def table(*columns: tuple[str, str], title: str | None = None) -> Table:
-    """An open table whose columns are (header, `left` or `right`)."""
+    """An empty table whose columns are (header, `left` or `right`)."""
     made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, caption_justify="left")
     for header, justify in columns:
         made.add_column(header, justify="right" if justify == "right" else "left")
@@ -52,12 +52,12 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def hint(text: str) -> None:
-    """Say on stderr what to type next."""
+    """Print a hint on stderr."""
     console(stderr=True).print(Text(clean(text), style="dim"), soft_wrap=True)
 
 
 def suggest(*commands: str) -> None:
-    """Say on stderr which commands may come next, if any."""
+    """Print on stderr what to type next, if anything."""
     if commands:
         hint("next     " + "   |   ".join(commands))
 

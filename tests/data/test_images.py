@@ -30,14 +30,14 @@ def test_every_common_format_is_read(mode, suffix, shape, tmp_path):
     Image.fromarray(gradient(40, 30)).convert(mode).save(tmp_path / f"x.{suffix}")
     pixels, notes = read_image(tmp_path / f"x.{suffix}", shape)
     assert (pixels.dtype, pixels.shape) == (np.uint8, shape)
-    assert notes == (f"squeezed from 30x40 to {shape[2]}x{shape[1]} pixels",)
+    assert notes == (f"resized from 30x40 to {shape[2]}x{shape[1]} pixels",)
 
 
 def test_sixteen_bits_keep_their_brightness(tmp_path):
     Image.fromarray(gradient().astype(np.uint16) * 257).save(tmp_path / "x.png")
     pixels, notes = read_image(tmp_path / "x.png", GREY)
     assert np.array_equal(pixels[0], gradient())
-    assert notes == ("16-bit values brought to 8 bits",)
+    assert notes == ("16-bit values scaled to 8 bits",)
 
 
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
@@ -97,14 +97,14 @@ def test_a_photo_is_turned_as_its_camera_was_held(tmp_path):
     exif[0x0112] = 6
     image.save(tmp_path / "x.jpg", exif=exif)
     _, notes = read_image(tmp_path / "x.jpg", GREY)
-    assert notes == ("squeezed from 20x40 to 28x28 pixels",)
+    assert notes == ("resized from 20x40 to 28x28 pixels",)
 
 
-def test_a_large_photo_is_squeezed(tmp_path):
+def test_a_large_photo_is_resized(tmp_path):
     Image.fromarray(np.zeros((3000, 4000, 3), np.uint8)).save(tmp_path / "x.jpg")
     pixels, notes = read_image(tmp_path / "x.jpg", GREY)
     assert pixels.shape == GREY
-    assert notes == ("squeezed from 4000x3000 to 28x28 pixels",)
+    assert notes == ("resized from 4000x3000 to 28x28 pixels",)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_files_of_every_kind_are_answered_in_order(files, cvexp, lab):
         assert sum(answer["probabilities"]) == pytest.approx(1)
         assert answer["class"] == answer["class_names"][int(np.argmax(answer["logits"]))]
         assert answer["probability"] == max(answer["probabilities"])
-    assert answers[1]["notes"] == ["squeezed from 400x300 to 8x8 pixels"]
+    assert answers[1]["notes"] == ["resized from 400x300 to 8x8 pixels"]
     same = [answers[i]["class"] for i in (0, 2, 3)]
     assert len(set(same)) == 1
 
@@ -51,7 +51,7 @@ def test_a_corrupt_file_is_named_and_the_others_are_answered(files, cvexp, lab):
 
 def test_people_are_told_what_was_done_to_their_files(files, cvexp, lab):
     shown = cvexp("predict", lab.runs["linear"].run_id, files["photo.jpg"], files["deep.png"])
-    assert "squeezed from 400x300 to 8x8 pixels" in shown.stderr
+    assert "resized from 400x300 to 8x8 pixels" in shown.stderr
     assert "16-bit values" in shown.stderr
     assert "photo.jpg" in shown.stdout
 

@@ -184,7 +184,7 @@ def test_a_plug_ins_model_is_listed_last_suggested_and_built(module, monkeypatch
         ("def net(", "cannot be imported"),
         ("1 / 0", "cannot be imported"),
         ("def net(*_, **__): raise KeyError('depth')", "cannot be built"),
-        ("def net(*_, hidden_units): return 3", "gives no torch module but int"),
+        ("def net(*_, hidden_units): return 3", "returned no torch module but int"),
     ],
 )
 def test_whatever_a_users_factory_does_wrong_is_a_model_error(code, complaint, tmp_path, monkeypatch):

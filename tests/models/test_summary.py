@@ -170,8 +170,8 @@ def test_a_frozen_part_stays_frozen():
     ("model", "complaint"),
     [
         (nn.Sequential(nn.Flatten(), nn.Linear(7, 2)), "cannot take 1x6x5 images"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(30, 3)), "answers one image with (1, 3)"),
-        (nn.Conv2d(1, 2, 3), "answers one image with (1, 2, 4, 3)"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(30, 3)), "returned (1, 3) for one image"),
+        (nn.Conv2d(1, 2, 3), "returned (1, 2, 4, 3) for one image"),
         (nn.LSTM(5, 2), "cannot take 1x6x5 images"),
     ],
 )
