@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from cvexp import plots
 from cvexp.errors import ConfigError, nearest
 from cvexp.jobs.source import open_trained
+from cvexp.plots.confusion import confusion_matrix
+from cvexp.plots.files import check_path, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +94,7 @@ def run(
     if normalize not in NORMALIZE:
         raise ConfigError(f"unknown normalisation: {normalize!r}", nearest(normalize, NORMALIZE))
     suffix = "" if normalize == "none" else f"_{normalize}"
-    picture = plots.check_place(out or Path(f"confusion_matrix{suffix}.png"))
+    picture = check_path(out or Path(f"confusion_matrix{suffix}.png"))
     trained = open_trained(selector, settings, trusted_factory=trusted_factory)
     import torch
     from torchmetrics.functional.classification import multiclass_confusion_matrix
@@ -110,8 +111,8 @@ def run(
     )
     accuracy = float((logits.argmax(dim=1) == labels).to(torch.float64).mean())
     title = f"{trained.name} on {dataset.name}: test accuracy {accuracy:.2%}"
-    plots.save(
-        plots.confusion_matrix(matrix.numpy(), dataset.class_names, title=title, normalize=normalize),
+    save(
+        confusion_matrix(matrix.numpy(), dataset.class_names, title=title, normalize=normalize),
         picture,
     )
     logged_as = None

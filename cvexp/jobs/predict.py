@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvexp import plots
 from cvexp.errors import ConfigError, DatasetError
 from cvexp.jobs.source import open_trained
+from cvexp.plots.files import check_path
 from cvexp.text import inert
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def of_test_images(
     Raises:
         InputError: The run, its weights, the dataset, the device or the output cannot be used.
     """
-    out = plots.check_place(out)
+    out = check_path(out)
     trained = open_trained(selector, settings, trusted_factory=trusted_factory)
     from cvexp.training.artifacts import draw_grid, random_choice
 

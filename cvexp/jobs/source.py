@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cvexp.data.dataset import Dataset
     from cvexp.models.spec import ModelSpec
-    from cvexp.results import RunSummary
+    from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.tracking.find import Selection
     from cvexp.tracking.store import Store

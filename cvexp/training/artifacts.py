@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvexp import plots
 from cvexp.inference.predict import predict
+from cvexp.plots.confusion import confusion_matrix
+from cvexp.plots.curves import curves
+from cvexp.plots.files import save
+from cvexp.plots.grid import image_grid
+from cvexp.plots.style import RIGHT, WRONG, shortened
 from cvexp.text import inert
 
 if TYPE_CHECKING:
@@ -34,8 +38,8 @@ GRID_SEED = 42
 
 def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence[str], *, title: str) -> None:
     """Write the confusion matrix as a picture and as JSON, and the per-class table as CSV."""
-    figure = plots.confusion_matrix(evaluation.confusion, class_names, title=title)
-    plots.save(figure, folder / CONFUSION_PNG)
+    figure = confusion_matrix(evaluation.confusion, class_names, title=title)
+    save(figure, folder / CONFUSION_PNG)
     matrix = {
         "rows": "true class",
         "columns": "predicted class",
@@ -78,17 +82,17 @@ def draw_grid(images: npt.NDArray[np.uint8], answers: Sequence[tuple[str, str]],
     Raises:
         InputError: The picture cannot be written.
     """
-    shown = [(plots.shortened(guess), plots.shortened(truth)) for guess, truth in answers]
+    shown = [(shortened(guess), shortened(truth)) for guess, truth in answers]
     right = [guess == truth for guess, truth in answers]
-    figure = plots.image_grid(
+    figure = image_grid(
         images,
         [f"{guess} | {truth} {'✓' if ok else '✗'}" for (guess, truth), ok in zip(shown, right, strict=True)],
         title=f"{title}\nprediction | truth",
-        colors=[plots.RIGHT if ok else plots.WRONG for ok in right],
+        colors=[RIGHT if ok else WRONG for ok in right],
     )
-    plots.save(figure, out)
+    save(figure, out)
 
 
 def write_curves(folder: Path, history: Sequence[EpochMetrics], *, title: str) -> None:
     """Write loss and accuracy over epochs as a picture."""
-    plots.save(plots.curves(history, title=title), folder / CURVES_PNG)
+    save(curves(history, title=title), folder / CURVES_PNG)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cvexp.errors import Interrupted
-from cvexp.results import ID_DIGITS, Metric, Timing, TrainResult
-from cvexp.settings import without_credentials
+from cvexp.redaction import without_credentials
+from cvexp.results import Metric, Timing, TrainResult
+from cvexp.runs import ID_DIGITS
 from cvexp.training.checkpoints import Checkpoint, Checkpoints
 from cvexp.training.observer import Opening
 from cvexp.training.session import memory_explained

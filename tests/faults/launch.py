@@ -29,7 +29,7 @@ POINTS = {
     "noted": ("cvexp.tracking.journal", "_append", "after"),
     "delivery": ("cvexp.tracking.delivery", "Delivery.deliver", "before"),
     "delivered": ("cvexp.tracking.delivery", "Delivery.deliver", "after"),
-    "drawing": ("cvexp.plots", "curves", "before"),
+    "drawing": ("cvexp.plots.curves", "curves", "before"),
 }
 
 
