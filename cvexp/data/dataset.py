@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from cvexp.data.arrays import checked
 from cvexp.data.sources import NotThisDataset
+from cvexp.data.transforms import Transform
 from cvexp.errors import DatasetError
 from cvexp.settings import cached_data_dir
 from cvexp.text import clean
@@ -58,6 +59,7 @@ class Dataset:
         test: What to report, and never to choose by.
         digest: Hexadecimal digits that identify the published images and labels, whatever was cut afterwards.
         place: Where they were found, for people.
+        transform: From the images to what a model takes; stored with the weights of a model trained on this dataset.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Dataset:
     test: Split
     digest: str
     place: str
+    transform: Transform = field(default_factory=Transform)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

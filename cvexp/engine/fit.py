@@ -12,7 +12,8 @@ from cvexp.data.batches import epoch_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.runners import choose_runner
 from cvexp.errors import TrainingError, WeightsError
-from cvexp.inference.evaluate import evaluate, images_per_batch
+from cvexp.inference.evaluate import evaluate
+from cvexp.inference.predictor import images_per_batch
 from cvexp.results import EpochMetrics, EpochTiming, SplitMetrics
 
 if TYPE_CHECKING:
@@ -211,10 +212,11 @@ class Fit:
         evaluation = evaluate(
             self._model,
             data.test if data.val is None else data.val,
+            transform=data.transform,
             class_names=data.class_names,
             batch_size=self._evaluation_batch,
             n_threads=self._evaluation_threads,
-            between=self._pause,
+            after_batch=self._pause,
         )
         seconds = self._device.clock() - start - (self._paused_seconds - paused)
         return EpochMetrics(

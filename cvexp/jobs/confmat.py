@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from cvexp.errors import ConfigError, nearest
-from cvexp.jobs.source import open_trained
+from cvexp.jobs.source import load_trained
 from cvexp.plots.confusion import confusion_matrix
 from cvexp.plots.files import check_path, save
 
@@ -95,16 +95,12 @@ def run(
         raise ConfigError(f"unknown normalisation: {normalize!r}", nearest(normalize, NORMALIZE))
     suffix = "" if normalize == "none" else f"_{normalize}"
     picture = check_path(out or Path(f"confusion_matrix{suffix}.png"))
-    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
     import torch
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-    from cvexp.device import choose
-    from cvexp.inference.predict import predict
-
-    device = choose(device_name)
     dataset = trained.load_dataset(data_dir)
-    logits = predict(trained.model.to(device.torch), dataset.test.images.to(device.torch))
+    logits = trained.predictor.logits(dataset.test.images)
     labels, n_classes = dataset.test.labels, dataset.n_classes
     matrix, counts = (
         multiclass_confusion_matrix(logits, labels, num_classes=n_classes, normalize=how) for how in (normalize, "none")

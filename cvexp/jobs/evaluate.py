@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.data.registry import find_spec
-from cvexp.jobs.source import open_trained
+from cvexp.jobs.source import load_trained
 from cvexp.results import Evaluation, Metric
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cvexp.inference.predictor import Predictor
+    from cvexp.jobs.source import TrainedModel
     from cvexp.settings import StoreSettings
 
 LOSS_TOLERANCE = 1e-5
@@ -79,20 +81,13 @@ def run(
     """
     if dataset_name is not None:
         find_spec(dataset_name)
-    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
-    from cvexp.device import choose
-    from cvexp.engine.placement import laid_out, place
-    from cvexp.inference.evaluate import evaluate
+    trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
+    from cvexp.inference.evaluate import score
 
-    device = choose(device_name)
+    device = trained.device
     dataset = trained.load_dataset(data_dir, dataset_name)
-    placed = place(trained.model, dataset.image_shape, batch_size=1, device=device, n_threads=None)
-    evaluation = evaluate(
-        laid_out(trained.model.to(device.torch), placed),
-        dataset.test.to(device.torch),
-        class_names=dataset.class_names,
-        n_threads=placed.evaluation_threads,
-    )
+    logits = _as_in_training(trained).logits(dataset.test.images)
+    evaluation = score(logits.t(), dataset.test.labels, class_names=dataset.class_names)
     same_data = dataset.digest == trained.spec.dataset_digest and (dataset_name is None or trained.limit is None)
     logged = {
         key: trained.metrics[key] for key in evaluation.metrics.keyed("test") if same_data and key in trained.metrics
@@ -110,6 +105,18 @@ def run(
         matches=_agree(evaluation, logged),
         same_device=device.name == trained.device_name,
     )
+
+
+def _as_in_training(trained: TrainedModel) -> Predictor:
+    """The predictor with the threads and memory format that training evaluates with, so that sums come out equal."""
+    from cvexp.engine.placement import laid_out, place
+    from cvexp.inference.predictor import TorchPredictor
+
+    if not isinstance(trained.predictor, TorchPredictor):
+        return trained.predictor
+    placed = place(trained.model, trained.spec.image_shape, batch_size=1, device=trained.device, n_threads=None)
+    model = laid_out(trained.model, placed)
+    return TorchPredictor(model, trained.spec.transform, trained.device.torch, n_threads=placed.evaluation_threads)
 
 
 def _agree(evaluation: Evaluation, logged: dict[str, float]) -> bool | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.errors import ConfigError, GateError, WeightsError
-from cvexp.jobs.source import open_trained
+from cvexp.jobs.source import load_trained
+from cvexp.runs import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
@@ -26,7 +27,7 @@ class ExportResult:
         name: That run's name.
         path: The weights.
         card: What it takes to rebuild the model, beside them.
-        format: One of export.FORMATS.
+        format: A key of `cvexp.runs.EXPORT_SUFFIXES`.
         sha256: Of the weights file.
         n_bytes: Of the weights file.
         n_compared: Test images whose logits were compared after reloading.
@@ -61,7 +62,7 @@ def run(
         selector: Which run, or which exported file; see jobs.source.
         settings: Where runs are.
         data_dir: Where the test images are looked for first.
-        format_name: One of export.FORMATS.
+        format_name: A key of `cvexp.runs.EXPORT_SUFFIXES`.
         out: The file to write; by default `models/<run name>` with the format's ending, and with the first digits of
             the run's id where that file is another run's.
         trusted_factory: `package.module:factory` of a model that is not in the registry.
@@ -70,28 +71,28 @@ def run(
         InputError: The run, its weights, the format or the place cannot be used.
         GateError: The reloaded model does not give the same logits.
     """
-    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    trained = load_trained(selector, settings, trusted_factory=trusted_factory)
     import torch
 
     from cvexp import files
-    from cvexp.export import ModelCard, card_path, cpu_state, format_called, load_card, load_exported
-    from cvexp.inference.predict import predict
+    from cvexp.export.card import ModelCard, card_path, load_card
+    from cvexp.export.formats import exporter_of
 
-    chosen = format_called(format_name)
-    if out is not None and out.suffix != chosen.suffix:
-        raise ConfigError(f"--out {out} does not end in {chosen.suffix}", f"the format is {format_name}")
+    exporter, suffix = exporter_of(format_name), EXPORT_SUFFIXES[format_name]
+    if out is not None and out.suffix != suffix:
+        raise ConfigError(f"--out {out} does not end in {suffix}", f"the format is {format_name}")
     taken = None
     if (path := out) is None:
         stem = Path(trained.name).stem if trained.run is None else _as_file(trained.name)
-        path = DEFAULT_FOLDER / f"{stem}{chosen.suffix}"
+        path = DEFAULT_FOLDER / f"{stem}{suffix}"
         if path.exists() and not _holds(path, trained.run_id):
             taken = f"{path} is not of this run, and stays as it is"
-            path = DEFAULT_FOLDER / f"{stem}-{trained.run_id[:ID_DIGITS]}{chosen.suffix}"
+            path = DEFAULT_FOLDER / f"{stem}-{trained.run_id[:ID_DIGITS]}{suffix}"
     images = trained.load_dataset(data_dir).test.images[:N_COMPARED]
     card = card_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        digest = chosen.save(path, cpu_state(trained.model))
+        digest = exporter.write(path, trained.model, trained.spec)
         content = ModelCard(
             spec=replace(trained.spec, weights_sha256=digest),
             format=format_name,
@@ -106,8 +107,9 @@ def run(
         files.write_atomically(card, content.to_json().encode())
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}", "name another place with --out") from error
-    reloaded = load_exported(path, load_card(path), trusted_factory=trusted_factory)
-    before, after = predict(trained.model, images), predict(reloaded, images)
+    spec, device = load_card(path).spec, trained.device.torch
+    written = exporter.read(path, spec, device=device, trusted_factory=trusted_factory)
+    before, after = trained.predictor.logits(images), written.logits(images)
     if not torch.isclose(before, after, equal_nan=True).all():
         raise GateError(f"{path} does not give the logits of {trained.name}", "delete it, and export again")
     return ExportResult(
@@ -126,7 +128,7 @@ def run(
 
 def _holds(path: Path, run_id: str) -> bool:
     """Whether an exported file is of this run."""
-    from cvexp.export import load_card
+    from cvexp.export.card import load_card
 
     try:
         return load_card(path).run_id == run_id

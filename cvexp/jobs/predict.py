@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cvexp.errors import ConfigError, DatasetError
-from cvexp.jobs.source import open_trained
+from cvexp.jobs.source import load_trained
 from cvexp.plots.files import check_path
 from cvexp.text import inert
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from cvexp.jobs.source import Trained
+    from cvexp.jobs.source import TrainedModel
     from cvexp.settings import StoreSettings
 
 
@@ -93,7 +93,7 @@ def of_files(
     Raises:
         InputError: The run, its weights or the device cannot be used.
     """
-    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
     from cvexp.data.images import read_image
 
     images, read, failures = [], [], []
@@ -107,7 +107,7 @@ def of_files(
             read.append((str(file), notes))
     predictions: list[Prediction] = []
     if images:
-        logits, probabilities = _answers(trained, np.stack(images), device_name)
+        logits, probabilities = _answers(trained, np.stack(images))
         predictions = [
             _prediction(trained, name, logits[i], probabilities[i], notes=notes) for i, (name, notes) in enumerate(read)
         ]
@@ -149,13 +149,13 @@ def of_test_images(
         InputError: The run, its weights, the dataset, the device or the output cannot be used.
     """
     out = check_path(out)
-    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
     from cvexp.training.artifacts import draw_grid, random_choice
 
     dataset = trained.load_dataset(data_dir)
     test = dataset.test
     labels = test.labels.numpy()
-    logits, probabilities = _answers(trained, test.images.numpy(), device_name)
+    logits, probabilities = _answers(trained, test.images.numpy())
     guesses = logits.argmax(axis=1)
     if wrong:
         mistakes = np.flatnonzero(guesses != labels)
@@ -183,21 +183,17 @@ def of_test_images(
 
 
 def _answers(
-    trained: Trained, images: npt.NDArray[np.uint8], device_name: str
+    trained: TrainedModel, images: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """Logits float32 (N, K) and probabilities float64 (N, K) of images uint8 (N, C, H, W)."""
     import torch
 
-    from cvexp.device import choose
-    from cvexp.inference.predict import predict
-
-    device = choose(device_name)
-    logits = predict(trained.model.to(device.torch), torch.from_numpy(images).to(device.torch))
+    logits = trained.predictor.logits(torch.from_numpy(images))
     return logits.numpy(), logits.double().softmax(dim=1).numpy()
 
 
 def _prediction(
-    trained: Trained,
+    trained: TrainedModel,
     image: str,
     logits: npt.NDArray[np.float32],
     probabilities: npt.NDArray[np.float64],

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvexp.config import WEIGHTS_SUFFIXES
 from cvexp.data.registry import find_spec
 from cvexp.errors import DatasetError, InputError, RunError, WeightsError
+from cvexp.runs import EXPORT_SUFFIXES
 from cvexp.text import shown
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cvexp.data.dataset import Dataset
+    from cvexp.device import Device
+    from cvexp.inference.predictor import Predictor
     from cvexp.models.spec import ModelSpec
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
@@ -29,12 +31,13 @@ LONGEST_NUMBER = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trained:
-    """A model with its weights, on the CPU, and what is known of it.
+class TrainedModel:
+    """A model with its weights, and what is known of it.
 
     Attributes:
-        model: Rebuilt from `spec`.
-        spec: Architecture, shapes, classes, preprocessing.
+        predictor: Runs the model on `device`.
+        device: Where to predict.
+        spec: Architecture, shapes, classes, transform.
         name: The run's name, or the file's.
         run_id: Of the run that trained it.
         run: The run; None for an exported file.
@@ -47,7 +50,8 @@ class Trained:
         note: What to know about how it was chosen.
     """
 
-    model: nn.Module
+    predictor: Predictor
+    device: Device
     spec: ModelSpec
     name: str
     run_id: str
@@ -59,6 +63,19 @@ class Trained:
     split_seed: int
     limit: int | None
     note: str | None
+
+    @property
+    def model(self) -> nn.Module:
+        """The torch module, on `device`.
+
+        Raises:
+            WeightsError: The exported file holds a program, which no module can be rebuilt from.
+        """
+        from cvexp.inference.predictor import TorchPredictor
+
+        if not isinstance(self.predictor, TorchPredictor):
+            raise WeightsError(f"{self.name} holds no weights to rebuild a model with", "name its run instead")
+        return self.predictor.model
 
     def load_dataset(self, data_dir: Path, name: str | None = None) -> Dataset:
         """The dataset it was trained on, cut as its run cut it, or another one that fits.
@@ -83,30 +100,37 @@ class Trained:
         return dataset
 
 
-def open_trained(selector: str, settings: StoreSettings, *, trusted_factory: str | None = None) -> Trained:
+def load_trained(
+    selector: str, settings: StoreSettings, *, device_name: str = "cpu", trusted_factory: str | None = None
+) -> TrainedModel:
     """Read a trained model, its weights verified by digest.
 
     Args:
         selector: A run (see tracking.find), or the path of an exported `.pt` or `.safetensors` file.
         settings: Where runs are.
+        device_name: Where to predict; see `cvexp.device.choose`.
         trusted_factory: `package.module:factory` of a model that is not in the registry.
 
     Raises:
-        InputError: There is no such run or file, or its weights cannot be used.
+        InputError: There is no such run, file or device, or the weights cannot be used.
     """
-    if selector.endswith(WEIGHTS_SUFFIXES):
-        return _from_file(Path(selector), settings, trusted_factory)
-    return _from_run(selector, settings, trusted_factory)
+    read = _from_file if selector.endswith(tuple(EXPORT_SUFFIXES.values())) else _from_run
+    return read(selector, settings, device_name, trusted_factory)
 
 
-def _from_file(path: Path, settings: StoreSettings, trusted_factory: str | None) -> Trained:
+def _from_file(selector: str, settings: StoreSettings, device_name: str, trusted_factory: str | None) -> TrainedModel:
+    path = Path(selector)
     if not path.is_file():
         raise WeightsError(f"no such file: {path}", f"export a run first: {settings.command('export', 'RUN')}")
-    from cvexp.export import load_card, load_exported
+    from cvexp.device import choose
+    from cvexp.export.card import load_card
+    from cvexp.export.formats import exporter_of
 
-    card = load_card(path)
-    return Trained(
-        model=load_exported(path, card, trusted_factory=trusted_factory),
+    card, device = load_card(path), choose(device_name)
+    exporter = exporter_of(card.format)
+    return TrainedModel(
+        predictor=exporter.read(path, card.spec, device=device.torch, trusted_factory=trusted_factory),
+        device=device,
         spec=card.spec,
         name=str(path),
         run_id=card.run_id,
@@ -165,7 +189,7 @@ def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selec
     return store, selection
 
 
-def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | None) -> Trained:
+def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_factory: str | None) -> TrainedModel:
     from cvexp.tracking.artifacts import located
     from cvexp.tracking.find import artifact_folder, foreign
 
@@ -176,15 +200,18 @@ def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | Non
     notes = [selection.note] if selection.note else []
     if run is not selection.run:
         notes.append(f"{selection.run.artifacts_uri} does not exist (was the folder moved?): read beside the store")
-    from cvexp.export import load_spec, load_weights
+    from cvexp.device import choose
+    from cvexp.export.run_folder import load_spec, load_weights
 
+    device = choose(device_name)
     with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
         folder = artifact_folder(store, run, "weights", Path(scratch))
         spec = load_spec(folder)
         recorded = run.tags.get("cvexp.weights_sha256")
-        model = load_weights(folder, spec, sha256=recorded, trusted_factory=trusted_factory)
-    return Trained(
-        model=model,
+        predictor = load_weights(folder, spec, device=device.torch, sha256=recorded, trusted_factory=trusted_factory)
+    return TrainedModel(
+        predictor=predictor,
+        device=device,
         spec=spec,
         name=run.name,
         run_id=run.run_id,
@@ -193,13 +220,13 @@ def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | Non
         settings=run.settings,
         metrics=run.metrics,
         device_name=run.tags.get("cvexp.device_name", ""),
-        split_seed=_whole(run, "split_seed", least=0) or 0,
-        limit=_whole(run, "limit", least=1),
+        split_seed=_integer(run, "split_seed", least=0) or 0,
+        limit=_integer(run, "limit", least=1),
         note="; ".join(notes) or None,
     )
 
 
-def _whole(run: RunSummary, name: str, *, least: int) -> int | None:
+def _integer(run: RunSummary, name: str, *, least: int) -> int | None:
     """A parameter of the run that is a whole number or `none`; whoever writes to the store may have written it.
 
     Raises:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvexp.inference.predict import predict
 from cvexp.plots.confusion import confusion_matrix
 from cvexp.plots.curves import curves
 from cvexp.plots.files import save
@@ -21,10 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
-    from torch import nn
 
     from cvexp.data.dataset import Dataset
-    from cvexp.device import Device
+    from cvexp.inference.predictor import Predictor
     from cvexp.results import EpochMetrics, Evaluation
 
 CONFUSION_PNG = "confusion_matrix.png"
@@ -56,11 +54,11 @@ def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence
             )
 
 
-def write_predictions(folder: Path, model: nn.Module, dataset: Dataset, *, device: Device, title: str) -> None:
+def write_predictions(folder: Path, predictor: Predictor, dataset: Dataset, *, title: str) -> None:
     """Write a 3x3 grid of random test images, each with what the model takes it for, as a picture."""
     test, names = dataset.test, dataset.class_names
     some = test.take(random_choice(len(test), GRID, GRID_SEED))
-    guesses = predict(model, some.images.to(device.torch)).argmax(dim=1).tolist()
+    guesses = predictor.logits(some.images).argmax(dim=1).tolist()
     answers = [(names[guess], names[truth]) for guess, truth in zip(guesses, some.labels.tolist(), strict=True)]
     draw_grid(some.images.cpu().numpy(), answers, title=title, out=folder / PREDICTIONS_PNG)
 

@@ -21,7 +21,7 @@ POINTS = {
     # name: (module, attribute, hit before or after the call)
     "step": ("cvexp.engine.captured", "CapturedSteps.run", "before"),
     "stepped": ("cvexp.engine.captured", "CapturedSteps.run", "after"),
-    "evaluation": ("cvexp.inference.evaluate", "scaled", "before"),
+    "evaluation": ("cvexp.inference.predictor", "forward", "before"),
     "evaluated": ("cvexp.engine.fit", "evaluate", "after"),
     "writing": ("cvexp.files", "os.fsync", "before"),
     "written": ("cvexp.files", "write_atomically", "after"),
