@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+SHOWN_ANYWAY = ("model", "dataset", "device")
 EXPORT_SUFFIXES = {"state-dict": ".pt", "safetensors": ".safetensors"}
 """Export formats and the suffix of their files; the exporter of a format is in the module of its name in cvexp/export.
 
@@ -104,9 +105,6 @@ def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:
     if name.endswith(f"-{run_id[:NAME_DIGITS]}") or (unique and not misread):
         return name
     return run_id[:ID_DIGITS]
-
-
-SHOWN_ANYWAY = ("model", "dataset", "device")
 
 
 def differing_settings(runs: Sequence[RunSummary]) -> list[str]:

@@ -47,7 +47,7 @@ class ModelCard:
     schema_version: Literal[1] = 1
 
     def to_json(self) -> str:
-        """The card as indented JSON."""
+        """The card as indented JSON; a metric that is no finite number becomes null."""
         return json.dumps(finite(asdict(self)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -25,15 +25,7 @@ class Exporter(Protocol):
     """Writes a trained model as one file, and predicts with such a file."""
 
     def write(self, path: Path, model: nn.Module, spec: ModelSpec) -> str:
-        """Write the file atomically.
-
-        Args:
-            path: Its folder exists.
-            model: On the CPU.
-            spec: What `model` was built from; its digest is that of other weights.
-
-        Returns:
-            The file's SHA-256.
+        """Write `model`, built from `spec`, to `path` atomically, and return the file's SHA-256.
 
         Raises:
             OSError: It cannot be written.
@@ -43,13 +35,7 @@ class Exporter(Protocol):
     def read(
         self, path: Path, spec: ModelSpec, *, device: torch.device, trusted_factory: str | None = None
     ) -> Predictor:
-        """A predictor that runs what is in the file, after its digest was compared with the one in `spec`.
-
-        Args:
-            path: The file.
-            spec: From the card beside it.
-            device: Where to predict.
-            trusted_factory: See ModelSpec.build.
+        """A predictor that runs, on `device`, what is in the file; its digest must be the one in `spec`.
 
         Raises:
             WeightsError: The file is missing, altered, unsafe, or of another format or architecture.

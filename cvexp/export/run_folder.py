@@ -69,18 +69,6 @@ def load_weights(
     sha256: str | None = None,
     trusted_factory: str | None = None,
 ) -> TorchPredictor:
-    """Rebuild a run's model with its stored weights.
-
-    Args:
-        folder: Holds `state_dict.pt`.
-        spec: As read from the same folder.
-        device: Where to predict.
-        sha256: The digest recorded elsewhere, which takes precedence over the one in `spec`.
-        trusted_factory: See ModelSpec.build.
-
-    Raises:
-        WeightsError: The file is missing, altered, unsafe, or of another architecture.
-        ModelError: The model cannot be built here.
-    """
+    """Rebuild a run's model as `Exporter.read` does; a digest `sha256` takes precedence over the one in `spec`."""
     spec = replace(spec, weights_sha256=sha256 or spec.weights_sha256)
     return EXPORTER.read(folder / STATE_DICT, spec, device=device, trusted_factory=trusted_factory)

@@ -15,24 +15,20 @@ if TYPE_CHECKING:
     import torch
 
 
-class Safetensors(WeightsExporter):
-    """A state_dict as safetensors."""
+def _encode(state: Mapping[str, torch.Tensor]) -> bytes:
+    from safetensors.torch import save
 
-    def encode(self, state: Mapping[str, torch.Tensor]) -> bytes:
-        """Header and contiguous tensors."""
-        from safetensors.torch import save
-
-        return save({name: tensor.contiguous() for name, tensor in state.items()})
-
-    def decode(self, content: bytes, path: Path) -> dict[str, Any]:
-        """The tensors."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        try:
-            return dict(load(content))
-        except (SafetensorError, ValueError, KeyError) as error:  # a key: of a type that torch does not have
-            raise WeightsError(f"{path} is no safetensors file", checkpoint.REMEDY) from error
+    return save({name: tensor.contiguous() for name, tensor in state.items()})
 
 
-EXPORTER = Safetensors()
+def _decode(content: bytes, path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return dict(load(content))
+    except (SafetensorError, ValueError, KeyError) as error:  # a key: of a type that torch does not have
+        raise WeightsError(f"{path} is no safetensors file", checkpoint.REMEDY) from error
+
+
+EXPORTER = WeightsExporter(encode=_encode, decode=_decode)

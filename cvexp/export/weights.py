@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cvexp import checkpoint, files
@@ -11,7 +12,7 @@ from cvexp.errors import WeightsError
 from cvexp.models.spec import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import torch
@@ -25,20 +26,17 @@ LONGEST_REASON = 200
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsExporter:
-    """An exporter whose file holds a state_dict; the model is rebuilt from its specification."""
+    """An exporter whose file holds a state_dict; the model is rebuilt from its specification.
 
-    def encode(self, state: Mapping[str, torch.Tensor]) -> bytes:
-        """The file's content, for tensors on the CPU."""
-        raise NotImplementedError
+    Attributes:
+        encode: From tensors on the CPU to the file's content.
+        decode: From such content, which may hold anything, to the state; raises WeightsError, which names the path.
+    """
 
-    def decode(self, content: bytes, path: Path) -> dict[str, Any]:
-        """What `encode` was given; `content` comes from `path` and may hold anything.
-
-        Raises:
-            WeightsError: It is not of this format, or not safe to read.
-        """
-        raise NotImplementedError
+    encode: Callable[[Mapping[str, torch.Tensor]], bytes]
+    decode: Callable[[bytes, Path], dict[str, Any]]
 
     def write(self, path: Path, model: nn.Module, spec: ModelSpec) -> str:  # noqa: ARG002 - other formats need it
         """Write the module's state_dict atomically, and return the file's SHA-256."""

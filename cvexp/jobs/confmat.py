@@ -79,7 +79,7 @@ def run(
     """Count a model's confusion matrix on its test split, draw it, and log the picture to its run.
 
     Args:
-        selector: Which run, or which exported file; see jobs.source.
+        selector: Which run, or which exported file; see `load_trained`.
         settings: Where runs are.
         data_dir: Where datasets are looked for first.
         normalize: `none` for counts; `true` divides by the true class's images, `pred` by the predicted class's,
@@ -107,10 +107,7 @@ def run(
     )
     accuracy = float((logits.argmax(dim=1) == labels).to(torch.float64).mean())
     title = f"{trained.name} on {dataset.name}: test accuracy {accuracy:.2%}"
-    save(
-        confusion_matrix(matrix.numpy(), dataset.class_names, title=title, normalize=normalize),
-        picture,
-    )
+    save(confusion_matrix(matrix.numpy(), dataset.class_names, title=title, normalize=normalize), picture)
     logged_as = None
     if trained.run is not None and trained.store is not None:
         from cvexp.tracking.artifacts import add_file
@@ -118,7 +115,7 @@ def run(
         logged_as = f"confusion_matrix{suffix}{picture.suffix}"
         add_file(trained.store, trained.run, picture, name=logged_as)
     return ConfmatResult(
-        run_id=trained.run_id,
+        run_id=trained.card.run_id,
         name=trained.name,
         dataset=dataset.name,
         class_names=dataset.class_names,
@@ -140,7 +137,7 @@ def most_confused(
     Args:
         counts: int64 (K, K), rows are true classes.
         class_names: K of them.
-        n_pairs: At most so many.
+        n_pairs: At least 0.
     """
     off = counts.copy()
     np.fill_diagonal(off, 0)

@@ -69,7 +69,7 @@ def run(
     """Rebuild a run's model from its specification and evaluate it on the test split.
 
     Args:
-        selector: Which run, or which exported file; see jobs.source.
+        selector: Which run, or which exported file; see `load_trained`.
         settings: Where runs are.
         data_dir: Where datasets are looked for first.
         dataset_name: Another dataset than the run's, of the same shape.
@@ -88,12 +88,11 @@ def run(
     dataset = trained.load_dataset(data_dir, dataset_name)
     logits = _as_in_training(trained).logits(dataset.test.images)
     evaluation = score(logits.t(), dataset.test.labels, class_names=dataset.class_names)
-    same_data = dataset.digest == trained.spec.dataset_digest and (dataset_name is None or trained.limit is None)
-    logged = {
-        key: trained.metrics[key] for key in evaluation.metrics.keyed("test") if same_data and key in trained.metrics
-    }
+    card, before = trained.card, trained.metrics
+    same_data = dataset.digest == card.spec.dataset_digest and (dataset_name is None or card.limit is None)
+    logged = {key: before[key] for key in evaluation.metrics.keyed("test") if same_data and key in before}
     return EvaluateResult(
-        run_id=trained.run_id,
+        run_id=card.run_id,
         name=trained.name,
         note=trained.note,
         dataset=dataset.name,
@@ -103,7 +102,7 @@ def run(
         evaluation=evaluation,
         logged=logged,
         matches=_agree(evaluation, logged),
-        same_device=device.name == trained.device_name,
+        same_device=device.name == card.device_name,
     )
 
 
@@ -114,9 +113,9 @@ def _as_in_training(trained: TrainedModel) -> Predictor:
 
     if not isinstance(trained.predictor, TorchPredictor):
         return trained.predictor
-    placed = place(trained.model, trained.spec.image_shape, batch_size=1, device=trained.device, n_threads=None)
+    placed = place(trained.model, trained.card.spec.image_shape, batch_size=1, device=trained.device, n_threads=None)
     model = laid_out(trained.model, placed)
-    return TorchPredictor(model, trained.spec.transform, trained.device.torch, n_threads=placed.evaluation_threads)
+    return TorchPredictor(model, trained.card.spec.transform, trained.device.torch, n_threads=placed.evaluation_threads)
 
 
 def _agree(evaluation: Evaluation, logged: dict[str, float]) -> bool | None:

@@ -14,14 +14,12 @@ from cvexp.runs import EXPORT_SUFFIXES
 from cvexp.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import nn
 
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
+    from cvexp.export.card import ModelCard
     from cvexp.inference.predictor import Predictor
-    from cvexp.models.spec import ModelSpec
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.tracking.find import Selection
@@ -37,32 +35,25 @@ class TrainedModel:
     Attributes:
         predictor: Runs the model on `device`.
         device: Where to predict.
-        spec: Architecture, shapes, classes, transform.
+        card: What it takes to rebuild it, and what is known of its run.
         name: The run's name, or the file's.
-        run_id: Of the run that trained it.
         run: The run; None for an exported file.
         store: Where the run is; None for an exported file.
-        settings: Of the run, as in the end they were.
-        metrics: The run's last figures; NaN for one of which an exported file says that it is no finite number.
-        device_name: Where the run was measured.
-        split_seed: Of the run.
-        limit: Of the run.
         note: What to know about how it was chosen.
     """
 
     predictor: Predictor
     device: Device
-    spec: ModelSpec
+    card: ModelCard
     name: str
-    run_id: str
-    run: RunSummary | None
-    store: Store | None
-    settings: Mapping[str, str]
-    metrics: Mapping[str, float]
-    device_name: str
-    split_seed: int
-    limit: int | None
-    note: str | None
+    run: RunSummary | None = None
+    store: Store | None = None
+    note: str | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The run's last figures; NaN for one of which an exported file says that it is no finite number."""
+        return {key: math.nan if value is None else value for key, value in self.card.metrics.items()}
 
     @property
     def model(self) -> nn.Module:
@@ -85,17 +76,14 @@ class TrainedModel:
         """
         from cvexp.data.dataset import load
 
-        dataset = load(
-            find_spec(name or self.spec.dataset),
-            data_dir,
-            split_seed=self.split_seed,
-            limit=None if name else self.limit,
-        )
-        if dataset.image_shape != tuple(self.spec.image_shape) or dataset.n_classes != len(self.spec.class_names):
+        card, spec = self.card, self.card.spec
+        limit = None if name else card.limit
+        dataset = load(find_spec(name or spec.dataset), data_dir, split_seed=card.split_seed, limit=limit)
+        if dataset.image_shape != tuple(spec.image_shape) or dataset.n_classes != len(spec.class_names):
             theirs = f"{'x'.join(map(str, dataset.image_shape))} images in {dataset.n_classes} classes"
-            ours = f"{'x'.join(map(str, self.spec.image_shape))} in {len(self.spec.class_names)}"
+            ours = f"{'x'.join(map(str, spec.image_shape))} in {len(spec.class_names)}"
             raise DatasetError(
-                f"{dataset.name} has {theirs}, and this model takes {ours}", f"use {self.spec.dataset} instead"
+                f"{dataset.name} has {theirs}, and this model takes {ours}", f"use {spec.dataset} instead"
             )
         return dataset
 
@@ -127,22 +115,9 @@ def _from_file(selector: str, settings: StoreSettings, device_name: str, trusted
     from cvexp.export.formats import exporter_of
 
     card, device = load_card(path), choose(device_name)
-    exporter = exporter_of(card.format)
-    return TrainedModel(
-        predictor=exporter.read(path, card.spec, device=device.torch, trusted_factory=trusted_factory),
-        device=device,
-        spec=card.spec,
-        name=str(path),
-        run_id=card.run_id,
-        run=None,
-        store=None,
-        settings=card.settings,
-        metrics={key: math.nan if value is None else value for key, value in card.metrics.items()},
-        device_name=card.device_name,
-        split_seed=card.split_seed,
-        limit=card.limit,
-        note=None,
-    )
+    read = exporter_of(card.format).read
+    predictor = read(path, card.spec, device=device.torch, trusted_factory=trusted_factory)
+    return TrainedModel(predictor=predictor, device=device, card=card, name=str(path))
 
 
 def find_run(selector: str, settings: StoreSettings) -> tuple[RunSummary, StoreSettings]:
@@ -201,6 +176,7 @@ def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_
     if run is not selection.run:
         notes.append(f"{selection.run.artifacts_uri} does not exist (was the folder moved?): read beside the store")
     from cvexp.device import choose
+    from cvexp.export.card import ModelCard
     from cvexp.export.run_folder import load_spec, load_weights
 
     device = choose(device_name)
@@ -209,21 +185,19 @@ def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_
         spec = load_spec(folder)
         recorded = run.tags.get("cvexp.weights_sha256")
         predictor = load_weights(folder, spec, device=device.torch, sha256=recorded, trusted_factory=trusted_factory)
-    return TrainedModel(
-        predictor=predictor,
-        device=device,
+    card = ModelCard(
         spec=spec,
-        name=run.name,
+        format="state-dict",
         run_id=run.run_id,
-        run=run,
-        store=store,
-        settings=run.settings,
-        metrics=run.metrics,
+        run_name=run.name,
         device_name=run.tags.get("cvexp.device_name", ""),
         split_seed=_integer(run, "split_seed", least=0) or 0,
         limit=_integer(run, "limit", least=1),
-        note="; ".join(notes) or None,
+        settings=run.settings,
+        metrics=run.metrics,
     )
+    note = "; ".join(notes) or None
+    return TrainedModel(predictor=predictor, device=device, card=card, name=run.name, run=run, store=store, note=note)
 
 
 def _integer(run: RunSummary, name: str, *, least: int) -> int | None:

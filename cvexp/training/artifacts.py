@@ -49,9 +49,8 @@ def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence
         writer = csv.writer(stream)
         writer.writerow(["class", "precision", "recall", "f1", "support"])
         for row in evaluation.per_class:
-            writer.writerow(
-                [inert(row.name), f"{row.precision:.6f}", f"{row.recall:.6f}", f"{row.f1:.6f}", row.support]
-            )
+            figures = (f"{figure:.6f}" for figure in (row.precision, row.recall, row.f1))
+            writer.writerow([inert(row.name), *figures, row.support])
 
 
 def write_predictions(folder: Path, predictor: Predictor, dataset: Dataset, *, title: str) -> None:
