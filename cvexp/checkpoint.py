@@ -86,10 +86,10 @@ def load(path: Path, *, sha256: str) -> dict[str, Any]:
     Raises:
         WeightsError: The file is missing, altered, or not made of tensors and plain values.
     """
-    return parsed(read_verified(path, sha256=sha256), source=path)
+    return parsed(read_verified(path, sha256=sha256), path)
 
 
-def parsed(content: bytes, *, source: Path) -> dict[str, Any]:
+def parsed(content: bytes, source: Path) -> dict[str, Any]:
     """Tensors and plain values from verified bytes, onto the CPU.
 
     Raises:

@@ -5,16 +5,13 @@ Metric keys are defined here and nowhere else. A key's part before the slash gro
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Mapping
 
     import numpy as np
     import numpy.typing as npt
@@ -23,12 +20,6 @@ if TYPE_CHECKING:
 
 SplitName = Literal["train", "val", "test"]
 HeldOutName = Literal["val", "test"]
-
-NAME_DIGITS = 6
-"""Digits of a run's id in the name of a run that the user did not name."""
-
-ID_DIGITS = 12
-"""Digits of a run's id that are enough to name it in a command."""
 
 
 class Metric(StrEnum):
@@ -169,57 +160,6 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Conditions:
-    """Everything besides the model that decides how long training takes, or how many images it saw.
-
-    What cvexp decides by the model itself, such as its memory format, is no condition: `threads` is the number that
-    was asked for, or the name of the rule with the most it could take.
-
-    Times of two runs may be ranked only when all of this is equal.
-    """
-
-    device: str
-    torch: str
-    precision: str
-    threads: str
-    batch_size: int
-    epochs: int
-    dataset: str
-    train_images: int
-    split: str
-    step_runner: str
-
-    @property
-    def key(self) -> str:
-        """Ten hexadecimal digits that are equal exactly when the conditions are."""
-        return _digest(asdict(self))
-
-    def to_json(self) -> str:
-        """The conditions as canonical JSON, so that two runs' differences can be named."""
-        return json.dumps(asdict(self), sort_keys=True, allow_nan=False)
-
-
-def _digest(conditions: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:10]
-
-
-def train_split(*, val_split: str, limit: str, split_seed: str, train_images: int) -> str:
-    """Which of the published training images a run was trained on, in words.
-
-    The seed is named only where it decides something: where a validation part was cut off or `limit` left images out.
-
-    Args:
-        val_split: The setting as text.
-        limit: Likewise; `none` for no limit.
-        split_seed: Likewise.
-        train_images: How many there were in the end.
-    """
-    chosen = [f"val {val_split}"] if float(val_split) else []
-    chosen += [f"limit {limit}"] if limit == str(train_images) else []
-    return ", ".join([*chosen, f"seed {split_seed}"]) if chosen else "none"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSize:
     """How large a model is: parameters counted, and the bytes of its parameters and buffers in memory."""
 
@@ -229,18 +169,6 @@ class ModelSize:
     def keyed(self) -> dict[str, float]:
         """The figures under their metric keys."""
         return {Metric.PARAMETERS.value: float(self.parameters), Metric.BYTES.value: float(self.bytes)}
-
-
-def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:
-    """What to type for a run: its name where that means this run alone, else a part of its id.
-
-    A name means one run where it holds digits of the id, or where the caller knows it to be `unique`. One that reads
-    as a flag, a selector or an exported file means no run.
-    """
-    misread = name[:1] in "@-" or name.endswith((".pt", ".safetensors"))
-    if name.endswith(f"-{run_id[:NAME_DIGITS]}") or (unique and not misread):
-        return name
-    return run_id[:ID_DIGITS]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -277,98 +205,3 @@ class TrainResult:
             **self.timing.keyed(),
             **self.size.keyed(),
         }
-
-
-EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
-"""Settings that may change when a run is resumed, and the tag that then holds the value in force.
-
-MLflow's parameters cannot be changed.
-"""
-
-TEST_SET = "cvexp.test_set"
-"""The tag that identifies a run's test images; see `test_set`."""
-
-
-def test_set(dataset_digest: str, *, limit: object, split_seed: object) -> str:
-    """What identifies test images: the dataset's content and, where `limit` left images out, which ones it kept."""
-    return dataset_digest if limit in (None, "none") else f"{dataset_digest},limit={limit},split_seed={split_seed}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunSummary:
-    """A run as the store remembers it; metrics are last values.
-
-    Attributes:
-        params: MLflow's parameters: what the run was asked to do first. See `settings` for what it did.
-    """
-
-    run_id: str
-    name: str
-    status: str
-    experiment_id: str
-    artifacts_uri: str
-    started_at: datetime
-    params: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """The settings in force in the end: the parameters, and what was changed when the run was resumed."""
-        changed = {name: self.tags[tag] for name, tag in EFFECTIVE.items() if tag in self.tags and name in self.params}
-        return {**self.params, **changed}
-
-    @property
-    def conditions(self) -> dict[str, object]:
-        """The conditions of its times; what earlier versions did not record follows from tags and settings."""
-        try:
-            found = json.loads(self.tags.get("cvexp.conditions", "{}"))
-        except (ValueError, RecursionError):
-            return {}
-        if not isinstance(found, dict):
-            return {}
-        if found and "step_runner" not in found:
-            found["step_runner"] = self.tags.get("cvexp.step_runner", "unknown").partition(" ")[0]
-            settings = self.settings
-            try:
-                found["split"] = train_split(
-                    val_split=f"{float(settings.get('val_split', '0')):g}",
-                    limit=settings.get("limit", "none"),
-                    split_seed=settings.get("split_seed", "unknown"),
-                    train_images=int(found.get("train_images", 0)),
-                )
-            except (ValueError, TypeError):  # whoever writes to the store may have written them
-                found["split"] = "unknown"
-        return found
-
-    @property
-    def comparability_key(self) -> str:
-        """Equal for runs whose times may be ranked against each other."""
-        conditions = self.conditions
-        return _digest(conditions) if conditions else self.tags.get("cvexp.comparability_key", "")
-
-    @property
-    def test_set(self) -> str:
-        """What identifies its test images, so that accuracies over the same ones can be told from others."""
-        if TEST_SET in self.tags:
-            return self.tags[TEST_SET]
-        dataset = str(self.conditions.get("dataset") or self.params.get("dataset", "unknown"))
-        return test_set(dataset, limit=self.params.get("limit"), split_seed=self.params.get("split_seed"))
-
-
-def test_set_labels(runs: Sequence[RunSummary]) -> dict[str, str]:
-    """A label for each test set of `runs`: the dataset's name, or its digest where two contents share a name.
-
-    Returns:
-        Labels such as `digits` and `digits,limit=300,split_seed=7`, by test set. The seed is named where it tells
-        two sets apart.
-    """
-    parts = {run.test_set: run.test_set.split(",") for run in runs}
-    names = {run.test_set: run.params.get("dataset", "unknown") for run in reversed(runs)}
-    contents: dict[str, set[str]] = {}
-    for identity, (digest, *_) in parts.items():
-        contents.setdefault(names[identity], set()).add(digest)
-    first = {i: names[i] if len(contents[names[i]]) == 1 else parts[i][0] for i in parts}
-    short = {i: ",".join([first[i], *parts[i][1:2]]) for i in parts}
-    unique = list(short.values())
-    return {i: short[i] if unique.count(short[i]) == 1 else ",".join([first[i], *parts[i][1:]]) for i in parts}

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from cvexp.redaction import without_credentials
+
 VERSION = "0.1.0"
 """Of cvexp; the package's metadata takes it from here."""
 
@@ -36,43 +38,6 @@ RUNS, CHECKPOINTS = "runs", "checkpoints"
 """Folders of local state: of the runs under way, and in each of those of its checkpoints."""
 
 _SQLITE = re.compile(r"(?P<dialect>sqlite(\+\w+)?):///(?P<path>(?!:memory:)[^?]+)(?P<query>.*)", re.DOTALL)
-_LONGEST = 4000
-"""Characters of a secret; without a bound, a hostile text could be searched for hours."""
-
-_CREDENTIALS = re.compile(
-    r"(?<=://)(?:"
-    rf"[^/\s:@\[\]]*:\S{{0,{_LONGEST}}}@"  # user:password, also with characters that should have been encoded
-    r"|[^/\s]*@"  # user alone
-    # A blank in the password; but a port, after which a text goes on, is none.
-    rf"|[^/\s:@\[\]]*:(?!\d+(?:[/?#\s,;:'\")\]]|$))[^\n@]{{0,{_LONGEST}}}@(?:\S{{0,{_LONGEST}}}@)?"
-    r")"
-)
-_KEY = (
-    r"(?:[\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|credential|signature"
-    r"|(?:api|access|account|private|shared|ssl)[-_.]?key)[\w.-]{0,40}"
-    r"|(?:[\w.-]{0,40}[-_.])?(?:auth|authorization|pass|key|sig|sas|jwt))"
-)
-"""What a key is called whose value is a secret."""
-
-_SECRETS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        # ?key=value&…: up to the `&`, over blanks too where there is one
-        rf"([?&]{_KEY}=)(?!\*)(?:[^&'\"\n]+(?=&)|(?:[^&\s'\"]|['\"](?=\w))+)",
-        # ;KEY=value;… and ;KEY={value};…, as ODBC has it
-        rf"((?:;\s*|odbc_connect=){_KEY}\s*=\s*)(?!\*)(?:\{{(?:[^}}]|\}}\}}){{0,{_LONGEST}}}\}}|[^;&'\"\n]+(?=;)|[^;&\s'\"]+)",
-        # the same percent-encoded, once or more often
-        (
-            rf"((?:%(?:25)*(?:3F|26|3B)|odbc_connect=)(?:\+|%20)*{_KEY}%(?P<n>(?:25)*)3D)"
-            rf"(?:%(?P=n)7B(?:%(?P=n)7D%(?P=n)7D|(?!%(?P=n)7D)[^&\s]){{0,{_LONGEST}}}%(?P=n)7D"
-            rf"|(?:(?!%(?P=n)(?:3B|26))[^&\s'\"])+)"
-        ),
-        # libpq's `host=h password=…`
-        r"(\b(?:ssl)?(?:password|passwd|pwd)=)(?!\*)[^&;\s'\"]+",
-    )
-)
-_UNENCODED = re.compile(r"https?://[^/\s:@\[\]]+:(?!\d*(?:[/?#]|$))[^@/?#]*[/?#]\S*@")
-
 
 STORE_VERBS = ("train", "evaluate", "compare", "confmat", "predict", "export", "run", "sync", "ui")
 """Verbs that take --tracking-uri and --experiment."""
@@ -197,20 +162,3 @@ def cached_data_dir() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("cvexp") / "data"
-
-
-def without_credentials(text: str) -> str:
-    """`text` with the `user:password@` part of every URI in it removed, and `password=` and its like made `***`.
-
-    Also where the password holds characters that a URI wants percent-encoded. What looks like a port, a path and an
-    `@` in it goes too: it may be a password.
-    """
-    text = _CREDENTIALS.sub("", text)
-    for secret in _SECRETS:
-        text = secret.sub(r"\1***", text)
-    return text
-
-
-def password_needs_encoding(uri: str) -> bool:
-    """Whether an http address holds a password with a raw `/`, `?` or `#`, after which it is no address any more."""
-    return _UNENCODED.match(uri) is not None

@@ -208,6 +208,7 @@ def test_threads_are_no_more_than_torch_would_take(limited):
 
 def test_an_evaluation_outside_a_training_takes_no_more_threads_either(limited, monkeypatch):
     from cvexp.data.dataset import Split
+    from cvexp.data.transforms import Transform
     from cvexp.inference.evaluate import evaluate
 
     limited({"proc/self/cgroup": V2, "sys/fs/cgroup/cpu.max": "200000 100000"})
@@ -216,5 +217,5 @@ def test_an_evaluation_outside_a_training_takes_no_more_threads_either(limited, 
     model.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
     split = Split(images=torch.zeros(5, 1, 2, 2, dtype=torch.uint8), labels=torch.zeros(5, dtype=torch.int64))
     with threads(16):
-        evaluate(model, split, class_names="ab", batch_size=5)
+        evaluate(model, split, transform=Transform(), class_names="ab", batch_size=5)
     assert seen == [2]

@@ -1,40 +1,21 @@
 from __future__ import annotations
 
-import dataclasses
-import json
-from datetime import UTC, datetime
-
 import numpy as np
 import pytest
 
 from cvexp.config import RunConfig
 from cvexp.results import (
-    Conditions,
     EpochMetrics,
     EpochTiming,
     Evaluation,
     Metric,
     ModelSize,
-    RunSummary,
     SplitMetrics,
     Timing,
     TrainResult,
     higher_is_better,
 )
 
-CONDITIONS = Conditions(
-    device="a CPU",
-    torch="2.15.0",
-    precision="float32",
-    threads="by model size, at most 2",
-    batch_size=32,
-    epochs=3,
-    dataset="0123456789abcdef",
-    train_images=60000,
-    split="val 0.1, seed 42",
-    step_runner="captured",
-)
-FIELDS = [field.name for field in dataclasses.fields(Conditions)]
 TIMING = Timing(
     setup_seconds=1.0,
     first_step_seconds=0.5,
@@ -63,29 +44,6 @@ def epoch(number, name, loss):
         held_out_name=name,
         timing=EpochTiming(train_seconds=3.0, evaluate_seconds=1.0, first_step_seconds=0.5),
     )
-
-
-def test_equal_conditions_have_equal_keys():
-    assert CONDITIONS.key == dataclasses.replace(CONDITIONS).key
-    assert len(CONDITIONS.key) == 10
-    assert set(CONDITIONS.key) <= set("0123456789abcdef")
-
-
-@pytest.mark.parametrize("field", FIELDS)
-def test_each_condition_changes_the_key(field):
-    value = getattr(CONDITIONS, field)
-    other = dataclasses.replace(CONDITIONS, **{field: value + 1 if isinstance(value, int) else value + "1"})
-    assert other != CONDITIONS
-    assert other.key != CONDITIONS.key
-
-
-def test_values_that_merely_change_places_change_the_key():
-    swapped = dataclasses.replace(CONDITIONS, batch_size=CONDITIONS.epochs, epochs=CONDITIONS.batch_size)
-    assert swapped.key != CONDITIONS.key
-
-
-def test_conditions_can_be_read_back_from_their_json():
-    assert Conditions(**json.loads(CONDITIONS.to_json())) == CONDITIONS
 
 
 @pytest.mark.parametrize("metric", list(Metric))
@@ -139,10 +97,3 @@ def test_a_run_reports_its_last_epoch_and_its_final_evaluation():
     assert set(result.metrics()) == set(Metric) - {"val/loss", "val/accuracy", "step/train_loss"}
     assert result.metrics()["test/loss"] == 0.7
     assert result.metrics()["test/accuracy"] == 0.875
-
-
-def test_two_summaries_do_not_share_their_figures():
-    common = {"status": "FINISHED", "experiment_id": "0", "artifacts_uri": "", "started_at": datetime.now(UTC)}
-    one, two = (RunSummary(run_id=name, name=name, **common) for name in "ab")
-    one.metrics["test/loss"] = 1.0
-    assert two.metrics == {}

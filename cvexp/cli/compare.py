@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cvexp.cli import options
-from cvexp.results import shortest_selector
+from cvexp.runs import shortest_selector
 
 if TYPE_CHECKING:
     from cvexp.jobs.compare import Comparison

@@ -10,8 +10,8 @@ import typer
 from cvexp.cli import options
 from cvexp.cli.output import present
 from cvexp.errors import GateError
+from cvexp.redaction import without_credentials
 from cvexp.settings import data_dir as resolve_data_dir
-from cvexp.settings import without_credentials
 
 
 def evaluate(

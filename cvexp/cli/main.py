@@ -20,7 +20,8 @@ from cvexp.cli import compare, confmat, data, evaluate, export, models, predict,
 from cvexp.cli import run as run_file
 from cvexp.cli.output import READER_GONE, is_unread
 from cvexp.errors import CvexpError, Interrupted
-from cvexp.settings import VERSION, without_credentials
+from cvexp.redaction import without_credentials
+from cvexp.settings import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

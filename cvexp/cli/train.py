@@ -12,7 +12,7 @@ from cvexp.cli.options import DEFAULTS
 from cvexp.cli.output import present
 from cvexp.config import DEFAULT_LR, OPTIMIZERS, STEPS, parse_model_args, run_config, run_name
 from cvexp.errors import ConfigError, DeliveryError
-from cvexp.results import shortest_selector
+from cvexp.runs import shortest_selector
 from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.training.checkpoints import Keeping
 

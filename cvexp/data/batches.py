@@ -90,19 +90,6 @@ class ResidentSource:
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="cvexp-gather")
 
 
-def scaled(images: Tensor, out: Tensor | None = None) -> Tensor:
-    """Images as torchvision's ToTensor scales them.
-
-    Args:
-        images: uint8, of any shape.
-        out: float32, of the same shape and device, to write to instead of new memory.
-
-    Returns:
-        float32 in [0, 1], on the images' device.
-    """
-    return (images.to(torch.float32) if out is None else out.copy_(images)).div_(255)
-
-
 def epoch_order(n_images: int) -> Tensor:
     """The order in which a shuffling DataLoader with torch's default generator would go through its dataset.
 

@@ -59,7 +59,7 @@ class Dataset:
         test: What to report, and never to choose by.
         digest: Hexadecimal digits that identify the published images and labels, whatever was cut afterwards.
         place: Where they were found, for people.
-        transform: How the images become what the model takes.
+        transform: From the images to what a model takes; stored with the weights of a model trained on this dataset.
     """
 
     name: str

@@ -1,7 +1,11 @@
-"""From stored uint8 images to the float images that a model takes: plain data, saved with the weights."""
+"""From stored uint8 images to the float images that a model takes: plain data, saved with the weights.
+
+A logged model carries this file along, so it imports torch and the standard library alone.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +30,8 @@ class Transform:
     def __post_init__(self) -> None:
         if (self.mean is None) != (self.std is None) or len(self.mean or ()) != len(self.std or ()):
             raise ValueError("mean and std come together, one value for each channel")
+        if not all(map(math.isfinite, (*(self.mean or ()), *(self.std or ())))) or min(self.std or (1,)) <= 0:
+            raise ValueError("mean and std are finite, and std is positive")
 
     def __call__(self, images: Tensor, out: Tensor | None = None) -> Tensor:
         """Transform images on their own device.

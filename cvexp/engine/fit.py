@@ -13,7 +13,8 @@ from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.backends.choice import choose_runner
 from cvexp.engine.state import TrainState
 from cvexp.errors import TrainingError, WeightsError
-from cvexp.inference.evaluate import evaluate, images_per_batch
+from cvexp.inference.evaluate import evaluate
+from cvexp.inference.predictor import images_per_batch
 from cvexp.optim.rules import rule_for
 from cvexp.results import EpochMetrics, EpochTiming, SplitMetrics
 
@@ -209,10 +210,11 @@ class Fit:
         evaluation = evaluate(
             self._model,
             data.test if data.val is None else data.val,
+            transform=data.transform,
             class_names=data.class_names,
             batch_size=self._evaluation_batch,
             n_threads=self._evaluation_threads,
-            callback=self._call_back,
+            after_batch=self._call_back,
         )
         seconds = self._device.clock() - start - (self._callback_seconds - before)
         return EpochMetrics(

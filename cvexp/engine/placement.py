@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from cvexp.device import keep_freed_pages
-from cvexp.inference.evaluate import images_per_batch
+from cvexp.inference.predictor import images_per_batch
 from cvexp.models.summary import layer_macs
 
 if TYPE_CHECKING:

@@ -72,7 +72,8 @@ def load_model(
 ) -> nn.Module:
     """A trained model with its weights, in evaluation mode.
 
-    It takes float32 (N, C, H, W) in [0, 1], which are uint8 pixels divided by 255, and gives logits (N, K).
+    It takes float32 (N, C, H, W), which are uint8 pixels divided by 255 and, where it was trained so, standardized;
+    and gives logits (N, K).
 
     Args:
         run: A run by id, prefix, name, `@last` or `@best`, as on the command line; or the path of an exported file.
@@ -84,11 +85,10 @@ def load_model(
     Raises:
         cvexp.errors.InputError: There is no such run or file, or its weights are damaged or do not fit.
     """
-    from cvexp.device import choose
-    from cvexp.jobs.source import open_trained
+    from cvexp.jobs.source import load_trained
 
-    trained = open_trained(str(run), _store(tracking_uri, experiment), trusted_factory=trusted_factory)
-    return trained.model.to(choose(device).torch).eval()
+    store = _store(tracking_uri, experiment)
+    return load_trained(str(run), store, device_name=device, trusted_factory=trusted_factory).model
 
 
 def compare(

@@ -6,9 +6,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cvexp import plots
+from cvexp.comparability import condition_groups, test_set_labels
 from cvexp.errors import ConfigError, nearest
-from cvexp.results import Metric, RunSummary, rank, test_set_labels
+from cvexp.plots.comparison import Panel, accuracy_and_time
+from cvexp.plots.files import check_path, save
+from cvexp.plots.style import plain, shortened
+from cvexp.results import Metric, rank
+from cvexp.runs import RunSummary, differing_settings, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +31,6 @@ SORT_KEYS = {
 }
 """Short names for metrics; `started` and any metric's own key will do as well."""
 
-
-SHOWN_ANYWAY = ("model", "dataset", "device")
 LONGEST_SETTINGS = 32
 MAX_DRAWN = 40
 """Runs whose names a picture can show."""
@@ -93,7 +95,7 @@ def run(
     """
     if selectors and (where or last):
         raise ConfigError("runs are named and filtered at once", "either name runs, or use --where and --last")
-    plot = None if plot is None else plots.check_place(plot)
+    plot = None if plot is None else check_path(plot)
     from cvexp.tracking.find import search, select
     from cvexp.tracking.pending import sync_quietly
     from cvexp.tracking.store import open_store
@@ -112,7 +114,7 @@ def run(
     key = _sort_key(sort, runs)
     labels = test_set_labels(runs)
     runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
-    groups, differences = _condition_groups(runs)
+    groups, differences = condition_groups(runs)
     comparison = Comparison(
         runs=tuple(runs),
         test_sets=tuple(labels[run.test_set] for run in runs),
@@ -184,49 +186,6 @@ def _best(runs: Sequence[RunSummary]) -> frozenset[str]:
     return frozenset(run.run_id for run in best.values())
 
 
-def _condition_groups(runs: Sequence[RunSummary]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Give every set of conditions a letter, in order of appearance, and say in what they differ."""
-    letters: dict[str, str] = {}
-    conditions: dict[str, dict[str, object]] = {}
-    groups = []
-    for run in runs:
-        letter = letters.setdefault(run.comparability_key, _letter(len(letters)))
-        conditions.setdefault(letter, run.conditions)
-        groups.append(letter)
-    if len(letters) <= 1:
-        return tuple(groups), {}
-    names = sorted({name for one in conditions.values() for name in one})
-    differing = [name for name in names if len({str(one.get(name)) for one in conditions.values()}) > 1]
-    return tuple(groups), {
-        letter: ", ".join(f"{name.replace('_', ' ')} {one.get(name, 'unknown')}" for name in differing)
-        for letter, one in conditions.items()
-    }
-
-
-def _letter(n: int) -> str:
-    """The n-th of a, b, … z, aa, ab, … zz, aaa, … in that order."""
-    alphabet = "abcdefghijklmnopqrstuvwxyz"
-    letters = ""
-    n += 1
-    while n:
-        n, k = divmod(n - 1, len(alphabet))
-        letters = alphabet[k] + letters
-    return letters
-
-
-def differing_settings(runs: Sequence[RunSummary]) -> list[str]:
-    """Names of the settings that are not the same for all runs; model, dataset and device are shown anyway."""
-    settings = [run.settings for run in runs]
-    names = dict.fromkeys(name for one in settings for name in one if name not in SHOWN_ANYWAY)
-    return [name for name in names if len({one.get(name) for one in settings}) > 1]
-
-
-def settings_of(run: RunSummary, names: Sequence[str]) -> str:
-    """Some of a run's settings as one would type them."""
-    settings = run.settings
-    return " ".join(f"{name.removeprefix('model_args.')}={settings[name]}" for name in names if name in settings)
-
-
 def _draw(comparison: Comparison, settings: StoreSettings, path: Path) -> tuple[str, ...]:
     """Draw the runs that have figures, the best of each test set by name, and say what the picture leaves out."""
     sets: dict[str, list[tuple[RunSummary, str]]] = {}
@@ -246,15 +205,15 @@ def _draw(comparison: Comparison, settings: StoreSettings, path: Path) -> tuple[
         named = members[:share]
         differing = differing_settings([run for run, _ in named])
         panels.append(
-            plots.Panel(
-                title=plots.plain(test_set) if len(drawn) > 1 else "",
+            Panel(
+                title=plain(test_set) if len(drawn) > 1 else "",
                 names=[_label(run, differing) for run, _ in named],
                 accuracies=[run.metrics[Metric.TEST_ACCURACY] for run, _ in members],
                 train_seconds=[run.metrics[Metric.TRAIN_SECONDS] for run, _ in members],
                 groups=[group for _, group in members],
             )
         )
-    plots.save(plots.comparison(panels), path)
+    save(accuracy_and_time(panels), path)
     n_named = sum(len(panel.names) for panel in panels)
     notes = []
     if len(sets) > len(drawn):
@@ -269,5 +228,5 @@ def _draw(comparison: Comparison, settings: StoreSettings, path: Path) -> tuple[
 def _label(run: RunSummary, names: Sequence[str]) -> str:
     """A run's name, and below it the settings that set it apart, where they are few."""
     settings = settings_of(run, names)
-    name = plots.shortened(run.name)
-    return f"{name}\n{plots.plain(settings)}" if 0 < len(settings) <= LONGEST_SETTINGS else name
+    name = shortened(run.name)
+    return f"{name}\n{plain(settings)}" if 0 < len(settings) <= LONGEST_SETTINGS else name

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from cvexp import plots
 from cvexp.errors import ConfigError, nearest
-from cvexp.jobs.source import open_trained
+from cvexp.jobs.source import load_trained
+from cvexp.plots.confusion import confusion_matrix
+from cvexp.plots.files import check_path, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,7 @@ def run(
     """Count a model's confusion matrix on its test split, draw it, and log the picture to its run.
 
     Args:
-        selector: Which run, or which exported file; see jobs.source.
+        selector: Which run, or which exported file; see `load_trained`.
         settings: Where runs are.
         data_dir: Where datasets are looked for first.
         normalize: `none` for counts; `true` divides by the true class's images, `pred` by the predicted class's,
@@ -93,27 +94,20 @@ def run(
     if normalize not in NORMALIZE:
         raise ConfigError(f"unknown normalisation: {normalize!r}", nearest(normalize, NORMALIZE))
     suffix = "" if normalize == "none" else f"_{normalize}"
-    picture = plots.check_place(out or Path(f"confusion_matrix{suffix}.png"))
-    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    picture = check_path(out or Path(f"confusion_matrix{suffix}.png"))
+    trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
     import torch
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-    from cvexp.device import choose
-    from cvexp.inference.predict import predict
-
-    device = choose(device_name)
     dataset = trained.load_dataset(data_dir)
-    logits = predict(trained.model.to(device.torch), dataset.test.images.to(device.torch))
+    logits = trained.predictor.logits(dataset.test.images)
     labels, n_classes = dataset.test.labels, dataset.n_classes
     matrix, counts = (
         multiclass_confusion_matrix(logits, labels, num_classes=n_classes, normalize=how) for how in (normalize, "none")
     )
     accuracy = float((logits.argmax(dim=1) == labels).to(torch.float64).mean())
     title = f"{trained.name} on {dataset.name}: test accuracy {accuracy:.2%}"
-    plots.save(
-        plots.confusion_matrix(matrix.numpy(), dataset.class_names, title=title, normalize=normalize),
-        picture,
-    )
+    save(confusion_matrix(matrix.numpy(), dataset.class_names, title=title, normalize=normalize), picture)
     logged_as = None
     if trained.run is not None and trained.store is not None:
         from cvexp.tracking.artifacts import add_file
@@ -121,7 +115,7 @@ def run(
         logged_as = f"confusion_matrix{suffix}{picture.suffix}"
         add_file(trained.store, trained.run, picture, name=logged_as)
     return ConfmatResult(
-        run_id=trained.run_id,
+        run_id=trained.card.run_id,
         name=trained.name,
         dataset=dataset.name,
         class_names=dataset.class_names,
@@ -143,7 +137,7 @@ def most_confused(
     Args:
         counts: int64 (K, K), rows are true classes.
         class_names: K of them.
-        n_pairs: At most so many.
+        n_pairs: At least 0.
     """
     off = counts.copy()
     np.fill_diagonal(off, 0)

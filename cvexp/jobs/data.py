@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvexp import plots
 from cvexp.data.registry import find_spec, specs
+from cvexp.plots.files import check_path, save
+from cvexp.plots.grid import image_grid
+from cvexp.plots.style import shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +85,7 @@ def describe(
         InputError: It is unknown, damaged or cannot be downloaded, or the picture cannot be written.
     """
     spec = find_spec(name)
-    samples = None if samples is None else plots.check_place(samples)
+    samples = None if samples is None else check_path(samples)
     from cvexp.data.dataset import load
 
     dataset = load(spec, data_dir, val_split=val_split, split_seed=split_seed, limit=limit)
@@ -124,9 +126,9 @@ def _mean_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def _draw(dataset: Dataset, path: Path) -> None:
     n_samples = min(N_SAMPLES, len(dataset.train))
     chosen = dataset.train.take(np.random.default_rng(SAMPLE_SEED).choice(len(dataset.train), n_samples, replace=False))
-    figure = plots.image_grid(
+    figure = image_grid(
         chosen.images.numpy(),
-        [plots.shortened(dataset.class_names[k]) for k in chosen.labels.tolist()],
+        [shortened(dataset.class_names[k]) for k in chosen.labels.tolist()],
         title=f"{dataset.name}: {n_samples} of {len(dataset.train):,} training images",
     )
-    plots.save(figure, path)
+    save(figure, path)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.data.registry import find_spec
-from cvexp.jobs.source import open_trained
+from cvexp.jobs.source import load_trained
 from cvexp.results import Evaluation, Metric
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cvexp.inference.predictor import Predictor
+    from cvexp.jobs.source import TrainedModel
     from cvexp.settings import StoreSettings
 
 LOSS_TOLERANCE = 1e-5
@@ -67,7 +69,7 @@ def run(
     """Rebuild a run's model from its specification and evaluate it on the test split.
 
     Args:
-        selector: Which run, or which exported file; see jobs.source.
+        selector: Which run, or which exported file; see `load_trained`.
         settings: Where runs are.
         data_dir: Where datasets are looked for first.
         dataset_name: Another dataset than the run's, of the same shape.
@@ -79,26 +81,18 @@ def run(
     """
     if dataset_name is not None:
         find_spec(dataset_name)
-    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
-    from cvexp.device import choose
-    from cvexp.engine.placement import laid_out, place
-    from cvexp.inference.evaluate import evaluate
+    trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
+    from cvexp.inference.evaluate import score
 
-    device = choose(device_name)
+    device = trained.device
     dataset = trained.load_dataset(data_dir, dataset_name)
-    placed = place(trained.model, dataset.image_shape, batch_size=1, device=device, n_threads=None)
-    evaluation = evaluate(
-        laid_out(trained.model.to(device.torch), placed),
-        dataset.test.to(device.torch),
-        class_names=dataset.class_names,
-        n_threads=placed.evaluation_threads,
-    )
-    same_data = dataset.digest == trained.spec.dataset_digest and (dataset_name is None or trained.limit is None)
-    logged = {
-        key: trained.metrics[key] for key in evaluation.metrics.keyed("test") if same_data and key in trained.metrics
-    }
+    logits = _as_in_training(trained).logits(dataset.test.images)
+    evaluation = score(logits.t(), dataset.test.labels, class_names=dataset.class_names)
+    card, before = trained.card, trained.metrics
+    same_data = dataset.digest == card.spec.dataset_digest and (dataset_name is None or card.limit is None)
+    logged = {key: before[key] for key in evaluation.metrics.keyed("test") if same_data and key in before}
     return EvaluateResult(
-        run_id=trained.run_id,
+        run_id=card.run_id,
         name=trained.name,
         note=trained.note,
         dataset=dataset.name,
@@ -108,8 +102,20 @@ def run(
         evaluation=evaluation,
         logged=logged,
         matches=_agree(evaluation, logged),
-        same_device=device.name == trained.device_name,
+        same_device=device.name == card.device_name,
     )
+
+
+def _as_in_training(trained: TrainedModel) -> Predictor:
+    """The predictor with the threads and memory format that training evaluates with, so that sums come out equal."""
+    from cvexp.engine.placement import laid_out, place
+    from cvexp.inference.predictor import TorchPredictor
+
+    if not isinstance(trained.predictor, TorchPredictor):
+        return trained.predictor
+    placed = place(trained.model, trained.card.spec.image_shape, batch_size=1, device=trained.device, n_threads=None)
+    model = laid_out(trained.model, placed)
+    return TorchPredictor(model, trained.card.spec.transform, trained.device.torch, n_threads=placed.evaluation_threads)
 
 
 def _agree(evaluation: Evaluation, logged: dict[str, float]) -> bool | None:

@@ -6,11 +6,11 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cvexp import plots
 from cvexp.config import read_experiment
 from cvexp.data.registry import find_spec
 from cvexp.jobs import compare, resume, train
 from cvexp.models.registry import complete_arguments, find_entry
+from cvexp.plots.files import check_path, path_below
 from cvexp.settings import store_settings
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from cvexp.config import PlannedRun, RunConfig
     from cvexp.jobs.compare import Comparison
-    from cvexp.results import RunSummary, TrainResult
+    from cvexp.results import TrainResult
+    from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.training.observer import TrainObserver
 
@@ -202,9 +203,9 @@ def run(
     Raises:
         InputError: As for training; runs that ended before stay.
     """
-    drawn = plot or (plots.place_below(planned.path.parent, planned.plot) if planned.plot else None)
+    drawn = plot or (path_below(planned.path.parent, planned.plot) if planned.plot else None)
     if drawn is not None:
-        drawn = plots.check_place(drawn)
+        drawn = check_path(drawn)
     _check_devices(planned.steps)
     _check_datasets(planned.steps, data_dir)
     run_ids = []

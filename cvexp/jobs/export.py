@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.errors import ConfigError, GateError, WeightsError
-from cvexp.jobs.source import open_trained
+from cvexp.jobs.source import load_trained
+from cvexp.runs import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
+    from cvexp.export.formats import Exporter
+    from cvexp.jobs.source import TrainedModel
     from cvexp.settings import StoreSettings
 
 DEFAULT_FOLDER = Path("models")
@@ -26,7 +29,7 @@ class ExportResult:
         name: That run's name.
         path: The weights.
         card: What it takes to rebuild the model, beside them.
-        format: One of export.FORMATS.
+        format: A key of `cvexp.runs.EXPORT_SUFFIXES`.
         sha256: Of the weights file.
         n_bytes: Of the weights file.
         n_compared: Test images whose logits were compared after reloading.
@@ -58,65 +61,42 @@ def run(
     """Export a run's weights, reload what was written, and compare logits on test images.
 
     Args:
-        selector: Which run, or which exported file; see jobs.source.
+        selector: Which run, or which exported file; see `load_trained`.
         settings: Where runs are.
         data_dir: Where the test images are looked for first.
-        format_name: One of export.FORMATS.
-        out: The file to write; by default `models/<run name>` with the format's ending, and with the first digits of
+        format_name: A key of `cvexp.runs.EXPORT_SUFFIXES`.
+        out: The file to write; by default `models/<run name>` with the format's suffix, and with the first digits of
             the run's id where that file is another run's.
         trusted_factory: `package.module:factory` of a model that is not in the registry.
 
     Raises:
-        InputError: The run, its weights, the format or the place cannot be used.
+        InputError: The run, its weights, the format or the path cannot be used.
         GateError: The reloaded model does not give the same logits.
     """
-    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    trained = load_trained(selector, settings, trusted_factory=trusted_factory)
     import torch
 
-    from cvexp import files
-    from cvexp.export import ModelCard, card_path, cpu_state, format_called, load_card, load_exported
-    from cvexp.inference.predict import predict
+    from cvexp.export.card import card_path, load_card
+    from cvexp.export.formats import exporter_of
 
-    chosen = format_called(format_name)
-    if out is not None and out.suffix != chosen.suffix:
-        raise ConfigError(f"--out {out} does not end in {chosen.suffix}", f"the format is {format_name}")
-    taken = None
-    if (path := out) is None:
-        stem = Path(trained.name).stem if trained.run is None else _as_file(trained.name)
-        path = DEFAULT_FOLDER / f"{stem}{chosen.suffix}"
-        if path.exists() and not _holds(path, trained.run_id):
-            taken = f"{path} is not of this run, and stays as it is"
-            path = DEFAULT_FOLDER / f"{stem}-{trained.run_id[:ID_DIGITS]}{chosen.suffix}"
+    exporter, suffix = exporter_of(format_name), EXPORT_SUFFIXES[format_name]
+    if out is not None and out.suffix != suffix:
+        raise ConfigError(f"--out {out} does not end in {suffix}", f"the format is {format_name}")
+    path, taken = (out, None) if out is not None else _default_path(trained, suffix)
     images = trained.load_dataset(data_dir).test.images[:N_COMPARED]
-    card = card_path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        digest = chosen.save(path, cpu_state(trained.model))
-        content = ModelCard(
-            spec=replace(trained.spec, weights_sha256=digest),
-            format=format_name,
-            run_id=trained.run_id,
-            run_name=trained.name,
-            device_name=trained.device_name,
-            split_seed=trained.split_seed,
-            limit=trained.limit,
-            settings=dict(trained.settings),
-            metrics=dict(trained.metrics),
-        )
-        files.write_atomically(card, content.to_json().encode())
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}", "name another place with --out") from error
-    reloaded = load_exported(path, load_card(path), trusted_factory=trusted_factory)
-    before, after = predict(trained.model, images), predict(reloaded, images)
+    _write(trained, path, exporter, format_name)
+    spec = load_card(path).spec
+    written = exporter.read(path, spec, device=trained.device.torch, trusted_factory=trusted_factory)
+    before, after = trained.predictor.logits(images), written.logits(images)
     if not torch.isclose(before, after, equal_nan=True).all():
         raise GateError(f"{path} does not give the logits of {trained.name}", "delete it, and export again")
     return ExportResult(
-        run_id=trained.run_id,
+        run_id=trained.card.run_id,
         name=trained.name,
         path=path,
-        card=card,
+        card=card_path(path),
         format=format_name,
-        sha256=digest,
+        sha256=spec.weights_sha256,
         n_bytes=path.stat().st_size,
         n_compared=len(images),
         identical=torch.equal(before.view(torch.uint8), after.view(torch.uint8)),  # NaN is not equal to itself
@@ -124,9 +104,38 @@ def run(
     )
 
 
+def _default_path(trained: TrainedModel, suffix: str) -> tuple[Path, str | None]:
+    """A file that is not another run's, and a note where the usual name was taken."""
+    stem = Path(trained.name).stem if trained.run is None else _as_file(trained.name)
+    usual, run_id = DEFAULT_FOLDER / f"{stem}{suffix}", trained.card.run_id
+    if not usual.exists() or _holds(usual, run_id):
+        return usual, None
+    other = DEFAULT_FOLDER / f"{stem}-{run_id[:ID_DIGITS]}{suffix}"
+    return other, f"{usual} is not of this run, and stays as it is"
+
+
+def _write(trained: TrainedModel, path: Path, exporter: Exporter, format_name: str) -> None:
+    """Write the file, and its card beside it.
+
+    Raises:
+        ConfigError: They cannot be written there.
+    """
+    from cvexp import files
+    from cvexp.export.card import card_path
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = exporter.write(path, trained.model, trained.card.spec)
+        spec = replace(trained.card.spec, weights_sha256=digest)
+        card = replace(trained.card, spec=spec, format=format_name, run_name=trained.name)
+        files.write_atomically(card_path(path), card.to_json().encode())
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}", "choose another file with --out") from error
+
+
 def _holds(path: Path, run_id: str) -> bool:
     """Whether an exported file is of this run."""
-    from cvexp.export import load_card
+    from cvexp.export.card import load_card
 
     try:
         return load_card(path).run_id == run_id

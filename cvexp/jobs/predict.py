@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvexp import plots
 from cvexp.errors import ConfigError, DatasetError
-from cvexp.jobs.source import open_trained
+from cvexp.jobs.source import load_trained
+from cvexp.plots.files import check_path
 from cvexp.text import inert
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from cvexp.jobs.source import Trained
+    from cvexp.jobs.source import TrainedModel
     from cvexp.settings import StoreSettings
 
 
@@ -93,28 +93,25 @@ def of_files(
     Raises:
         InputError: The run, its weights or the device cannot be used.
     """
-    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
     from cvexp.data.images import read_image
 
     images, read, failures = [], [], []
     for file in files:
         try:
-            image, notes = read_image(file, trained.spec.image_shape)
+            image, notes = read_image(file, trained.card.spec.image_shape)
         except DatasetError as error:
             failures.append(error)
         else:
             images.append(image)
             read.append((str(file), notes))
-    predictions: list[Prediction] = []
-    if images:
-        logits, probabilities = _answers(trained, np.stack(images), device_name)
-        predictions = [
-            _prediction(trained, name, logits[i], probabilities[i], notes=notes) for i, (name, notes) in enumerate(read)
-        ]
+    found = _predictions(trained, np.stack(images)) if images else []
     return PredictResult(
         name=trained.name,
-        run_id=trained.run_id,
-        predictions=tuple(predictions),
+        run_id=trained.card.run_id,
+        predictions=tuple(
+            replace(one, image=name, notes=notes) for one, (name, notes) in zip(found, read, strict=True)
+        ),
         failures=tuple(failures),
         note=trained.note,
     )
@@ -135,7 +132,7 @@ def of_test_images(
     """Predict test images and draw them as a grid, titled with prediction and truth.
 
     Args:
-        selector: Which run, or which exported file.
+        selector: Which run, or which exported file; see `load_trained`.
         settings: Where runs are.
         data_dir: Where datasets are looked for first.
         wrong: Whether to show the most confident mistakes instead of random images, and write them as CSV too.
@@ -148,32 +145,29 @@ def of_test_images(
     Raises:
         InputError: The run, its weights, the dataset, the device or the output cannot be used.
     """
-    out = plots.check_place(out)
-    trained = open_trained(selector, settings, trusted_factory=trusted_factory)
+    out = check_path(out)
+    trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
     from cvexp.training.artifacts import draw_grid, random_choice
 
     dataset = trained.load_dataset(data_dir)
-    test = dataset.test
-    labels = test.labels.numpy()
-    logits, probabilities = _answers(trained, test.images.numpy(), device_name)
-    guesses = logits.argmax(axis=1)
+    images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
+    found = _predictions(trained, images)
     if wrong:
-        mistakes = np.flatnonzero(guesses != labels)
-        if not len(mistakes):
+        mistakes = [i for i, one in enumerate(found) if np.argmax(one.logits) != labels[i]]
+        if not mistakes:
             raise ConfigError(f"{trained.name} makes no mistake on {len(labels):,} test images", "leave --wrong out")
-        chosen = mistakes[np.argsort(-probabilities[mistakes].max(axis=1), kind="stable")]
+        confidences = np.max([found[i].probabilities for i in mistakes], axis=1)
+        chosen = [mistakes[k] for k in np.argsort(-confidences, kind="stable")]
     else:
-        chosen = random_choice(len(labels), n_images, seed)
-    predictions = [
-        _prediction(trained, str(i), logits[i], probabilities[i], truth=dataset.class_names[labels[i]]) for i in chosen
-    ]
+        chosen = random_choice(len(labels), n_images, seed).tolist()
+    predictions = [replace(found[i], truth=dataset.class_names[labels[i]]) for i in chosen]
     shown = predictions[:n_images]
     kind = "most confident mistakes" if wrong else "random test images"
     title = f"{trained.name} on {dataset.name}: {len(shown)} {kind}"
-    draw_grid(test.images.numpy()[chosen[:n_images]], [(p.best, str(p.truth)) for p in shown], title=title, out=out)
+    draw_grid(images[chosen[:n_images]], [(p.best, str(p.truth)) for p in shown], title=title, out=out)
     return PredictResult(
         name=trained.name,
-        run_id=trained.run_id,
+        run_id=trained.card.run_id,
         predictions=tuple(predictions if wrong else shown),
         picture=out,
         table=_write_csv(out.with_suffix(".csv"), predictions) if wrong else None,
@@ -182,37 +176,17 @@ def of_test_images(
     )
 
 
-def _answers(
-    trained: Trained, images: npt.NDArray[np.uint8], device_name: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """Logits float32 (N, K) and probabilities float64 (N, K) of images uint8 (N, C, H, W)."""
+def _predictions(trained: TrainedModel, images: npt.NDArray[np.uint8]) -> list[Prediction]:
+    """What the model makes of images uint8 (N, C, H, W), called by their index."""
     import torch
 
-    from cvexp.device import choose
-    from cvexp.inference.predict import predict
-
-    device = choose(device_name)
-    logits = predict(trained.model.to(device.torch), torch.from_numpy(images).to(device.torch))
-    return logits.numpy(), logits.double().softmax(dim=1).numpy()
-
-
-def _prediction(
-    trained: Trained,
-    image: str,
-    logits: npt.NDArray[np.float32],
-    probabilities: npt.NDArray[np.float64],
-    *,
-    truth: str | None = None,
-    notes: tuple[str, ...] = (),
-) -> Prediction:
-    return Prediction(
-        image=image,
-        logits=tuple(logits.tolist()),
-        probabilities=tuple(probabilities.tolist()),
-        class_names=trained.spec.class_names,
-        truth=truth,
-        notes=notes,
-    )
+    logits = trained.predictor.logits(torch.from_numpy(images))
+    rows = zip(logits.tolist(), logits.double().softmax(dim=1).tolist(), strict=True)
+    names = trained.card.spec.class_names
+    return [
+        Prediction(image=str(i), logits=tuple(row), probabilities=tuple(probabilities), class_names=names)
+        for i, (row, probabilities) in enumerate(rows)
+    ]
 
 
 def _write_csv(path: Path, predictions: Sequence[Prediction]) -> Path:
@@ -226,5 +200,5 @@ def _write_csv(path: Path, predictions: Sequence[Prediction]) -> Path:
                 truth = p.truth or ""
                 writer.writerow([p.image, inert(truth), inert(best), f"{probability:.6f}", f"{of[truth]:.6f}"])
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}", "name another place with --out") from error
+        raise ConfigError(f"cannot write {path}: {error.strerror}", "choose another file with --out") from error
     return path

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cvexp.errors import ConfigError, RunError, WeightsError
-from cvexp.results import EFFECTIVE, ID_DIGITS
+from cvexp.runs import EFFECTIVE, ID_DIGITS
 from cvexp.training.checkpoints import Checkpoints, Keeping
 from cvexp.training.loop import Training
 from cvexp.training.observer import Silent

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvexp.config import WEIGHTS_SUFFIXES
 from cvexp.data.registry import find_spec
 from cvexp.errors import DatasetError, InputError, RunError, WeightsError
+from cvexp.runs import EXPORT_SUFFIXES
 from cvexp.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import nn
 
     from cvexp.data.dataset import Dataset
-    from cvexp.models.spec import ModelSpec
-    from cvexp.results import RunSummary
+    from cvexp.device import Device
+    from cvexp.export.card import ModelCard
+    from cvexp.inference.predictor import Predictor
+    from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.tracking.find import Selection
     from cvexp.tracking.store import Store
@@ -29,36 +29,44 @@ LONGEST_NUMBER = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trained:
-    """A model with its weights, on the CPU, and what is known of it.
+class TrainedModel:
+    """A model with its weights, and what is known of it.
 
     Attributes:
-        model: Rebuilt from `spec`.
-        spec: Architecture, shapes, classes, preprocessing.
+        predictor: Runs the model on `device`.
+        device: Where to predict.
+        card: What it takes to rebuild it, and what is known of its run.
         name: The run's name, or the file's.
-        run_id: Of the run that trained it.
         run: The run; None for an exported file.
         store: Where the run is; None for an exported file.
-        settings: Of the run, as in the end they were.
-        metrics: The run's last figures; NaN for one of which an exported file says that it is no finite number.
-        device_name: Where the run was measured.
-        split_seed: Of the run.
-        limit: Of the run.
         note: What to know about how it was chosen.
     """
 
-    model: nn.Module
-    spec: ModelSpec
+    predictor: Predictor
+    device: Device
+    card: ModelCard
     name: str
-    run_id: str
-    run: RunSummary | None
-    store: Store | None
-    settings: Mapping[str, str]
-    metrics: Mapping[str, float]
-    device_name: str
-    split_seed: int
-    limit: int | None
-    note: str | None
+    run: RunSummary | None = None
+    store: Store | None = None
+    note: str | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The run's last figures; NaN for one of which an exported file says that it is no finite number."""
+        return {key: math.nan if value is None else value for key, value in self.card.metrics.items()}
+
+    @property
+    def model(self) -> nn.Module:
+        """The torch module, on `device`.
+
+        Raises:
+            WeightsError: The exported file holds a program, which no module can be rebuilt from.
+        """
+        from cvexp.inference.predictor import TorchPredictor
+
+        if not isinstance(self.predictor, TorchPredictor):
+            raise WeightsError(f"{self.name} holds no weights to rebuild a model with", "name its run instead")
+        return self.predictor.model
 
     def load_dataset(self, data_dir: Path, name: str | None = None) -> Dataset:
         """The dataset it was trained on, cut as its run cut it, or another one that fits.
@@ -68,57 +76,48 @@ class Trained:
         """
         from cvexp.data.dataset import load
 
-        dataset = load(
-            find_spec(name or self.spec.dataset),
-            data_dir,
-            split_seed=self.split_seed,
-            limit=None if name else self.limit,
-        )
-        if dataset.image_shape != tuple(self.spec.image_shape) or dataset.n_classes != len(self.spec.class_names):
+        card, spec = self.card, self.card.spec
+        limit = None if name else card.limit
+        dataset = load(find_spec(name or spec.dataset), data_dir, split_seed=card.split_seed, limit=limit)
+        if dataset.image_shape != tuple(spec.image_shape) or dataset.n_classes != len(spec.class_names):
             theirs = f"{'x'.join(map(str, dataset.image_shape))} images in {dataset.n_classes} classes"
-            ours = f"{'x'.join(map(str, self.spec.image_shape))} in {len(self.spec.class_names)}"
+            ours = f"{'x'.join(map(str, spec.image_shape))} in {len(spec.class_names)}"
             raise DatasetError(
-                f"{dataset.name} has {theirs}, and this model takes {ours}", f"use {self.spec.dataset} instead"
+                f"{dataset.name} has {theirs}, and this model takes {ours}", f"use {spec.dataset} instead"
             )
         return dataset
 
 
-def open_trained(selector: str, settings: StoreSettings, *, trusted_factory: str | None = None) -> Trained:
+def load_trained(
+    selector: str, settings: StoreSettings, *, device_name: str = "cpu", trusted_factory: str | None = None
+) -> TrainedModel:
     """Read a trained model, its weights verified by digest.
 
     Args:
         selector: A run (see tracking.find), or the path of an exported `.pt` or `.safetensors` file.
         settings: Where runs are.
+        device_name: Where to predict; see `cvexp.device.choose`.
         trusted_factory: `package.module:factory` of a model that is not in the registry.
 
     Raises:
-        InputError: There is no such run or file, or its weights cannot be used.
+        InputError: There is no such run, file or device, or the weights cannot be used.
     """
-    if selector.endswith(WEIGHTS_SUFFIXES):
-        return _from_file(Path(selector), settings, trusted_factory)
-    return _from_run(selector, settings, trusted_factory)
+    read = _from_file if selector.endswith(tuple(EXPORT_SUFFIXES.values())) else _from_run
+    return read(selector, settings, device_name, trusted_factory)
 
 
-def _from_file(path: Path, settings: StoreSettings, trusted_factory: str | None) -> Trained:
+def _from_file(selector: str, settings: StoreSettings, device_name: str, trusted_factory: str | None) -> TrainedModel:
+    path = Path(selector)
     if not path.is_file():
         raise WeightsError(f"no such file: {path}", f"export a run first: {settings.command('export', 'RUN')}")
-    from cvexp.export import load_card, load_exported
+    from cvexp.device import choose
+    from cvexp.export.card import load_card
+    from cvexp.export.formats import exporter_of
 
-    card = load_card(path)
-    return Trained(
-        model=load_exported(path, card, trusted_factory=trusted_factory),
-        spec=card.spec,
-        name=str(path),
-        run_id=card.run_id,
-        run=None,
-        store=None,
-        settings=card.settings,
-        metrics={key: math.nan if value is None else value for key, value in card.metrics.items()},
-        device_name=card.device_name,
-        split_seed=card.split_seed,
-        limit=card.limit,
-        note=None,
-    )
+    card, device = load_card(path), choose(device_name)
+    read = exporter_of(card.format).read
+    predictor = read(path, card.spec, device=device.torch, trusted_factory=trusted_factory)
+    return TrainedModel(predictor=predictor, device=device, card=card, name=str(path))
 
 
 def find_run(selector: str, settings: StoreSettings) -> tuple[RunSummary, StoreSettings]:
@@ -165,7 +164,7 @@ def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selec
     return store, selection
 
 
-def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | None) -> Trained:
+def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_factory: str | None) -> TrainedModel:
     from cvexp.tracking.artifacts import located
     from cvexp.tracking.find import artifact_folder, foreign
 
@@ -176,30 +175,32 @@ def _from_run(selector: str, settings: StoreSettings, trusted_factory: str | Non
     notes = [selection.note] if selection.note else []
     if run is not selection.run:
         notes.append(f"{selection.run.artifacts_uri} does not exist (was the folder moved?): read beside the store")
-    from cvexp.export import load_spec, load_weights
+    from cvexp.device import choose
+    from cvexp.export.card import ModelCard
+    from cvexp.export.run_folder import load_spec, load_weights
 
+    device = choose(device_name)
     with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
         folder = artifact_folder(store, run, "weights", Path(scratch))
         spec = load_spec(folder)
         recorded = run.tags.get("cvexp.weights_sha256")
-        model = load_weights(folder, spec, sha256=recorded, trusted_factory=trusted_factory)
-    return Trained(
-        model=model,
+        predictor = load_weights(folder, spec, device=device.torch, sha256=recorded, trusted_factory=trusted_factory)
+    card = ModelCard(
         spec=spec,
-        name=run.name,
+        format="state-dict",
         run_id=run.run_id,
-        run=run,
-        store=store,
+        run_name=run.name,
+        device_name=run.tags.get("cvexp.device_name", ""),
+        split_seed=_integer(run, "split_seed", least=0) or 0,
+        limit=_integer(run, "limit", least=1),
         settings=run.settings,
         metrics=run.metrics,
-        device_name=run.tags.get("cvexp.device_name", ""),
-        split_seed=_whole(run, "split_seed", least=0) or 0,
-        limit=_whole(run, "limit", least=1),
-        note="; ".join(notes) or None,
     )
+    note = "; ".join(notes) or None
+    return TrainedModel(predictor=predictor, device=device, card=card, name=run.name, run=run, store=store, note=note)
 
 
-def _whole(run: RunSummary, name: str, *, least: int) -> int | None:
+def _integer(run: RunSummary, name: str, *, least: int) -> int | None:
     """A parameter of the run that is a whole number or `none`; whoever writes to the store may have written it.
 
     Raises:

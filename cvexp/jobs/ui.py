@@ -6,7 +6,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cvexp.settings import LOOPBACK, without_credentials
+from cvexp.redaction import without_credentials
+from cvexp.settings import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

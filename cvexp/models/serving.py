@@ -1,7 +1,7 @@
 """What a logged model runs where cvexp is not installed: read the specification, rebuild, answer in logits.
 
-A logged model carries this file and the architectures along, as a package whose name ends in its content's hash,
-so that models with different code load side by side. It imports torch and the standard library alone.
+A logged model carries this file, the architectures and the transforms along, as a package whose name ends in its
+content's hash, so that models with different code load side by side. It imports torch and the standard library alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..data.transforms import Transform  # noqa: TID252 - in the package of a logged model too
 from .architectures import linear, mlp, tinyvgg
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ class Classifier:
     """A trained model that answers uint8 images with logits.
 
     Args:
-        model: From float (N, C, H, W) in [0, 1] to logits (N, K).
+        model: From float (N, C, H, W) to logits (N, K).
+        transform: From uint8 images to those.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model.eval()
+    def __init__(self, model: nn.Module, transform: Transform) -> None:
+        self._model, self._transform = model.eval(), transform
 
     def predict(
         self,
@@ -45,7 +47,7 @@ class Classifier:
         """Logits float32 (N, K) of images uint8 (N, C, H, W)."""
         batches = torch.split(torch.from_numpy(images.copy()), BATCH)
         with torch.inference_mode():
-            logits = [self._model(batch.to(torch.float32).div_(255)) for batch in batches]
+            logits = [self._model(self._transform(batch)) for batch in batches]
         answer: npt.NDArray[np.float32] = torch.cat(logits).numpy()
         return answer
 
@@ -71,4 +73,4 @@ def _load_pyfunc(path: str) -> Classifier:
         **spec["model_args"],
     )
     model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-    return Classifier(model)
+    return Classifier(model, Transform(**spec["transform"]))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
-from dataclasses import asdict, dataclass
+from dataclasses import InitVar, asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from annotated_types import Ge, Len
 
 from cvexp.config import ModelArg  # noqa: TC001 - likewise
+from cvexp.data.transforms import Transform
 from cvexp.errors import WeightsError
 from cvexp.models.registry import build, find_entry
 
@@ -21,7 +22,7 @@ Positive = Annotated[int, Ge(1)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec:
-    """Architecture, data shapes and preprocessing of a trained model.
+    """Architecture, data shapes and transform of a trained model.
 
     Attributes:
         model: A name from the registry, or `package.module:factory`.
@@ -29,11 +30,12 @@ class ModelSpec:
         hidden_units: Units of the hidden layer, or channels of the convolutions.
         image_shape: (C, H, W) of the images it takes.
         class_names: In the order of its logits.
-        preprocessing: How stored images become what the model takes.
         dataset: What it was trained on.
         dataset_digest: Which content that was.
         weights_sha256: Digest of the weights file beside this specification.
-        schema_version: Of this layout.
+        transform: From stored images to what the model takes.
+        schema_version: Of this layout. Version 1 had `preprocessing`, which named the one transform there was then; it
+            is read, and written again as version 2.
     """
 
     model: str
@@ -44,8 +46,18 @@ class ModelSpec:
     dataset: str
     dataset_digest: str
     weights_sha256: str
-    preprocessing: Literal["uint8 / 255"] = "uint8 / 255"
-    schema_version: Literal[1] = 1
+    transform: Transform = field(default_factory=Transform)
+    schema_version: Literal[1, 2] = 2
+    preprocessing: InitVar[Literal["uint8 / 255"] | None] = None
+
+    def __post_init__(self, preprocessing: str | None) -> None:
+        if (self.schema_version == 1) != (preprocessing is not None):
+            raise ValueError("schema_version 1 has preprocessing, schema_version 2 has none")
+        if self.schema_version == 1 and self.transform != Transform():
+            raise ValueError("schema_version 1 has no transform")
+        if self.transform.mean is not None and len(self.transform.mean) != self.image_shape[0]:
+            raise ValueError("transform has another number of channels than image_shape")
+        object.__setattr__(self, "schema_version", 2)
 
     def to_json(self) -> str:
         """The specification as indented JSON."""

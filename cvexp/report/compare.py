@@ -7,9 +7,9 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cvexp.jobs.compare import differing_settings, settings_of
 from cvexp.report.terminal import cell, console, hint, table
 from cvexp.results import Metric
+from cvexp.runs import differing_settings, settings_of
 from cvexp.text import inert, markdown
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cvexp.jobs.compare import Comparison
-    from cvexp.results import RunSummary
+    from cvexp.runs import RunSummary
 
 
 SHOWN_SETS = 5

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from cvexp.redaction import without_credentials
 from cvexp.report.terminal import cell, console, seconds, table
 from cvexp.results import Metric
-from cvexp.settings import without_credentials
 from cvexp.text import clean
 
 if TYPE_CHECKING:

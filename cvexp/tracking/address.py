@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cvexp.settings import sqlite_uri, without_credentials
+from cvexp.redaction import without_credentials
+from cvexp.settings import sqlite_uri
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from cvexp.tracking.delivery import log_file
 from cvexp.tracking.store import artifact_root, translated
 
 if TYPE_CHECKING:
-    from cvexp.results import RunSummary
+    from cvexp.runs import RunSummary
     from cvexp.tracking.store import Store
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from cvexp.comparability import test_set_labels
 from cvexp.errors import RunError
-from cvexp.results import Metric, RunSummary, rank, test_set_labels
+from cvexp.results import Metric, rank
 from cvexp.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from cvexp.runs import RunSummary
 
 BEST_FORMS = "@best, @best:METRIC, @best@DATASET[,limit=N][,split_seed=N][:METRIC]"
 SHOWN_SETS = 5

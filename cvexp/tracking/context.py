@@ -11,7 +11,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from cvexp.settings import VERSION, without_credentials
+from cvexp.redaction import without_credentials
+from cvexp.settings import VERSION
 from cvexp.text import clean
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import StoreError
-from cvexp.results import ID_DIGITS, NAME_DIGITS
-from cvexp.settings import without_credentials
+from cvexp.redaction import without_credentials
+from cvexp.runs import ID_DIGITS, NAME_DIGITS
 from cvexp.tracking.journal import FORMER_ID, NAME
 from cvexp.tracking.model import LOGGED_NAME, write_model
 from cvexp.tracking.store import load_mlflow, open_store, translated

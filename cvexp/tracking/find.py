@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import RunError, StoreError
-from cvexp.results import RunSummary
-from cvexp.settings import without_credentials
+from cvexp.redaction import without_credentials
+from cvexp.runs import RunSummary
 from cvexp.text import shown
 from cvexp.tracking.artifacts import local_path
 from cvexp.tracking.best import BEST_FORMS, best

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cvexp.errors import CvexpError, RunError
-from cvexp.results import RunSummary
+from cvexp.runs import RunSummary
 from cvexp.settings import CHECKPOINTS, RUNS
 from cvexp.text import shown
 from cvexp.tracking.address import address_of, uri_of

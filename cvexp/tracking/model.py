@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOGGED_NAME = "model"
-CODE = ("architectures.py", "serving.py")
+SOURCE = Path(__file__).parents[1]
+CODE = ("data/transforms.py", "models/architectures.py", "models/serving.py")
 REQUIRED = ("mlflow", "torch", "numpy")
 HASH_DIGITS = 12
 
@@ -49,7 +50,7 @@ def write_model(
         mute()  # it misses pip where uv made the environment
         mlflow.pyfunc.save_model(
             str(folder),
-            loader_module=f"{package}.serving",
+            loader_module=f"{package}.models.serving",
             data_path=str(weights),
             code_paths=[str(staging / package)],
             uv_project_path=str(staging),  # which is none; else MLflow takes files of the working folder's along
@@ -64,14 +65,13 @@ def write_model(
 
 def _write_code(staging: Path) -> str:
     """Copy the loader's files into a package named after their content, and return that name."""
-    import cvexp.models
-
-    source = Path(cvexp.models.__file__).parent
-    contents = {name: (source / name).read_bytes() for name in CODE}
+    contents = {name: (SOURCE / name).read_bytes() for name in CODE}
     digest = hashlib.sha256(b"\0".join(contents.values())).hexdigest()[:HASH_DIGITS]
     package = f"cvexp_model_{digest}"
-    (staging / package).mkdir(parents=True)
-    (staging / package / "__init__.py").write_text('"""The code of a model that cvexp logged."""\n')
     for name, content in contents.items():
-        (staging / package / name).write_bytes(content)
+        file = staging / package / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        for folder in (file.parent, staging / package):
+            (folder / "__init__.py").write_text('"""The code of a model that cvexp logged."""\n')
     return package

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cvexp.results import RunSummary
+    from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.tracking.local import Leftover
     from cvexp.tracking.store import Store

@@ -13,8 +13,9 @@ import time
 from typing import TYPE_CHECKING
 
 from cvexp.errors import StorageError, StoreError
-from cvexp.results import NAME_DIGITS
-from cvexp.settings import CHECKPOINTS, RUNS, without_credentials
+from cvexp.redaction import without_credentials
+from cvexp.runs import NAME_DIGITS
+from cvexp.settings import CHECKPOINTS, RUNS
 from cvexp.tracking.address import address_of
 from cvexp.tracking.delivery import Delivery
 from cvexp.tracking.journal import Journal, held

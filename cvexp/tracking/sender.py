@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from cvexp.errors import StoreError, UnreachableStoreError
-from cvexp.settings import without_credentials
+from cvexp.redaction import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from cvexp import process
 from cvexp.errors import StoreError, UnreachableStoreError
-from cvexp.settings import password_needs_encoding, without_credentials
+from cvexp.redaction import password_needs_encoding, without_credentials
 from cvexp.text import shown
 
 if TYPE_CHECKING:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvexp import plots
-from cvexp.inference.predict import predict
+from cvexp.plots.confusion import confusion_matrix
+from cvexp.plots.curves import curves
+from cvexp.plots.files import save
+from cvexp.plots.grid import image_grid
+from cvexp.plots.style import RIGHT, WRONG, shortened
 from cvexp.text import inert
 
 if TYPE_CHECKING:
@@ -17,10 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
-    from torch import nn
 
     from cvexp.data.dataset import Dataset
-    from cvexp.device import Device
+    from cvexp.inference.predictor import Predictor
     from cvexp.results import EpochMetrics, Evaluation
 
 CONFUSION_PNG = "confusion_matrix.png"
@@ -34,8 +36,8 @@ GRID_SEED = 42
 
 def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence[str], *, title: str) -> None:
     """Write the confusion matrix as a picture and as JSON, and the per-class table as CSV."""
-    figure = plots.confusion_matrix(evaluation.confusion, class_names, title=title)
-    plots.save(figure, folder / CONFUSION_PNG)
+    figure = confusion_matrix(evaluation.confusion, class_names, title=title)
+    save(figure, folder / CONFUSION_PNG)
     matrix = {
         "rows": "true class",
         "columns": "predicted class",
@@ -47,16 +49,15 @@ def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence
         writer = csv.writer(stream)
         writer.writerow(["class", "precision", "recall", "f1", "support"])
         for row in evaluation.per_class:
-            writer.writerow(
-                [inert(row.name), f"{row.precision:.6f}", f"{row.recall:.6f}", f"{row.f1:.6f}", row.support]
-            )
+            figures = (f"{figure:.6f}" for figure in (row.precision, row.recall, row.f1))
+            writer.writerow([inert(row.name), *figures, row.support])
 
 
-def write_predictions(folder: Path, model: nn.Module, dataset: Dataset, *, device: Device, title: str) -> None:
+def write_predictions(folder: Path, predictor: Predictor, dataset: Dataset, *, title: str) -> None:
     """Write a 3x3 grid of random test images, each with what the model takes it for, as a picture."""
     test, names = dataset.test, dataset.class_names
     some = test.take(random_choice(len(test), GRID, GRID_SEED))
-    guesses = predict(model, some.images.to(device.torch)).argmax(dim=1).tolist()
+    guesses = predictor.logits(some.images).argmax(dim=1).tolist()
     answers = [(names[guess], names[truth]) for guess, truth in zip(guesses, some.labels.tolist(), strict=True)]
     draw_grid(some.images.cpu().numpy(), answers, title=title, out=folder / PREDICTIONS_PNG)
 
@@ -78,17 +79,17 @@ def draw_grid(images: npt.NDArray[np.uint8], answers: Sequence[tuple[str, str]],
     Raises:
         InputError: The picture cannot be written.
     """
-    shown = [(plots.shortened(guess), plots.shortened(truth)) for guess, truth in answers]
+    shown = [(shortened(guess), shortened(truth)) for guess, truth in answers]
     right = [guess == truth for guess, truth in answers]
-    figure = plots.image_grid(
+    figure = image_grid(
         images,
         [f"{guess} | {truth} {'✓' if ok else '✗'}" for (guess, truth), ok in zip(shown, right, strict=True)],
         title=f"{title}\nprediction | truth",
-        colors=[plots.RIGHT if ok else plots.WRONG for ok in right],
+        colors=[RIGHT if ok else WRONG for ok in right],
     )
-    plots.save(figure, out)
+    save(figure, out)
 
 
 def write_curves(folder: Path, history: Sequence[EpochMetrics], *, title: str) -> None:
     """Write loss and accuracy over epochs as a picture."""
-    plots.save(plots.curves(history, title=title), folder / CURVES_PNG)
+    save(curves(history, title=title), folder / CURVES_PNG)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cvexp.errors import Interrupted
-from cvexp.results import ID_DIGITS, Metric, Timing, TrainResult
-from cvexp.settings import without_credentials
+from cvexp.redaction import without_credentials
+from cvexp.results import Metric, Timing, TrainResult
+from cvexp.runs import ID_DIGITS
 from cvexp.training.checkpoints import Checkpoint, Checkpoints
 from cvexp.training.observer import Opening
 from cvexp.training.session import memory_explained
@@ -267,16 +268,18 @@ class Training:
         evaluation = evaluate(
             self.prepared.model,
             dataset.test.to(device.torch),
+            transform=dataset.transform,
             class_names=dataset.class_names,
             n_threads=self.prepared.placed.evaluation_threads,
-            callback=self._obey,
+            after_batch=self._obey,
         )
         return evaluation, device.clock() - start
 
     def _store_artifacts(self, evaluation: Evaluation) -> None:
         """Write everything to the local disk first, the weights before all else, and hand it to the store."""
         from cvexp.errors import StorageError
-        from cvexp.export import save_weights
+        from cvexp.export.run_folder import save_weights
+        from cvexp.inference.predictor import TorchPredictor
         from cvexp.training.artifacts import write_curves, write_evaluation, write_predictions
 
         dataset, model = self.prepared.dataset, self.prepared.model
@@ -295,7 +298,8 @@ class Training:
             write_evaluation(figures, evaluation, dataset.class_names, title=scored)
             self._obey()
             shown = f"{title}: random test images"
-            write_predictions(figures, model, dataset, device=self.prepared.device, title=shown)
+            predictor = TorchPredictor(model, dataset.transform, self.prepared.device.torch)
+            write_predictions(figures, predictor, dataset, title=shown)
             write_curves(figures, self._history, title=title)
         except OSError as error:
             raise StorageError(

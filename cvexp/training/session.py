@@ -8,10 +8,10 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
 from cvexp.data.registry import find_spec
 from cvexp.errors import TrainingError
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.results import TEST_SET, Conditions, test_set, train_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
-from torchvision.transforms import ToTensor
 
-from cvexp.data.batches import epoch_order, scaled
+from cvexp.data.batches import epoch_order
 
 
 @pytest.mark.parametrize("n_images", [1, 7, 50, 1000])
@@ -25,13 +23,3 @@ def test_two_epochs_come_in_the_very_order_of_torchs_own_loader(n_images):
     assert all(torch.equal(mine, expected) for mine, expected in zip(ours, theirs, strict=True))
     assert ours[0].dtype == torch.int64
     assert all(sorted(order.tolist()) == list(range(n_images)) for order in ours)
-
-
-def test_every_grey_level_is_scaled_as_torchvision_scales_it():
-    levels = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
-    before = levels.clone()
-    ours = scaled(levels)
-    assert ours.dtype == torch.float32
-    assert torch.equal(ours, ToTensor()(Image.fromarray(levels.numpy()))[0])
-    assert (ours[0, 0], ours[-1, -1]) == (0, 1)
-    assert torch.equal(levels, before)

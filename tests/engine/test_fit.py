@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from cvexp.config import run_config
 from cvexp.data.dataset import Dataset, Split, load
 from cvexp.data.registry import find_spec
+from cvexp.data.transforms import Transform
 from cvexp.device import choose, seed_everything
 from cvexp.engine.fit import Fit, Progress
 from cvexp.inference.evaluate import evaluate
@@ -116,7 +117,7 @@ def test_stopping_early_is_a_break():
 
 def test_a_short_last_batch_counts_by_its_images():
     module, dataset, config = prepared(epochs=1, batch_size=1000, lr=1e-12)
-    start = evaluate(module, dataset.train, class_names=dataset.class_names).metrics
+    start = evaluate(module, dataset.train, transform=Transform(), class_names=dataset.class_names).metrics
     (epoch,) = Fit(module, dataset, config=config, device=choose("cpu"))
     assert len(dataset.train) % 1000
     assert epoch.train.loss == pytest.approx(start.loss, abs=1e-6)
@@ -168,8 +169,8 @@ def test_dropout_and_batch_norm_train_and_evaluate_in_their_own_modes():
     )
     list(Fit(module, dataset, config=config, device=choose("cpu")))
     assert module[2].num_batches_tracked == 2 * -(-len(dataset.train) // 32)
-    first = evaluate(module, dataset.test, class_names=dataset.class_names)
-    again = evaluate(module, dataset.test, class_names=dataset.class_names)
+    first = evaluate(module, dataset.test, transform=Transform(), class_names=dataset.class_names)
+    again = evaluate(module, dataset.test, transform=Transform(), class_names=dataset.class_names)
     assert first.metrics == again.metrics
     assert module[2].num_batches_tracked == 2 * -(-len(dataset.train) // 32)
 

@@ -21,7 +21,7 @@ POINTS = {
     # name: (module, attribute, hit before or after the call)
     "step": ("cvexp.engine.backends.captured", "CapturedSteps.run", "before"),
     "stepped": ("cvexp.engine.backends.captured", "CapturedSteps.run", "after"),
-    "evaluation": ("cvexp.inference.evaluate", "scaled", "before"),
+    "evaluation": ("cvexp.inference.predictor", "forward", "before"),
     "evaluated": ("cvexp.engine.fit", "evaluate", "after"),
     "writing": ("cvexp.files", "os.fsync", "before"),
     "written": ("cvexp.files", "write_atomically", "after"),
@@ -29,7 +29,7 @@ POINTS = {
     "noted": ("cvexp.tracking.journal", "_append", "after"),
     "delivery": ("cvexp.tracking.delivery", "Delivery.deliver", "before"),
     "delivered": ("cvexp.tracking.delivery", "Delivery.deliver", "after"),
-    "drawing": ("cvexp.plots", "curves", "before"),
+    "drawing": ("cvexp.plots.curves", "curves", "before"),
 }
 
 

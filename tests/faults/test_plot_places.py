@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from cvexp.plots import curves, save
+from cvexp.plots.curves import curves
+from cvexp.plots.files import save
 from tests.faults.answering import check_refusal
 
 TRAINED = "runs: [{model: linear, dataset: digits, device: cpu, epochs: 1}]"

@@ -26,7 +26,8 @@ from PIL import Image
 
 from cvexp.errors import InputError, RunError
 from cvexp.jobs.api import load_model
-from cvexp.settings import password_needs_encoding, store_settings, without_credentials
+from cvexp.redaction import password_needs_encoding, without_credentials
+from cvexp.settings import store_settings
 from cvexp.text import clean, escaped, inert, markdown, shown
 from cvexp.tracking.store import open_store
 from tests.faults.answering import answering, check_refusal

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import matplotlib.pyplot as plt
 import pytest
 
-from cvexp import plots
+from cvexp.comparability import group_label
 from cvexp.jobs import compare
-from cvexp.results import RunSummary
+from cvexp.runs import RunSummary
 from tests.recorded import CONDITIONS
 
 
@@ -51,7 +51,7 @@ def bars(figure):
 def drawn(monkeypatch):
     """The figures that are saved, open until the test ends."""
     kept = []
-    monkeypatch.setattr(plots, "save", lambda figure, _path: kept.append(figure))
+    monkeypatch.setattr(compare, "save", lambda figure, _path: kept.append(figure))
     yield kept
     plt.close("all")
 
@@ -78,7 +78,7 @@ def test_there_are_letters_for_any_number_of_conditions(many, cvexp):
 
 
 def test_letters_go_on_after_zz():
-    found = [compare._letter(n) for n in (0, 25, 26, 701, 702, 703, 18277, 18278)]
+    found = [group_label(n) for n in (0, 25, 26, 701, 702, 703, 18277, 18278)]
     assert found == ["a", "z", "aa", "zz", "aaa", "aab", "zzz", "aaaa"]
 
 

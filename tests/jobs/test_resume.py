@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from cvexp import checkpoint
 from cvexp.config import run_config
 from cvexp.errors import ConfigError, Interrupted, RunError, WeightsError
+from cvexp.inference import evaluate
 from cvexp.jobs import resume, train
 from cvexp.settings import store_settings
 from cvexp.tracking.journal import Journal
@@ -182,7 +183,9 @@ def test_an_evaluation_takes_the_first_process_s_threads_too(place, monkeypatch)
     (request,) = place[0].state_dir.glob("runs/*/request.json")
     request.write_text(json.dumps(json.loads(request.read_text()) | {"evaluation_threads": 3}))
     asked = []
-    monkeypatch.setattr("cvexp.inference.evaluate.threads", lambda n: asked.append(n) or contextlib.nullcontext())
+    run = evaluate.logits_by_class
+    monkeypatch.setattr(evaluate, "logits_by_class", lambda *a, **k: asked.append(k["n_threads"]) or run(*a, **k))
+    monkeypatch.setattr(evaluate, "threads", lambda n: asked.append(n) or contextlib.nullcontext())
     resumed(place)
     assert set(asked) == {3}
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from cvexp import compare, load_model
-from cvexp.data.batches import scaled
 from cvexp.data.dataset import load
 from cvexp.data.registry import find_spec
+from cvexp.data.transforms import Transform
 
 MODELS = {
     "linear": (),
@@ -67,9 +67,8 @@ def test_the_whole_card(cvexp, tmp_path, monkeypatch):
 
     test = load(find_spec("mnist-5k"), tmp_path).test
     with torch.inference_mode():
-        logits = [
-            load_model(source)(scaled(test.images)) for source in ("@best", f"models/{names['tinyvgg']}.safetensors")
-        ]
+        images = Transform()(test.images)
+        logits = [load_model(source)(images) for source in ("@best", f"models/{names['tinyvgg']}.safetensors")]
     assert torch.equal(*logits)
     assert (logits[0].argmax(dim=1) == test.labels).double().mean() == accuracy[names["tinyvgg"]]
     assert list(compare()["name"]) == list(accuracy)

@@ -75,14 +75,12 @@ def test_logged_models_load_without_cvexp_and_answer_what_predict_does(cvexp, la
 def test_models_with_different_code_load_side_by_side(lab, images, tmp_path, monkeypatch):
     weights = lab.folder / "mlruns" / "0" / lab.runs["linear"].run_id / "artifacts" / "weights"
     changed = tmp_path / "changed"
-    changed.mkdir()
-    source = Path(serving.__file__).parent
-    (changed / "architectures.py").write_text((source / "architectures.py").read_text())
-    (changed / "serving.py").write_text(
-        (source / "serving.py").read_text().replace("torch.cat(logits).numpy()", "torch.cat(logits).numpy() + 1")
-    )
-    for name, folder in (("a", source), ("b", changed)):
-        monkeypatch.setattr("cvexp.models.__file__", str(folder / "__init__.py"))
+    for name in logged_model.CODE:
+        (changed / name).parent.mkdir(parents=True, exist_ok=True)
+        code = (logged_model.SOURCE / name).read_text()
+        (changed / name).write_text(code.replace("torch.cat(logits).numpy()", "torch.cat(logits).numpy() + 1"))
+    for name, folder in (("a", logged_model.SOURCE), ("b", changed)):
+        monkeypatch.setattr(logged_model, "SOURCE", folder)
         logged_model.write_model(
             tmp_path / name, weights, model_id="m-1", run_id="r", image_shape=(1, 8, 8), n_classes=10
         )

@@ -1,0 +1,69 @@
+"""What travels beside an exported file, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Lt, MinLen
+
+from cvexp.errors import WeightsError
+from cvexp.export.weights import REMEDY, read_json
+from cvexp.models.spec import ModelSpec  # noqa: TC001 - likewise
+from cvexp.runs import EXPORT_SUFFIXES
+from cvexp.text import finite, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCard:
+    """How to rebuild an exported model, where it comes from, how good it was.
+
+    Attributes:
+        spec: Architecture, shapes, classes, transform; its digest is the exported file's.
+        format: A key of `cvexp.runs.EXPORT_SUFFIXES`.
+        run_id: The run it was exported from.
+        run_name: That run's name.
+        device_name: Where that run was measured.
+        split_seed: Of that run, so that the same test images can be found again.
+        limit: Of that run, likewise.
+        settings: Of that run, as in the end they were.
+        metrics: The run's last figures; None for one that is no finite number.
+    """
+
+    spec: ModelSpec
+    format: Annotated[str, MinLen(1)]
+    run_id: str
+    run_name: str
+    device_name: str = ""
+    split_seed: Annotated[int, Ge(0), Lt(2**32)] = 42
+    limit: Annotated[int, Ge(1)] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    schema_version: Literal[1] = 1
+
+    def to_json(self) -> str:
+        """The card as indented JSON; a metric that is no finite number becomes null."""
+        return json.dumps(finite(asdict(self)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def card_path(path: Path) -> Path:
+    """Where the card of the exported file `path` is."""
+    return path.with_name(f"{path.name}.json")
+
+
+def load_card(path: Path) -> ModelCard:
+    """Read the card beside the exported file `path`.
+
+    Raises:
+        WeightsError: It is missing or not a card.
+    """
+    file = card_path(path)
+    card = read_json(ModelCard, file)
+    if EXPORT_SUFFIXES.get(card.format) != path.suffix:
+        raise WeightsError(f"{file} describes a file of format {shown(card.format)}, and {path} is none", REMEDY)
+    return card

@@ -1,0 +1,1 @@
+"""Values to matplotlib figures. Nothing here computes a figure of merit."""

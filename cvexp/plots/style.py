@@ -1,0 +1,22 @@
+"""What all figures share: colours, and text as matplotlib can show it.
+
+The colours are Okabe and Ito's, which colour-blind readers can tell apart (jfly.uni-koeln.de/color).
+"""
+
+from __future__ import annotations
+
+from cvexp.text import clean
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
+RIGHT, WRONG = GREEN, "#D55E00"
+LONGEST_NAME = 24
+
+
+def shortened(name: str) -> str:
+    """A name that fits a label, and that matplotlib does not read as a formula."""
+    return plain(name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…")
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib neither reads as a formula nor finds control characters in; lines stay lines."""
+    return "\n".join(clean(line).replace("$", r"\$") for line in text.split("\n"))

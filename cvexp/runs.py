@@ -1,0 +1,120 @@
+"""A run as the store remembers it, and how to name one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cvexp.comparability import TEST_SET, digest, test_set, train_split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+SHOWN_ANYWAY = ("model", "dataset", "device")
+EXPORT_SUFFIXES = {"state-dict": ".pt", "safetensors": ".safetensors"}
+"""Export formats and the suffix of their files; the exporter of a format is in the module of its name in cvexp/export.
+
+They are listed here because a word that ends so names a file, where a run could be named too.
+"""
+
+NAME_DIGITS = 6
+"""Digits of a run's id in the name of a run that the user did not name."""
+
+ID_DIGITS = 12
+"""Digits of a run's id that are enough to name it in a command."""
+
+
+EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
+"""Settings that may change when a run is resumed, and the tag that then holds the value in force.
+
+MLflow's parameters cannot be changed.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSummary:
+    """A run as the store remembers it; metrics are last values.
+
+    Attributes:
+        params: MLflow's parameters: what the run was asked to do first. See `settings` for what it did.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    experiment_id: str
+    artifacts_uri: str
+    started_at: datetime
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings in force in the end: the parameters, and what was changed when the run was resumed."""
+        changed = {name: self.tags[tag] for name, tag in EFFECTIVE.items() if tag in self.tags and name in self.params}
+        return {**self.params, **changed}
+
+    @property
+    def conditions(self) -> dict[str, object]:
+        """The conditions of its times; what earlier versions did not record follows from tags and settings."""
+        try:
+            found = json.loads(self.tags.get("cvexp.conditions", "{}"))
+        except (ValueError, RecursionError):
+            return {}
+        if not isinstance(found, dict):
+            return {}
+        if found and "step_runner" not in found:
+            found["step_runner"] = self.tags.get("cvexp.step_runner", "unknown").partition(" ")[0]
+            settings = self.settings
+            try:
+                found["split"] = train_split(
+                    val_split=f"{float(settings.get('val_split', '0')):g}",
+                    limit=settings.get("limit", "none"),
+                    split_seed=settings.get("split_seed", "unknown"),
+                    train_images=int(found.get("train_images", 0)),
+                )
+            except (ValueError, TypeError):  # whoever writes to the store may have written them
+                found["split"] = "unknown"
+        return found
+
+    @property
+    def comparability_key(self) -> str:
+        """Equal for runs whose times may be ranked against each other."""
+        conditions = self.conditions
+        return digest(conditions) if conditions else self.tags.get("cvexp.comparability_key", "")
+
+    @property
+    def test_set(self) -> str:
+        """What identifies its test images, so that accuracies over the same ones can be told from others."""
+        if TEST_SET in self.tags:
+            return self.tags[TEST_SET]
+        dataset = str(self.conditions.get("dataset") or self.params.get("dataset", "unknown"))
+        return test_set(dataset, limit=self.params.get("limit"), split_seed=self.params.get("split_seed"))
+
+
+def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:
+    """What to type for a run: its name where that means this run alone, else a part of its id.
+
+    A name means one run where it holds digits of the id, or where the caller knows it to be `unique`. One that reads
+    as a flag, a selector or an exported file means no run.
+    """
+    misread = name[:1] in "@-" or name.endswith(tuple(EXPORT_SUFFIXES.values()))
+    if name.endswith(f"-{run_id[:NAME_DIGITS]}") or (unique and not misread):
+        return name
+    return run_id[:ID_DIGITS]
+
+
+def differing_settings(runs: Sequence[RunSummary]) -> list[str]:
+    """Names of the settings that are not the same for all runs; model, dataset and device are shown anyway."""
+    settings = [run.settings for run in runs]
+    names = dict.fromkeys(name for one in settings for name in one if name not in SHOWN_ANYWAY)
+    return [name for name in names if len({one.get(name) for one in settings}) > 1]
+
+
+def settings_of(run: RunSummary, names: Sequence[str]) -> str:
+    """Some of a run's settings as one would type them."""
+    settings = run.settings
+    return " ".join(f"{name.removeprefix('model_args.')}={settings[name]}" for name in names if name in settings)
