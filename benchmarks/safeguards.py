@@ -83,17 +83,17 @@ def train_once(model: str, limit: int | None, folder: Path, *, safeguarded: bool
     from cvexp.jobs import train
     from cvexp.settings import store_settings
     from cvexp.tracking import journal
-    from cvexp.tracking.run import Run
-    from cvexp.training.checkpoints import Keeping
+    from cvexp.tracking.outbox import Outbox
+    from cvexp.training.checkpoints import CheckpointPolicy
     from cvexp.training.loop import Training
 
     waits: list[float] = []
     spent = Spent()
-    loop, settle = Training._train, Run.settle  # noqa: SLF001 - the loop is what is measured
+    loop, drain = Training._train, Outbox.drain  # noqa: SLF001 - the loop is what is measured
 
-    def timed_settle(tracked: Run) -> None:
+    def timed_drain(tracked: Outbox) -> None:
         start = time.perf_counter()
-        settle(tracked)
+        drain(tracked)
         waits.append(time.perf_counter() - start)
 
     def timed_loop(training: Training, fit: Any) -> None:
@@ -107,7 +107,7 @@ def train_once(model: str, limit: int | None, folder: Path, *, safeguarded: bool
     replaced: list[tuple[Any, str, Callable[..., Any]]] = [
         (Training, "_train", timed_loop),
         (Training, "_store_artifacts", lambda *_: None),
-        (Run, "settle", timed_settle),
+        (Outbox, "drain", timed_drain),
     ]
     if not safeguarded:
         replaced += [(journal, "_append", lambda *_, end: end), (journal.Journal, "flush", lambda _: None)]
@@ -118,6 +118,6 @@ def train_once(model: str, limit: int | None, folder: Path, *, safeguarded: bool
             run_config({"model": model, "epochs": EPOCHS, "device": "cpu", "limit": limit}),
             store_settings(f"sqlite:///{folder}/mlflow.db"),
             data_dir=folder,
-            keeping=Keeping(every=1 if safeguarded else 0, minutes=0),
+            checkpoints=CheckpointPolicy(every=1 if safeguarded else 0, minutes=0),
         )
     return spent

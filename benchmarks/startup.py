@@ -89,14 +89,16 @@ def _compare(folder: Path) -> dict[str, Command]:
 def _fill(folder: Path) -> None:
     """Write runs like training's, without the training."""
     from cvexp.config import run_config
+    from cvexp.events import MetricsLogged, ParamsLogged
     from cvexp.settings import store_settings
-    from cvexp.tracking.run import open_run
+    from cvexp.tracking.outbox import open_run
     from cvexp.tracking.store import open_store
 
     store = open_store(store_settings(f"sqlite:///{folder}/mlflow.db", "Default"), create=True)
     tags = {"cvexp.version": "0", "cvexp.device": "cpu", "cvexp.comparability_key": "0" * 10}
     for n in range(N_RUNS):
         with open_run(store.settings, model="linear", name=None, tags=tags) as run:
-            run.log_params(run_config({"model": "linear", "seed": n}).params())
+            run.emit(ParamsLogged(run_config({"model": "linear", "seed": n}).params()))
             figures = {"test/accuracy": 0.8 + n / 1000, "test/loss": 0.5, "time/train_seconds": 2.0}
-            run.log_metrics({**figures, "throughput/images_per_second": 9e4, "model/parameters": 7960}, step=3)
+            figures |= {"throughput/images_per_second": 9e4, "model/parameters": 7960.0}
+            run.emit(MetricsLogged(values=figures, step=3))

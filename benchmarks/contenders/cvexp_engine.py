@@ -8,36 +8,23 @@ import torch
 
 from benchmarks.tasks import Answer, Task
 from cvexp.config import run_config
-from cvexp.data.dataset import load
-from cvexp.data.registry import find_spec
-from cvexp.device import choose, seed_everything
-from cvexp.engine.fit import Fit
-from cvexp.engine.placement import laid_out, place
-from cvexp.models.registry import build, find_entry
+from cvexp.training.session import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cvexp.data.dataset import Dataset
 
-def run(task: Task, scratch: Path) -> Answer:
-    """Train and evaluate as `cvexp train` does, tracking left out."""
+
+def run(task: Task, scratch: Path, *, dataset: Dataset | None = None) -> Answer:
+    """Train and evaluate as `cvexp train` does, tracking left out; on `dataset` in place of Fashion-MNIST."""
     settings = {"model": task.model, "epochs": task.epochs, "batch_size": task.batch_size, "device": task.device}
+    settings |= {"dataset": "fashion-mnist", "limit": task.limit}
     config = run_config({**settings, **task.options})
     torch.set_num_threads(task.threads)  # how many there are; the engine's own rule may take fewer
-    device = choose(task.device)
-    dataset = load(find_spec("fashion-mnist"), scratch, limit=task.limit)
-    seed_everything(config.seed)
-    model = build(
-        find_entry(task.model),
-        image_shape=dataset.image_shape,
-        n_classes=dataset.n_classes,
-        hidden_units=config.hidden_units,
-        model_args={},
-    )
-    placed = place(model, dataset.image_shape, batch_size=task.batch_size, device=device, n_threads=config.threads)
-    model = laid_out(model.to(device.torch), placed)
-    torch.set_num_threads(placed.threads)
-    history = list(Fit(model, dataset, config=config, device=device, evaluation_threads=placed.evaluation_threads))
+    prepared = prepare(config, scratch, dataset=dataset)
+    torch.set_num_threads(prepared.placed.threads)
+    history = list(prepared.fit())
     return Answer(
         train_seconds=[epoch.timing.train_seconds for epoch in history],
         evaluate_seconds=[epoch.timing.evaluate_seconds for epoch in history],

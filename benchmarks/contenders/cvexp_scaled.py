@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from benchmarks.contenders import cvexp_engine
 from cvexp.data.dataset import Dataset, Split, load
+from cvexp.data.registry import find_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.tasks import Answer, Task
-    from cvexp.data.registry import DatasetSpec
 
 TEST_IMAGES = 500
 
@@ -30,12 +30,8 @@ def run(task: Task, scratch: Path) -> Answer:
     n_images = int(options.pop("images", "60000"))
     side = int(options.pop("side", "28"))
 
-    def load_scaled(spec: DatasetSpec, data_dir: Path, *, limit: int | None = None) -> Dataset:
-        return scaled(load(spec, data_dir, limit=limit), n_images=n_images, side=side)
-
-    # The engine's contender stays the only place that knows how cvexp is driven; it gets other data here.
-    cvexp_engine.load = load_scaled
-    return cvexp_engine.run(replace(task, options=options), scratch)
+    dataset = scaled(load(find_spec("fashion-mnist"), scratch, limit=task.limit), n_images=n_images, side=side)
+    return cvexp_engine.run(replace(task, options=options), scratch, dataset=dataset)
 
 
 def scaled(dataset: Dataset, *, n_images: int, side: int) -> Dataset:

@@ -14,7 +14,7 @@ from cvexp.errors import ConfigError, DeliveryError
 
 if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
-    from cvexp.tracking.pending import SyncResult
+    from cvexp.tracking.recovery import SyncResult
 
 
 def sync(

@@ -14,13 +14,13 @@ from cvexp.config import DEFAULT_LR, OPTIMIZERS, STEPS, parse_model_args, run_co
 from cvexp.errors import ConfigError, DeliveryError
 from cvexp.runs import shortest_selector
 from cvexp.settings import data_dir as resolve_data_dir
-from cvexp.training.checkpoints import Keeping
+from cvexp.training.checkpoints import CheckpointPolicy
 
 if TYPE_CHECKING:
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
 
-KEEPING = Keeping()
+CHECKPOINTS = CheckpointPolicy()
 
 _RATES = ", ".join(f"{name} {DEFAULT_LR[name]:g}" for name in OPTIMIZERS)
 
@@ -66,17 +66,17 @@ def train(
     ] = None,
     checkpoint_every: Annotated[
         int, typer.Option(help="Epochs from one checkpoint to the next; 0 for none.")
-    ] = KEEPING.every,
+    ] = CHECKPOINTS.every,
     checkpoint_minutes: Annotated[
         float, typer.Option(help="Minutes within an epoch from one checkpoint to the next; 0 for none.")
-    ] = KEEPING.minutes,
+    ] = CHECKPOINTS.minutes,
     keep: Annotated[
         int | None,
         typer.Option(
             help="Checkpoints that stay, also after the run. Without it, 2 while training and none after it.",
             show_default=False,
         ),
-    ] = KEEPING.keep,
+    ] = CHECKPOINTS.keep,
     name: Annotated[
         str | None,
         typer.Option(
@@ -97,10 +97,10 @@ def train(
 
     Ctrl-C keeps a checkpoint and says how to go on; a second one leaves at once.
     """
-    keeping = Keeping(every=checkpoint_every, minutes=checkpoint_minutes, keep=keep)
+    checkpoints = CheckpointPolicy(every=checkpoint_every, minutes=checkpoint_minutes, keep=keep)
     surroundings: dict[str, Any] = {
         "data_dir": resolve_data_dir(data_dir),
-        "keeping": keeping,
+        "checkpoints": checkpoints,
         "command": ["cvexp", *ctx.obj["arguments"]],
         "started": ctx.obj.get("started", time.monotonic()),
     }

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from cvexp.events import Observer
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
-    from cvexp.training.observer import TrainObserver
 
 
 def _store(tracking_uri: str | None, experiment: str | None) -> StoreSettings:
@@ -30,7 +30,7 @@ def train(
     tracking_uri: str | None = None,
     experiment: str | None = None,
     name: str | None = None,
-    observer: TrainObserver | None = None,
+    observer: Observer | None = None,
     **config: Any,
 ) -> TrainResult:
     """Train a model and track the run, as `cvexp train` does.
@@ -45,7 +45,9 @@ def train(
         tracking_uri: The MLflow store; by default the one that MLflow was told, then as on the command line.
         experiment: The MLflow experiment; by default likewise.
         name: The run's name.
-        observer: Told how training goes; by default nothing is printed.
+        observer: Called with each event of the training (see `cvexp.events`); by default nothing is printed. The answer
+            `cvexp.events.STOP` (True) makes the epoch under way the last one: early stopping. The run then ends there
+            as FINISHED, with its test figures, weights and pictures.
         **config: Fields of `cvexp.config.RunConfig`, such as `epochs=3` or `model_args={"output_relu": False}`.
 
     Raises:

@@ -83,7 +83,7 @@ def run(
     """Compare the selected runs, or all of the experiment's.
 
     Args:
-        selectors: Which runs; see tracking.find. None at all means every run that `where` and `last` leave.
+        selectors: Which runs; see tracking.queries. None at all means every run that `where` and `last` leave.
         settings: Where the runs are.
         sort: `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`, `parameters`, `started`, or a metric's key.
         last: Only the most recently started so many.
@@ -96,11 +96,11 @@ def run(
     if selectors and (where or last):
         raise ConfigError("runs are named and filtered at once", "either name runs, or use --where and --last")
     plot = None if plot is None else check_path(plot)
-    from cvexp.tracking.find import search, select
-    from cvexp.tracking.pending import sync_quietly
+    from cvexp.tracking.queries import search, select
+    from cvexp.tracking.recovery import recover
     from cvexp.tracking.store import open_store
 
-    sync_quietly(settings)
+    recover(settings)
     store = open_store(settings, create=False)
     notes: tuple[str, ...] = ()
     if selectors:
@@ -134,7 +134,7 @@ def run(
 
 def _elsewhere(store: Store) -> tuple[str, ...]:
     """Where the runs are, if the experiment that nobody chose has none; nothing where no experiment has any."""
-    from cvexp.tracking.find import runs_by_experiment
+    from cvexp.tracking.queries import runs_by_experiment
 
     counts = runs_by_experiment(store)
     experiment = store.settings.experiment

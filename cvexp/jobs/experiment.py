@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.config import PlannedRun, RunConfig
+    from cvexp.events import Observer
     from cvexp.jobs.compare import Comparison
     from cvexp.results import TrainResult
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
-    from cvexp.training.observer import TrainObserver
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,13 +119,13 @@ def plan(
 def _known(settings: StoreSettings) -> list[RunSummary]:
     """The experiment's runs; none where there is no store or no such experiment yet."""
     from cvexp.errors import StoreError
-    from cvexp.tracking.find import search
-    from cvexp.tracking.pending import sync_quietly
+    from cvexp.tracking.queries import search
+    from cvexp.tracking.recovery import recover
     from cvexp.tracking.store import open_store
 
     if settings.sqlite_file is not None and not settings.sqlite_file.exists():
         return []
-    sync_quietly(settings)  # a run may have finished without the store knowing
+    recover(settings)  # a run may have finished without the store knowing
     try:
         store = open_store(settings, create=False)
     except StoreError as error:
@@ -185,7 +185,7 @@ def run(
     data_dir: Path,
     plot: Path | None = None,
     command: Sequence[str] | None = None,
-    observer: TrainObserver | None = None,
+    observer: Observer | None = None,
     on_skip: Callable[[Step], None] | None = None,
 ) -> ExperimentResult:
     """Train what is not trained yet, one configuration after the other, then compare them all.
@@ -197,7 +197,7 @@ def run(
         data_dir: Where datasets are looked for first.
         plot: Where to draw the comparison; without it, where the file says, below its own folder.
         command: What was typed, for the record.
-        observer: Told how each training goes.
+        observer: Called with each event of each training.
         on_skip: Told of each configuration that is trained already.
 
     Raises:
@@ -231,7 +231,7 @@ def _train(
     *,
     data_dir: Path,
     command: Sequence[str] | None,
-    observer: TrainObserver | None,
+    observer: Observer | None,
 ) -> TrainResult:
     """Train a configuration, from where its interrupted run stopped if there is one."""
     if step.interrupted is None:

@@ -1,4 +1,4 @@
-"""Go on with a run that was interrupted."""
+"""Resume a run that was interrupted."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cvexp.errors import ConfigError, RunError, WeightsError
-from cvexp.runs import EFFECTIVE, ID_DIGITS
-from cvexp.training.checkpoints import Checkpoints, Keeping
+from cvexp.errors import ConfigError, RunError
+from cvexp.runs import ID_DIGITS
+from cvexp.training.checkpoints import CheckpointPolicy, Checkpoints
 from cvexp.training.loop import Training
-from cvexp.training.observer import Silent
 from cvexp.training.request import read_request, write_request
-from cvexp.training.session import ONE_AT_A_TIME, known_tags, prepare
-from cvexp.training.signals import Stop
+from cvexp.training.session import ONE_AT_A_TIME, config_tags, known_tags, prepare_resumed
+from cvexp.training.signals import StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.config import RunConfig
+    from cvexp.events import Observer
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
     from cvexp.tracking.journal import Journal
-    from cvexp.tracking.run import Run
-    from cvexp.training.observer import TrainObserver
+    from cvexp.tracking.outbox import Outbox
     from cvexp.training.request import Request
 
 
@@ -39,22 +38,22 @@ def run(
     model: str | None = None,
     epochs: int | None = None,
     allow_nan: bool | None = None,
-    keeping: Keeping | None = None,
+    checkpoints: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
-    observer: TrainObserver | None = None,
+    observer: Observer | None = None,
 ) -> TrainResult:
-    """Go on with a run that was interrupted, in the same run, to the bits that an uninterrupted one would have had.
+    """Resume a run that was interrupted, under its id, with the result bit for bit of an uninterrupted one.
 
     Args:
-        selector: Which run; see tracking.find.
+        selector: Which run; see tracking.queries.
         settings: Where it is tracked.
         data_dir: As for jobs.train.
         model: Only for a run of `package.module:factory`, which has to be named again, since code is not taken from a
             run's records.
         epochs: More than the run asked for, to train on; by default as many.
         allow_nan: As in the configuration; by default what the run asked for.
-        keeping: As for jobs.train.
+        checkpoints: As for jobs.train.
         command: As for jobs.train.
         started: As for jobs.train.
         observer: As for jobs.train.
@@ -64,104 +63,53 @@ def run(
         TrainingError: As for jobs.train.
         StorageError: As for jobs.train.
     """
-    from cvexp.tracking.journal import held
+    from cvexp.tracking.journal import Journal, run_lock
+    from cvexp.tracking.outbox import reopen_run
+    from cvexp.tracking.recovery import recover
 
-    with Stop() as stop, ONE_AT_A_TIME:
+    policy = checkpoints or CheckpointPolicy()
+    with StopSignals() as signals, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
+        recover(settings)
         folder, settings = _find(selector, settings)
-        with held(folder):  # before anything in the folder is read: another process may have gone on with the run
-            training = _prepare(
-                folder,
+        with run_lock(folder):  # before anything in the folder is read: another process may have resumed the run
+            journal = Journal(folder)
+            settings = _same_store(journal, settings)
+            request = read_request(folder)
+            again = settings.command("train", request.config.model, "--resume", journal.run_id[:ID_DIGITS])
+            config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan, again=again)
+            checkpoint = Checkpoints(folder, policy.keep).newest()
+            name = journal.name or journal.run_id
+            if journal.status == "FINISHED" and (checkpoint is None or config.epochs <= len(checkpoint.history)):
+                raise RunError(
+                    f"run {name} has finished its {request.config.epochs} epochs", "to train on, give a larger --epochs"
+                )
+            prepared = prepare_resumed(request, config, data_dir, checkpoint=checkpoint, name=name)
+            opening = reopen_run(
                 settings,
-                data_dir=data_dir,
-                model=model,
-                epochs=epochs,
-                allow_nan=allow_nan,
-                keeping=keeping or Keeping(),
-                command=command,
-                started=started,
-                stop=stop,
-                observer=observer or Silent(),
+                folder,
+                tags=known_tags(prepared, command) | config_tags(prepared),
+                should_stop=signals.should_stop,
+                keep=policy.keep is not None,
             )
-            return training.run()
-
-
-def _prepare(
-    folder: Path,
-    settings: StoreSettings,
-    *,
-    data_dir: Path,
-    model: str | None,
-    epochs: int | None,
-    allow_nan: bool | None,
-    keeping: Keeping,
-    command: Sequence[str] | None,
-    started: float,
-    stop: Stop,
-    observer: TrainObserver,
-) -> Training:
-    """The training that goes on where the run in `folder`, which the caller holds, stopped; see `run`."""
-    from cvexp.engine.fit import Fit
-    from cvexp.tracking.journal import Journal
-    from cvexp.tracking.run import reopen_run
-
-    journal = Journal(folder)
-    settings = _same_store(journal, settings)
-    name = journal.name or journal.run_id
-    request = read_request(folder)
-    again = settings.command("train", request.config.model, "--resume", journal.run_id[:ID_DIGITS])
-    config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan, again=again)
-    checkpoint = Checkpoints(folder, keeping.keep).newest()
-    if journal.status == "FINISHED" and (checkpoint is None or config.epochs <= len(checkpoint.history)):
-        raise RunError(
-            f"run {name} has finished its {request.config.epochs} epochs", "to train on, give a larger --epochs"
-        )
-    prepared = prepare(replace(config, threads=request.threads), data_dir)
-    placed = replace(prepared.placed, evaluation_threads=request.evaluation_threads)
-    prepared = replace(prepared, config=config, placed=placed)
-    if prepared.dataset.digest != request.dataset_digest:
-        raise RunError(
-            f"run {name} was trained on other data than {prepared.dataset.place} holds",
-            "name the folder it was trained on with --data-dir",
-        )
-    if checkpoint is not None:  # once without the run, which a checkpoint that does not fit should not open
-        fit = Fit(
-            prepared.model,
-            prepared.dataset,
-            config=config,
-            device=prepared.device,
-            runner=prepared.steps.runner,
-        )
-        try:
-            fit.load_state(checkpoint.fit)
-        except WeightsError as error:
-            raise WeightsError(f"{error.what}: {checkpoint.file}", *error.hints) from error
-    tags = known_tags(prepared, command, policy=request.policy) | _changed_settings(config)
-    opening = reopen_run(settings, folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None)
-    return Training(
-        prepared=prepared,
-        opening=_opened(opening, replace(request, config=config)),
-        settings=settings,
-        keeping=keeping,
-        stop=stop,
-        observer=observer,
-        started=started,
-        resumed=checkpoint,
-    )
+            return Training(
+                prepared=prepared,
+                opening=_opened(opening, replace(request, config=config)),
+                settings=settings,
+                policy=policy,
+                signals=signals,
+                observer=observer,
+                started=started,
+                resumed=checkpoint,
+            ).run()
 
 
 @contextlib.contextmanager
-def _opened(opening: AbstractContextManager[Run], request: Request) -> Iterator[Run]:
-    """The run, once what is asked of it from now on is written down: an interrupted extension is one when resumed."""
+def _opened(opening: AbstractContextManager[Outbox], request: Request) -> Iterator[Outbox]:
+    """The run, once what is now asked of it is written: an extension that is interrupted is resumed as one."""
     with opening as run:
         write_request(run.folder, request)
         yield run
-
-
-def _changed_settings(config: RunConfig) -> dict[str, str]:
-    """The settings in force from now on, as tags; see results.EFFECTIVE."""
-    settings = config.params()
-    return {tag: settings[name] for name, tag in EFFECTIVE.items()}
 
 
 def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:

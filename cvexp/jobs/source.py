@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cvexp.inference.predictor import Predictor
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
-    from cvexp.tracking.find import Selection
+    from cvexp.tracking.queries import Selection
     from cvexp.tracking.store import Store
 
 LONGEST_NUMBER = 20
@@ -94,7 +94,7 @@ def load_trained(
     """Read a trained model, its weights verified by digest.
 
     Args:
-        selector: A run (see tracking.find), or the path of an exported `.pt` or `.safetensors` file.
+        selector: A run (see tracking.queries), or the path of an exported `.pt` or `.safetensors` file.
         settings: Where runs are.
         device_name: Where to predict; see `cvexp.device.choose`.
         trusted_factory: `package.module:factory` of a model that is not in the registry.
@@ -102,8 +102,12 @@ def load_trained(
     Raises:
         InputError: There is no such run, file or device, or the weights cannot be used.
     """
-    read = _from_file if selector.endswith(tuple(EXPORT_SUFFIXES.values())) else _from_run
-    return read(selector, settings, device_name, trusted_factory)
+    if selector.endswith(tuple(EXPORT_SUFFIXES.values())):
+        return _from_file(selector, settings, device_name, trusted_factory)
+    from cvexp.tracking.recovery import recover
+
+    recover(settings)
+    return _from_run(selector, settings, device_name, trusted_factory)
 
 
 def _from_file(selector: str, settings: StoreSettings, device_name: str, trusted_factory: str | None) -> TrainedModel:
@@ -122,7 +126,7 @@ def _from_file(selector: str, settings: StoreSettings, device_name: str, trusted
 
 def find_run(selector: str, settings: StoreSettings) -> tuple[RunSummary, StoreSettings]:
     """The run a selector means, also where so far only its journal knows it, and the settings of its own experiment."""
-    from cvexp.tracking.find import experiment_of
+    from cvexp.tracking.queries import experiment_of
 
     store, selection = _select(selector, settings)
     run = selection.run
@@ -134,18 +138,16 @@ def find_run(selector: str, settings: StoreSettings) -> tuple[RunSummary, StoreS
 def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selection]:
     """The store, and the run that `selector` means there or among those that wait to be delivered to it.
 
-    What waits is delivered first, if that can be done in a few seconds. A run that has a folder here is found by its
+    A run that has a folder here is found by its
     id, its name and `@last` also where the store does not know it, has lost it, or does not answer.
 
     Raises:
         InputError: The store cannot be used, no run fits, or several do.
     """
-    from cvexp.tracking.find import Selection, find
     from cvexp.tracking.local import local_runs
-    from cvexp.tracking.pending import sync_quietly
+    from cvexp.tracking.queries import Selection, find
     from cvexp.tracking.store import open_store
 
-    sync_quietly(settings)
     waiting = local_runs(settings, only_unknown=True)
     try:
         store = open_store(settings, create=False)
@@ -165,8 +167,8 @@ def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selec
 
 
 def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_factory: str | None) -> TrainedModel:
-    from cvexp.tracking.artifacts import located
-    from cvexp.tracking.find import artifact_folder, foreign
+    from cvexp.tracking.artifacts import artifact_folder, located
+    from cvexp.tracking.queries import foreign
 
     store, selection = _select(selector, settings)
     if "cvexp.version" not in selection.run.tags:

@@ -1,4 +1,4 @@
-"""Runs that have a folder here: list them, deliver what their journals still hold, or discard them."""
+"""Runs that have a folder here: list them, deliver their left-over records, or discard them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
     from cvexp.tracking.local import Leftover
-    from cvexp.tracking.pending import SyncResult
+    from cvexp.tracking.recovery import SyncResult
 
 SECONDS = 60.0
-"""How long someone who asks for it waits for a store that takes nothing."""
+"""How long `cvexp sync` waits for a store that makes no progress."""
 
 
 def run(settings: StoreSettings, *, to: StoreSettings | None = None) -> SyncResult:
-    """Deliver every record that was not delivered when it was made, each run to the store it belongs to.
+    """Deliver every left-over record, each run to the store it belongs to.
 
     Args:
         settings: The store in use; what belongs to another one is left alone.
@@ -23,8 +23,8 @@ def run(settings: StoreSettings, *, to: StoreSettings | None = None) -> SyncResu
     Raises:
         StoreError: The store cannot be used.
     """
-    from cvexp.tracking.pending import send_to, sync
-    from cvexp.tracking.store import check_settings
+    from cvexp.tracking.checks import check_settings
+    from cvexp.tracking.recovery import send_to, sync
 
     check_settings(to or settings, create=True)
     return sync(settings, seconds=SECONDS) if to is None else send_to(to, settings, seconds=SECONDS)

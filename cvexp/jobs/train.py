@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cvexp.training.checkpoints import Keeping
+from cvexp.training.checkpoints import CheckpointPolicy
 from cvexp.training.loop import Training
-from cvexp.training.observer import Silent
 from cvexp.training.request import request_of, write_request
 from cvexp.training.session import ONE_AT_A_TIME, known_tags, prepare
-from cvexp.training.signals import Stop
+from cvexp.training.signals import StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from cvexp.config import RunConfig
+    from cvexp.events import Observer
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
-    from cvexp.training.observer import TrainObserver
 
 
 def run(
@@ -28,10 +27,10 @@ def run(
     *,
     data_dir: Path,
     name: str | None = None,
-    keeping: Keeping | None = None,
+    checkpoints: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
-    observer: TrainObserver | None = None,
+    observer: Observer | None = None,
 ) -> TrainResult:
     """Train as `config` says and track it.
 
@@ -43,39 +42,39 @@ def run(
         settings: Where to track it.
         data_dir: Where datasets are looked for first, and downloaded to.
         name: The run's name; by default the model's with the first digits of the run's id.
-        keeping: When to write checkpoints; by default after every epoch.
-        command: What was typed, for the record; by default this process's own arguments.
+        checkpoints: When they are written, and how many stay; by default after every epoch.
+        command: What was typed, for a tag; by default this process's own arguments.
         started: `time.monotonic()` when the command began, for the total time; by default when its turn comes.
-        observer: Told how it goes.
+        observer: Called with each event; see `events.Observer`. Its answer may stop the training early.
 
     Raises:
         InputError: The model, dataset, device or store cannot be used as asked.
-        TrainingError: The loss is no number, or there is no memory left.
+        TrainingError: The loss is not finite, or there is no memory left.
         StorageError: The disk is full.
     """
-    keeping = keeping or Keeping()
-    with Stop() as stop, ONE_AT_A_TIME:
+    policy = checkpoints or CheckpointPolicy()
+    with StopSignals() as signals, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
         prepared = prepare(config, data_dir)
-        from cvexp.tracking.pending import sync_quietly
-        from cvexp.tracking.run import open_run
+        from cvexp.tracking.outbox import open_run
+        from cvexp.tracking.recovery import recover
 
-        sync_quietly(settings)
+        recover(settings)
         opening = open_run(
             settings,
             model=config.model.rpartition(":")[2],
             name=name,
             tags=known_tags(prepared, command),
-            furnish=lambda folder: write_request(folder, request_of(prepared)),
-            hurried=stop.asked,
-            keep=keeping.keep is not None,
+            prepare_folder=lambda folder: write_request(folder, request_of(prepared)),
+            should_stop=signals.should_stop,
+            keep=policy.keep is not None,
         )
         return Training(
             prepared=prepared,
             opening=opening,
             settings=settings,
-            keeping=keeping,
-            stop=stop,
-            observer=observer or Silent(),
+            policy=policy,
+            signals=signals,
+            observer=observer,
             started=started,
         ).run()

@@ -44,9 +44,11 @@ def serving(settings: StoreSettings, *, port: int, host: str = LOOPBACK) -> Iter
     Raises:
         StoreError: The store does not exist, the port is taken, or the server does not come up.
     """
+    from cvexp.tracking.recovery import recover
     from cvexp.tracking.server import charts_link, is_loopback, password_file, reachable, start, stop
     from cvexp.tracking.store import open_store
 
+    recover(settings)
     store = open_store(settings, create=False)
     if settings.tracking_uri.startswith("http"):
         address = without_credentials(settings.tracking_uri).rstrip("/")

@@ -12,7 +12,7 @@ from cvexp.text import clean
 
 if TYPE_CHECKING:
     from cvexp.tracking.local import Leftover
-    from cvexp.tracking.pending import SyncResult
+    from cvexp.tracking.recovery import SyncResult
 
 
 def show(result: SyncResult) -> None:

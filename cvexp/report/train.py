@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from cvexp.events import EpochEnded, StepsRun, TrainingStarted
 from cvexp.redaction import without_credentials
 from cvexp.report.terminal import cell, console, seconds, table
 from cvexp.results import Metric
 from cvexp.text import clean
 
 if TYPE_CHECKING:
-    from cvexp.engine.fit import Progress as Steps
+    from cvexp.events import Observed
     from cvexp.results import EpochMetrics, TrainResult
-    from cvexp.training.observer import Opening
 
 
 class TrainConsole:
-    """Shows training on stderr as it goes. Use as a context manager, so that the bar never outlives it."""
+    """An observer that shows a training on stderr. Use as a context manager, which removes the bar at the end."""
 
     def __init__(self) -> None:
         self._console = console(stderr=True)
@@ -33,27 +33,35 @@ class TrainConsole:
     def __exit__(self, *_exc: object) -> None:
         self._stop_bar()
 
-    def opened(self, opening: Opening) -> None:
-        """Say what is about to be trained, on what, and where."""
-        self._n_epochs = opening.config.epochs
-        plural = "" if opening.threads == 1 else "s"
-        threads = f", {opening.threads} thread{plural}" if opening.device == "cpu" else ""
-        val = f"{opening.n_val:,} validation, " if opening.n_val else ""
-        self._say(f"run      {opening.run_name} ({opening.run_id})")
-        self._say(f"model    {opening.config.model}, {opening.n_parameters:,} parameters")
+    def __call__(self, event: Observed) -> None:
+        """Show what is trained, on what and where; how far it is; each epoch's figures."""
+        match event:
+            case TrainingStarted():
+                self._show_start(event)
+            case StepsRun():
+                self._move_bar(event)
+            case EpochEnded():
+                self._show_epoch(event.metrics)
+
+    def _show_start(self, start: TrainingStarted) -> None:
+        self._n_epochs = start.config.epochs
+        plural = "" if start.threads == 1 else "s"
+        threads = f", {start.threads} thread{plural}" if start.device == "cpu" else ""
+        val = f"{start.n_val:,} validation, " if start.n_val else ""
+        self._say(f"run      {start.run_name} ({start.run_id})")
+        self._say(f"model    {start.config.model}, {start.n_parameters:,} parameters")
         self._say(
-            f"data     {opening.config.dataset}: {opening.n_train:,} training, {val}{opening.n_test:,} test images "
-            f"from {opening.dataset_place}"
+            f"data     {start.config.dataset}: {start.n_train:,} training, {val}{start.n_test:,} test images "
+            f"from {start.data_source}"
         )
-        self._say(f"device   {opening.device}: {opening.device_name}{threads}, {opening.step_runner} steps")
-        if not opening.store_answers:
+        self._say(f"device   {start.device}: {start.device_name}{threads}, {start.step_runner} steps")
+        if not start.store_answers:
             self._say("tracker  does not answer; all it has to know is kept in .cvexp until it does")
-        if opening.resumed_at is not None:
-            at = opening.resumed_at
+        if start.resumed_at is not None:
+            at = start.resumed_at
             self._say(f"resumed  before step {at.step + 1:,} of {at.n_steps:,} of epoch {at.epoch}")
 
-    def progressed(self, progress: Steps) -> None:
-        """Move the bar, where there is a terminal."""
+    def _move_bar(self, progress: StepsRun) -> None:
         if not self._console.is_terminal:
             return
         if self._bar is None:
@@ -73,8 +81,7 @@ class TrainConsole:
         elif self._task is not None:
             self._bar.update(self._task, completed=progress.step)
 
-    def finished_epoch(self, metrics: EpochMetrics) -> None:
-        """Write the epoch's line."""
+    def _show_epoch(self, metrics: EpochMetrics) -> None:
         self._stop_bar()
         held_out = metrics.held_out.metrics
         self._say(

@@ -1,20 +1,25 @@
-"""Where the artifacts of a local store lie: in `mlruns` beside its database, also after the folder was moved."""
+"""The artifacts of runs: where a local store has them, also after it was moved; reading one folder, adding one file."""
 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from cvexp.tracking.delivery import log_file
-from cvexp.tracking.store import artifact_root, translated
+from cvexp.errors import RunError, StoreError
+from cvexp.redaction import without_credentials
+from cvexp.tracking.mlflow_errors import translated
+from cvexp.tracking.store import artifact_root
 
 if TYPE_CHECKING:
     from cvexp.runs import RunSummary
     from cvexp.tracking.store import Store
+
+MAX_DOWNLOAD_BYTES = 2**32
 
 
 def local_path(uri: str) -> Path | None:
@@ -42,6 +47,46 @@ def located(store: Store | None, run: RunSummary) -> RunSummary:
     return replace(run, artifacts_uri=beside.as_uri()) if beside.is_dir() else run
 
 
+def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: Path) -> Path:
+    """Bring one folder of a run's artifacts to this machine.
+
+    Args:
+        store: Where the run is; None for one that only its journal knows.
+        run: Which run.
+        folder: Such as `weights`.
+        target: An empty folder to download into; files on this machine are read where they are.
+
+    Raises:
+        RunError: The run has no such artifacts.
+    """
+    from mlflow.exceptions import MlflowException
+
+    missing = RunError(
+        f"run {run.name} has no {folder} among its artifacts (status {run.status})",
+        f"looked in {run.artifacts_uri}; was the folder moved, or did the run end early?",
+    )
+    if (here := local_path(run.artifacts_uri)) is not None:
+        if not (here / folder).is_dir():
+            raise missing
+        return here / folder
+    if store is None:
+        raise missing
+    with translated(store.settings):
+        listed = store.client.list_artifacts(run.run_id, folder)
+        if not listed:
+            raise missing
+        if sum(file.file_size or 0 for file in listed) > MAX_DOWNLOAD_BYTES:
+            raise RunError(
+                f"{folder} of run {run.name} is larger than {MAX_DOWNLOAD_BYTES:,} bytes",
+                "fetch it yourself, and see whether it is what you expect: mlflow artifacts download",
+            )
+        try:
+            return Path(store.client.download_artifacts(run.run_id, folder, str(target)))
+        except MlflowException as error:
+            reason = without_credentials(str(error).splitlines()[0])[:160]
+            raise StoreError(f"cannot fetch {folder} of run {run.name}: {reason}", "try again") from error
+
+
 def add_file(store: Store, run: RunSummary, file: Path, *, name: str) -> None:
     """Store a file among the artifacts of a run that has ended, as `name`.
 
@@ -50,7 +95,9 @@ def add_file(store: Store, run: RunSummary, file: Path, *, name: str) -> None:
     """
     folder = local_path(run.artifacts_uri)
     if folder is None or not folder.is_dir():
-        log_file(store, run.run_id, file, name=name)
+        with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch, translated(store.settings):
+            renamed = shutil.copy(file, Path(scratch) / name)
+            store.client.log_artifact(run.run_id, str(renamed))
         return
     with translated(store.settings):
         shutil.copy(file, folder / name)

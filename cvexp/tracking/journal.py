@@ -1,13 +1,13 @@
-"""Everything a run has to tell, on the local disk before anyone else is told.
+"""A run's journal: the durable half of the outbox. Every event is on the local disk before the store is told.
 
 A run's folder, `.cvexp/runs/<run id>`, holds `journal.jsonl`, to which every record is appended, and `sent.jsonl`,
-which says how far the tracking store has been told. What is appended outlives the process, however that ends; what is
-flushed outlives the machine, and is before the store hears of it, and before a checkpoint that counts on it is written.
-A record carries the moment it was made and a key. By the moment the store recognises a figure that is told twice; by
-the key a resumed training knows that it has told something already.
+which says up to which record the tracking store has them. An appended record survives the end of the process. A
+flushed one (fsync) survives a crash of the machine; records are flushed before they are sent to the store, and before
+a checkpoint that follows them is written. A record has a timestamp, by which the store recognises a figure that is
+delivered twice, and a key, by which a resumed training does not record an event again: both are idempotent.
 
-Reading writes nothing. Only the process that holds the run's lock appends, and before it does it cuts off the
-incomplete last line that a crash may have left. A journal read from the disk is untrusted input: every line is checked.
+Reading writes nothing. Only the process that holds the run's lock appends, and it first cuts off the incomplete last
+line that a crash may have left. A journal read from the disk is untrusted input: every line is checked.
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ import contextlib
 import errno
 import os
 import threading
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import FileLock, Timeout
 
 from cvexp.errors import RunError, StorageError
+from cvexp.events import Recorded, RunEnded, RunNamed, RunResumed, RunStarted, TagsSet
 from cvexp.files import remove_temporaries
-from cvexp.tracking.records import REMEDY, RESTART, Record, is_mark, is_opening, is_record, read_lines, written
+from cvexp.tracking.records import REMEDY, RESTART, Record, encoded, line_of, mark_of, read_lines, record_of
 
 if TYPE_CHECKING:
     import io
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+Found = TypeVar("Found", bound=Recorded)
+
 JOURNAL, SENT, LOCK = "journal.jsonl", "sent.jsonl", "lock"
 NAME, FORMER_ID = "name", "former_id"
-"""Facts that are kept when the journal is delivered again: the run's name, and the id it had in the store."""
+"""Facts that stay when the journal is delivered again: the run's name, and the id it had in the store."""
 
 
 class Journal:
@@ -44,20 +46,19 @@ class Journal:
     Attributes:
         records: All of them, in order.
         facts: What the store answered, such as `run_id`.
-        n_sent: How many records the store was told.
+        n_sent: How many records the store has.
 
     Raises:
-        RunError: A line that is not the last one cannot be read, or names a folder outside the run's.
+        RunError: A line that is not the last one is damaged, or names a folder outside the run's.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
         # In this order: another process may append meanwhile, and never marks what is not in the journal yet.
-        sent, sent_end = read_lines(folder / SENT, is_mark)
-        lines, end = read_lines(folder / JOURNAL, is_record)
+        sent, sent_end = read_lines(folder / SENT, mark_of)
+        self.records, end = read_lines(folder / JOURNAL, record_of)
         self._ends = {JOURNAL: end, SENT: sent_end}
-        self.records = [Record(**{**line, "n": n}) for n, line in enumerate(lines)]
         self._keys = {record.key for record in self.records}
         self.facts: dict[str, str] = {}
         self.n_sent = 0
@@ -69,16 +70,16 @@ class Journal:
             raise RunError(f"damaged journal: {folder / JOURNAL} lost lines that were sent", REMEDY)
 
     @property
-    def opening(self) -> dict[str, Any]:
-        """The body of the first record, which creates the run.
+    def start(self) -> RunStarted:
+        """The first event, which creates the run.
 
         Raises:
-            RunError: The journal does not begin with such a record.
+            RunError: The journal does not begin with it.
         """
-        first = self.records[0] if self.records else None
-        if first is None or first.kind != "run" or not is_opening(first.body):
+        first = self.records[0].event if self.records else None
+        if not isinstance(first, RunStarted):
             raise RunError(f"damaged journal: {self.folder / JOURNAL} does not begin with the run", REMEDY)
-        return first.body
+        return first
 
     @property
     def run_id(self) -> str:
@@ -87,58 +88,72 @@ class Journal:
 
     @property
     def name(self) -> str:
-        """The run's name in the store, or the one it was given; empty where that is still open."""
-        given = next((record.body.get("name") for record in reversed(self.records) if record.kind == "name"), None)
-        return str(self.facts.get(NAME) or given or self.opening.get("name") or "")
+        """The run's name in the store, or the one it was given; empty where neither is known yet."""
+        named = next((event.name for event in reversed(self.of_type(RunNamed))), None)
+        return str(self.facts.get(NAME) or named or self.start.name or "")
 
     @property
     def address(self) -> str:
-        """The store it belongs to (see address_of); empty where a version of cvexp wrote it that did not note it."""
-        return str(self.facts.get("store") or self.opening.get("store") or "")
+        """The store it belongs to (see address_of); empty where a version of cvexp wrote it that did not record it."""
+        return self.facts.get("store") or self.start.store
 
     @property
     def experiment(self) -> str:
         """The MLflow experiment it belongs to; empty as for `address`."""
-        return str(self.facts.get("experiment") or self.opening.get("experiment") or "")
+        return self.facts.get("experiment") or self.start.experiment
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The run's tags, as they were set last."""
+        tags = dict(self.start.tags)
+        for event in self.of_type(TagsSet):
+            tags |= event.values
+        return tags
 
     @property
     def unsent(self) -> int:
-        """How many records the store has not been told."""
+        """How many records the store does not have."""
         return len(self.records) - self.n_sent
 
     @property
     def status(self) -> str:
-        """What the run is by its own account: RUNNING until a record closes it, and again when it is resumed."""
-        last = next((r for r in reversed(self.records) if r.kind in ("run", "again", "end")), None)
-        return str(last.body.get("status")) if last is not None and last.kind == "end" else "RUNNING"
+        """The run's status by its own events: RUNNING until one closes it, and again when it is resumed."""
+        states = RunStarted | RunResumed | RunEnded
+        last = next((r.event for r in reversed(self.records) if isinstance(r.event, states)), None)
+        return last.status if isinstance(last, RunEnded) else "RUNNING"
 
-    def count(self, kind: str) -> int:
-        """How many records are of that kind."""
-        return sum(record.kind == kind for record in self.records)
+    def of_type(self, event: type[Found]) -> list[Found]:
+        """The events of one type, in order."""
+        return [record.event for record in self.records if isinstance(record.event, event)]
 
-    def append(self, kind: str, key: str, body: Mapping[str, Any], *, at: int) -> bool:
-        """Write a record, which the system has when this returns, and the disk after `flush`.
+    def append(self, event: Recorded, *, key: str, at: int) -> bool:
+        """Append a record: handed to the system when this returns, durable after `flush`.
+
+        Args:
+            event: What happened.
+            key: Unique in the journal.
+            at: When, milliseconds since the Unix epoch.
 
         Returns:
             False where a record with that key is there already; it stays as it was.
 
         Raises:
-            StorageError: The disk takes no more.
+            StorageError: The disk is full, or cannot be written.
         """
         if key in self._keys:
             return False
-        record = Record(n=len(self.records), at=at, kind=kind, key=key, body=dict(body))
-        self._write(JOURNAL, asdict(record))
+        record = Record(n=len(self.records), at=at, key=key, event=event)
+        self._write(JOURNAL, line_of(record))
         with self._lock:
             self.records.append(record)
             self._keys.add(key)
         return True
 
     def flush(self) -> None:
-        """Wait until the disk has every record so far. May be called in any thread.
+        """Make every record so far durable (fsync). May be called in any thread.
 
         Raises:
-            StorageError: It does not take them.
+            StorageError: The disk is full, or cannot be written.
         """
         n = len(self.records)
         if n > self._n_flushed:
@@ -147,20 +162,20 @@ class Journal:
                 with file.open("r+b") as stream:
                     os.fsync(stream.fileno())
             except OSError as error:
-                raise _refused(file, error) from error
+                raise _storage_error(file, error) from error
             self._n_flushed = n
 
     def mark_sent(self, record: Record, facts: Mapping[str, str]) -> None:
-        """Note that the store was told. A crash may lose the note; then the store is told again, and recognises it."""
+        """Note that the store has the record; if a crash loses the note, it is delivered again, which is idempotent."""
         self._write(SENT, {"n": record.n, "facts": dict(facts)})
         with self._lock:
             self.facts |= facts
             self.n_sent = record.n + 1
 
     def restart(self, facts: Mapping[str, str] | None = None) -> None:
-        """Deliver everything again, from the first record on: the store has lost the run, or it goes to another one.
+        """Have everything delivered again: the store has lost the run, or the run goes to another store.
 
-        Of what the store answered so far the run's name and its id are kept, for people.
+        Of the store's answers the run's name and former id are kept.
 
         Args:
             facts: `store` and `experiment`, where they change.
@@ -181,7 +196,7 @@ class Journal:
         path = self.folder / relative
         for one in (path, *path.rglob("*")):
             if one.is_symlink():
-                raise RunError(f"{one} is a symbolic link, and what it leads to is not delivered", "remove the link")
+                raise RunError(f"{one} is a symbolic link, and its target is not delivered", "remove the link")
         return path
 
     def move(self, folder: Path) -> None:
@@ -195,11 +210,11 @@ class Journal:
 
 
 @contextlib.contextmanager
-def held(folder: Path, *, new: bool = False) -> Iterator[None]:
-    """Keep other processes from writing a run, and remove what one that was killed had half written.
+def run_lock(folder: Path, *, new: bool = False) -> Iterator[None]:
+    """Lock a run against other processes, and remove temporary files that a killed one left.
 
-    The system lets go of the lock when this process ends, however it ends. Read the journal after this, not before:
-    another process may have written it, or removed the folder, until then.
+    The system releases the lock when this process ends. Read the journal after this, not before: another process may
+    have written it, or removed the folder, until then.
 
     Args:
         folder: The run's.
@@ -217,7 +232,7 @@ def held(folder: Path, *, new: bool = False) -> Iterator[None]:
         raise RunError(f"run {folder.name} is being written by another process", "wait for it, or end it") from error
     try:
         if not new and not (folder / JOURNAL).exists():
-            with contextlib.suppress(OSError):  # the lock's file is all there is: opening it made the folder anew
+            with contextlib.suppress(OSError):  # the lock's file is all there is: opening it created the folder again
                 (folder / LOCK).unlink()
                 folder.rmdir()
             raise _gone(folder)
@@ -239,24 +254,24 @@ def _opened(file: Path) -> io.RawIOBase:
 
 
 def _append(file: Path, line: dict[str, Any], *, end: int) -> int:
-    """Append a line at `end`, after which whatever a crash left is cut off; returns the new end, in bytes."""
-    content = written(line)
+    """Append a line at byte `end`, where what a crash left is cut off first; returns the new end."""
+    content = encoded(line)
     try:
         with _opened(file) as stream:
             if stream.tell() > end:
                 stream.truncate(end)
             try:
                 if stream.write(content) < len(content):
-                    full = errno.ENOSPC  # a partial write: the disk is full
+                    full = errno.ENOSPC  # after a partial write
                     raise OSError(full, os.strerror(full))  # noqa: TRY301 - as if the system had raised it
-            except BaseException:  # an interrupt as well: the line is there and known, or neither
+            except BaseException:  # an interrupt as well: the line is in the file and in `records`, or in neither
                 with contextlib.suppress(OSError):
                     stream.truncate(end)
                 raise
     except OSError as error:
-        raise _refused(file, error) from error
+        raise _storage_error(file, error) from error
     return end + len(content)
 
 
-def _refused(file: Path, error: OSError) -> StorageError:
+def _storage_error(file: Path, error: OSError) -> StorageError:
     return StorageError(f"cannot write {file}: {error.strerror}", "make room there, then go on with --resume")

@@ -1,4 +1,4 @@
-"""Runs that have a folder here, under way or left behind. Nothing here writes a journal or a store."""
+"""Runs that have a folder here, running or left behind. Nothing here writes a journal or a store."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cvexp.errors import CvexpError, RunError
+from cvexp.events import MetricsLogged, ParamsLogged
 from cvexp.runs import RunSummary
 from cvexp.settings import CHECKPOINTS, RUNS
 from cvexp.text import shown
 from cvexp.tracking.address import address_of, uri_of
-from cvexp.tracking.journal import JOURNAL, Journal, held
+from cvexp.tracking.journal import JOURNAL, Journal, run_lock
+from cvexp.tracking.liveness import is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +32,8 @@ class Leftover:
     Attributes:
         run_id: MLflow's id, or the one the run has until the store answers.
         name: The run's.
-        status: RUNNING while a process writes it, INTERRUPTED where one ended without a word, or as the journal says.
-        waiting: Records that the store was not told.
+        status: RUNNING while a process writes it, INTERRUPTED where one ended without closing it, or the journal's.
+        waiting: Records that the store does not have.
         resumable: Whether there is a checkpoint.
         tracking_uri: The store it belongs to, without credentials; empty where the journal does not say.
         experiment: The MLflow experiment it belongs to.
@@ -61,11 +63,11 @@ def all_folders(settings: StoreSettings) -> list[Path]:
 
 def is_ours(folder: Path) -> bool:
     """Whether the folder, its journal and the folders for local state are this user's, and the first two no links."""
-    places = (folder / JOURNAL, folder, folder.parent, folder.parent.parent)
+    paths = (folder / JOURNAL, folder, folder.parent, folder.parent.parent)
     try:
-        if any(place.is_symlink() for place in places[:2]):
+        if any(path.is_symlink() for path in paths[:2]):
             return False
-        return not hasattr(os, "geteuid") or all(place.stat().st_uid == os.geteuid() for place in places)
+        return not hasattr(os, "geteuid") or all(path.stat().st_uid == os.geteuid() for path in paths)
     except OSError:
         return False
 
@@ -108,14 +110,14 @@ def leftovers(settings: StoreSettings) -> list[Leftover]:
 
 
 def leftover_of(journal: Journal, settings: StoreSettings) -> Leftover:
-    """What is known of the run of a journal; whether a process writes it is told by its lock."""
-    first, status, address = journal.opening, journal.status, journal.address
+    """What is known of the run of a journal; the run's lock tells whether a process writes it."""
+    first, status, address = journal.start, journal.status, journal.address
     if status == "RUNNING":
         with lock_if_free(journal.folder) as free:
             status = "INTERRUPTED" if free else "RUNNING"
     return Leftover(
         run_id=journal.run_id,
-        name=journal.name or str(first["model"]),
+        name=journal.name or first.model,
         status=status,
         waiting=journal.unsent,
         resumable=any((journal.folder / CHECKPOINTS).glob("*.pt")),
@@ -150,7 +152,7 @@ def discard(settings: StoreSettings, selector: str) -> Leftover:
             f"{many} {shown(selector)} in {where}", f"see which there are: {settings.command('sync', '--list')}"
         )
     folder, leftover = fitting[0]
-    with held(folder):
+    with run_lock(folder):
         shutil.rmtree(folder)
     return leftover
 
@@ -167,49 +169,47 @@ def local_runs(settings: StoreSettings, *, only_unknown: bool = False) -> list[R
         with contextlib.suppress(CvexpError, TypeError, ValueError, OverflowError):  # it may hold anything
             journal = Journal(folder)
             if belongs(journal, settings) and not (only_unknown and "run_id" in journal.facts):
-                found.append(_summary(journal))
+                found.append(summary_of(journal))
     return sorted(found, key=lambda run: run.started_at, reverse=True)
 
 
-def _summary(journal: Journal) -> RunSummary:
-    """A run as its journal tells it; what it stored lies beside the journal."""
-    opening = journal.opening
+def summary_of(journal: Journal) -> RunSummary:
+    """A run by its journal's events; what it stored lies beside the journal."""
     params: dict[str, str] = {}
     metrics: dict[str, float] = {}
-    tags = dict(opening["tags"])
-    for record in journal.records[1:]:
-        if record.kind == "params":
-            params |= record.body
-        elif record.kind == "metrics":
-            metrics |= record.body.get("values", {})
-        elif record.kind == "tags":
-            tags |= record.body
+    for event in journal.of_type(ParamsLogged):
+        params |= event.values
+    for logged in journal.of_type(MetricsLogged):
+        metrics |= logged.values
     return RunSummary(
         run_id=journal.run_id,
-        name=journal.name or str(opening["model"]),
+        name=journal.name or journal.start.model,
         status=journal.status,
         experiment_id="",
         artifacts_uri=str(journal.folder.absolute()),
         started_at=datetime.fromtimestamp(journal.records[0].at / 1000, tz=UTC),
         params=params,
         metrics=metrics,
-        tags=tags,
+        tags=journal.tags,
     )
+
+
+def status_of(folder: Path) -> str:
+    """The status of the run in a folder: the journal's, or KILLED where its process has certainly ended.
+
+    Raises:
+        RunError: The journal is damaged.
+    """
+    journal = Journal(folder)
+    return "KILLED" if journal.status == "RUNNING" and is_gone(journal.tags) else journal.status
 
 
 @contextlib.contextmanager
 def lock_if_free(folder: Path) -> Iterator[bool]:
-    """Hold the run for the length of the block, if no other process does.
-
-    Args:
-        folder: The run's.
-
-    Yields:
-        Whether this process holds it.
-    """
+    """Lock the run in `folder` for the block, if no other process has; yields whether this one has it locked."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(held(folder))
+            stack.enter_context(run_lock(folder))
         except (RunError, OSError):
             yield False
             return

@@ -1,72 +1,129 @@
-"""What the lines of a run's files for local state look like, checked when they are read: they are untrusted input."""
+"""The lines of a run's journal and how they are checked when they are read: they are untrusted input."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from cvexp.errors import RunError
+from cvexp.events import RECORDED, SCHEMA_VERSION, FilesStored, ModelStored, ParamsLogged, Recorded, RunStarted, TagsSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
 RESTART = -1
-"""In place of a record's number in `sent.jsonl`: the store has to be told everything, from the first record on."""
+"""In place of a record's number in `sent.jsonl`: everything is to be delivered again, from the first record on."""
 
 REMEDY = "restore it, or move it away"
-
-KINDS = frozenset(
-    {
-        "run",
-        "name",
-        "again",
-        "params",
-        "tags",
-        "metrics",
-        "series",
-        "dataset",
-        "artifacts",
-        "begin_model",
-        "model",
-        "end",
-    }
-)
-"""What a record can ask of the store; each is a method of Delivery."""
-
-_PATHS = {"artifacts": "folder", "model": "weights"}
-"""Kinds of records that name a folder beside the journal, and the key it stands under."""
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """One thing to tell.
+    """An event in a journal.
 
     Attributes:
-        n: Its place in the journal, from 0.
-        at: When it was made, milliseconds since the epoch of Unix.
-        kind: What the store is to do; a method of Delivery.
-        key: Different for every record of a journal.
-        body: Plain values.
+        n: Its position in the journal, from 0.
+        at: When it happened, milliseconds since the Unix epoch.
+        key: Unique in the journal.
     """
 
     n: int
     at: int
-    kind: str
     key: str
-    body: dict[str, Any]
+    event: Recorded
 
 
-def written(line: Mapping[str, Any]) -> bytes:
+def line_of(record: Record) -> dict[str, Any]:
+    """The record as a line of the journal, plain values; see `record_of`."""
+    event = record.event
+    body = {f.name: getattr(event, f.name) for f in fields(event)}
+    if isinstance(event, ParamsLogged | TagsSet):
+        body = event.values
+    return {"n": record.n, "at": record.at, "kind": event.kind, "key": record.key, "body": body}
+
+
+def record_of(line: object, n: int) -> Record:
+    """The record that line `n` of a journal holds.
+
+    Raises:
+        ValueError: It has another shape, an unknown kind or version, or a path that leaves the run's folder.
+    """
+    shape = {"n": int, "at": int, "kind": str, "key": str, "body": dict}
+    if not isinstance(line, dict) or line.keys() != shape.keys():
+        raise ValueError("not a record")
+    if not all(isinstance(line[name], kind) for name, kind in shape.items()) or line["kind"] not in RECORDED:
+        raise ValueError("not a record")
+    event = _event_of(line["kind"], line["body"])
+    path = event.folder if isinstance(event, FilesStored) else getattr(event, "weights", None)
+    if isinstance(event, FilesStored | ModelStored) and not _is_inside(path):
+        raise ValueError("a path outside the run's folder")
+    if isinstance(event, RunStarted) and event.schema_version > SCHEMA_VERSION:
+        raise ValueError("written by a later version of cvexp")
+    return Record(n=n, at=line["at"], key=line["key"], event=event)
+
+
+def _event_of(kind: str, body: dict[str, Any]) -> Recorded:
+    event: type = RECORDED[kind]
+    if event in (ParamsLogged, TagsSet):
+        body = {"values": body}
+    hints = _hints(event)
+    try:
+        # A later version may add fields; those that this one does not know are left alone.
+        built: Recorded = event(**{name: _checked(value, hints[name]) for name, value in body.items() if name in hints})
+    except (TypeError, OverflowError) as error:  # a field is missing, or a number too large
+        raise ValueError(str(error)) from error
+    return built
+
+
+@cache
+def _hints(event: type) -> dict[str, Any]:
+    hints = get_type_hints(event)
+    return {f.name: hints[f.name] for f in fields(event)}
+
+
+def _checked(value: Any, hint: Any) -> Any:
+    """The value as its field's type has it; JSON has lists for tuples and may have whole numbers for floats.
+
+    Raises:
+        ValueError: It does not fit.
+    """
+    origin, of = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return None if value is None and NoneType in of else _checked(value, of[0])
+    if origin is dict and isinstance(value, dict):
+        return {key: _checked(item, of[1]) for key, item in value.items()}
+    if origin is tuple and isinstance(value, list):
+        kinds = of[:1] * len(value) if of[-1] is ... else of
+        return tuple(_checked(item, kind) for item, kind in zip(value, kinds, strict=True))
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise ValueError(f"expected {hint}")
+    return value
+
+
+def _is_inside(path: object) -> bool:
+    """Whether a path stays in the folder it is relative to, as paths are read here and on Windows."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        return False
+    readings = (PurePosixPath(path), PureWindowsPath(path))
+    return not any(one.is_absolute() or one.anchor or ".." in one.parts for one in readings)
+
+
+def encoded(line: Mapping[str, Any]) -> bytes:
     """A line as `read_lines` reads it: strict JSON."""
     return (json.dumps(_plain(line), ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 _NOT_FINITE = "not a finite number"
-"""The key of an object that stands for NaN or an infinity, for which JSON has no words."""
+"""The key of an object that stands for NaN or an infinity, which JSON cannot express."""
 
 
 def _plain(value: Any) -> Any:
@@ -83,8 +140,12 @@ def _restored(read: dict[str, Any]) -> Any:
     return float(read[_NOT_FINITE]) if read.keys() == {_NOT_FINITE} else read
 
 
-def read_lines(file: Path, valid: Callable[[object], bool]) -> tuple[list[dict[str, Any]], int]:
-    """The valid JSON lines of a file, and where the last complete one ends, in bytes.
+def read_lines(file: Path, parse: Callable[[Any, int], Parsed]) -> tuple[list[Parsed], int]:
+    """The parsed JSON lines of a file, and where the last complete one ends, in bytes.
+
+    Args:
+        file: May be missing.
+        parse: Called with each line's content and number, from 0; raises ValueError where it is not valid.
 
     Raises:
         RunError: A line is damaged that is not the last one.
@@ -95,7 +156,7 @@ def read_lines(file: Path, valid: Callable[[object], bool]) -> tuple[list[dict[s
         return [], 0
     except OSError as error:
         raise RunError(f"cannot read {file}: {error.strerror or error}", REMEDY) from error
-    found: list[dict[str, Any]] = []
+    found: list[Parsed] = []
     end = 0
     for line in content.splitlines(keepends=True):
         last = end + len(line) == len(content)
@@ -107,43 +168,24 @@ def read_lines(file: Path, valid: Callable[[object], bool]) -> tuple[list[dict[s
             if last:
                 break
             read = None
-        if not valid(read):
-            raise RunError(f"damaged journal: {file}, line {len(found) + 1}", REMEDY)
-        found.append(read)
+        try:
+            found.append(parse(read, len(found)))
+        except ValueError as error:
+            raise RunError(f"damaged journal: {file}, line {len(found) + 1}: {str(error)[:80]}", REMEDY) from error
         end += len(line)
     return found, end
 
 
-def is_record(line: object) -> bool:
-    """Whether a line of the journal is a Record, and its paths stay in the folder of the run."""
-    if not isinstance(line, dict) or line.keys() != {"n", "at", "kind", "key", "body"}:
-        return False
-    kinds = {"n": int, "at": int, "kind": str, "key": str, "body": dict}
-    if not all(isinstance(line[name], kind) for name, kind in kinds.items()) or line["kind"] not in KINDS:
-        return False
-    named = _PATHS.get(line["kind"])
-    return named is None or _is_inside(line["body"].get(named))
+def mark_of(line: object, _n: int = 0) -> dict[str, Any]:
+    """The content of a line of `sent.jsonl`: `n`, up to which record was delivered, and `facts`, the store's answers.
 
-
-def _is_inside(path: object) -> bool:
-    """Whether a record's path stays in the folder of its run, as paths are read here and on Windows."""
-    if not isinstance(path, str) or not path or "\0" in path:
-        return False
-    readings = (PurePosixPath(path), PureWindowsPath(path))
-    return not any(one.is_absolute() or one.anchor or ".." in one.parts for one in readings)
-
-
-def is_mark(line: object) -> bool:
-    """Whether a line of `sent.jsonl` says how far the store was told, and what it answered."""
+    Raises:
+        ValueError: It has another shape.
+    """
     if not isinstance(line, dict) or line.keys() != {"n", "facts"} or not isinstance(line["facts"], dict):
-        return False
+        raise ValueError("not a mark")
     if not isinstance(line["n"], int) or line["n"] < RESTART:
-        return False
-    return all(isinstance(value, str) for value in line["facts"].values())
-
-
-def is_opening(body: Mapping[str, Any]) -> bool:
-    """Whether the body of a record creates a run."""
-    texts = (body.get("model"), body.get("local_id"))
-    named = body.get("name") is None or isinstance(body["name"], str)
-    return named and all(isinstance(text, str) for text in texts) and isinstance(body.get("tags"), dict)
+        raise ValueError("not a mark")
+    if not all(isinstance(value, str) for value in line["facts"].values()):
+        raise ValueError("not a mark")
+    return line

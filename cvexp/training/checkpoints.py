@@ -1,13 +1,15 @@
-"""When a training's state is put on the disk, where, and how many of them stay."""
+"""Checkpoints of a training: when one is due, where it is written, and how many stay."""
 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import ConfigError, StorageError, WeightsError
+from cvexp.events import EpochEnded, StepsRun
 from cvexp.settings import CHECKPOINTS
 from cvexp.training.history import HistoryFile, HistoryMark, epoch_of
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
+    from cvexp.events import Observed
     from cvexp.results import EpochMetrics
 
 KEPT_WHILE_TRAINING = 2
@@ -28,11 +31,11 @@ _NAME = re.compile(r"epoch-(?P<epoch>\d+)-step-(?P<step>\d+)-[0-9a-f]{64}\.pt")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Keeping:
-    """What the user asked for.
+class CheckpointPolicy:
+    """When checkpoints are written, and how many stay.
 
     Attributes:
-        every: Epochs from one checkpoint to the next; 0 for none but at an interrupt.
+        every: Epochs from one checkpoint to the next; 0 for none except when training is interrupted.
         minutes: Of training within an epoch from one checkpoint to the next; 0 for none.
         keep: How many stay, also after the run has ended; None for two, and none after it.
 
@@ -63,7 +66,7 @@ class Checkpoint:
         history: The epochs before it.
         seconds: Of the whole command, summed over the processes that trained.
         file: Where it was read from.
-        mark: How far the history file was its own, where it was read from one.
+        mark: The part of the history file that it was read with.
     """
 
     fit: dict[str, Any]
@@ -73,24 +76,45 @@ class Checkpoint:
     mark: HistoryMark = field(default_factory=HistoryMark)
 
 
+class CheckpointSchedule:
+    """A subscriber to a training's events that answers whether the policy has a checkpoint due now."""
+
+    def __init__(self, policy: CheckpointPolicy) -> None:
+        self._policy = policy
+        self._saved_at = time.monotonic()
+
+    def __call__(self, event: Observed) -> bool:
+        """Whether a checkpoint is due after `event`."""
+        match event:
+            case EpochEnded():
+                every = self._policy.every
+                return bool(every) and (event.last or event.metrics.epoch % every == 0)
+            case StepsRun():
+                minutes = self._policy.minutes
+                return bool(minutes) and time.monotonic() - self._saved_at >= 60 * minutes
+            case _:
+                self._saved_at = time.monotonic()
+                return False
+
+
 class Checkpoints:
     """The checkpoints of one run, each a file that carries its own SHA-256 in its name.
 
-    The figures of an epoch are written once, to a file beside them that grows; each checkpoint says how far that file
-    is its history, and what digest it has up to there. So a checkpoint costs the same however many epochs there were,
-    and an older one stays whole when the file has grown beyond it.
+    An epoch's figures are appended once to a history file beside them; each checkpoint stores the length and the
+    digest of its part of that file. So a checkpoint writes as many bytes after any number of epochs, and an older one
+    stays valid when the file has grown.
 
     Args:
         run_folder: The run's folder for local state.
         keep: How many stay.
-        before: Called, in the thread that writes, before each is written.
+        before_write: Called before each is written, in the thread that writes.
     """
 
-    def __init__(self, run_folder: Path, keep: int | None, *, before: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, run_folder: Path, keep: int | None, *, before_write: Callable[[], None] = lambda: None) -> None:
         self._folder = run_folder / CHECKPOINTS
         self._keep = keep or KEPT_WHILE_TRAINING
-        self._before = before
-        self._under_way: Future[None] | None = None
+        self._before_write = before_write
+        self._pending: Future[None] | None = None
         self._history = HistoryFile(self._folder / HISTORY)
 
     @cached_property
@@ -99,48 +123,48 @@ class Checkpoints:
 
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="cvexp-checkpoint")
 
-    def ready(self) -> None:
-        """Start the thread that writes, so that the first checkpoint does not hold training up for it."""
+    def start_thread(self) -> None:
+        """Start the thread that writes, so that training does not wait for it at the first checkpoint."""
         self._writer.submit(int).result()
 
-    def go_on_from(self, checkpoint: Checkpoint) -> None:
-        """Let the next checkpoint follow `checkpoint`, which `newest` gave.
+    def resume_from(self, checkpoint: Checkpoint) -> None:
+        """Let the next checkpoint follow `checkpoint`, which `newest` returned.
 
         Raises:
             WeightsError: The history was damaged since.
         """
-        self._history.go_on_from(checkpoint.mark)
+        self._history.resume_from(checkpoint.mark)
 
     def begin(self, checkpoint: Checkpoint) -> None:
-        """Write one while training goes on; whether the one before could be written is known now.
+        """Write one in the background, once the one before is written.
 
         Raises:
-            StorageError: It could not; the older ones are still there.
+            StorageError: That one could not be; the older ones are still there.
         """
         self.finish()
-        self._under_way = self._writer.submit(self.save, checkpoint)
+        self._pending = self._writer.submit(self.save, checkpoint)
 
     def finish(self) -> None:
-        """Wait until what was begun is on the disk.
+        """Wait until the one begun last is on the disk.
 
         Raises:
             StorageError: It could not be written.
         """
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.result()
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write one, then remove what is older than those to be kept.
+        """Write one atomically, then remove the oldest beyond those that stay.
 
         Raises:
-            StorageError: The disk takes no more; the older ones are still there.
+            StorageError: The disk is full, or cannot be written; the older ones are still there.
         """
         from cvexp.checkpoint import save_named
 
         fit = checkpoint.fit
         stem = f"epoch-{fit['epoch']:05d}-step-{fit['step']:08d}"
-        self._before()
+        self._before_write()
         try:
             self._folder.mkdir(exist_ok=True)
             mark = self._history.append(checkpoint.history)
@@ -156,7 +180,7 @@ class Checkpoints:
             ) from error
 
     def newest(self) -> Checkpoint | None:
-        """The newest one that is whole; None where there is none at all.
+        """The newest valid one; None where there is none at all.
 
         Raises:
             WeightsError: There are some, and every one is damaged.
@@ -172,14 +196,14 @@ class Checkpoints:
             except WeightsError as error:
                 damage = damage or error
             except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-                what = f"no checkpoint of this version of cvexp: {file} ({error})"
+                what = f"not a checkpoint of this version of cvexp: {file} ({error})"
                 damage = damage or WeightsError(what, "start a new run")
         if damage is not None:
             raise damage
         return None
 
     def _history_of(self, state: dict[str, Any]) -> tuple[tuple[EpochMetrics, ...], HistoryMark]:
-        """The epochs before a checkpoint, and how far they stand in the history file."""
+        """The epochs before a checkpoint, and its part of the history file."""
         stored = state["history"]
         if isinstance(stored, list):  # as in checkpoints from before there was a history file
             return tuple(epoch_of(one) for one in stored), HistoryMark()
@@ -187,7 +211,6 @@ class Checkpoints:
         return self._history.read(mark), mark
 
     def _files(self) -> list[Path]:
-        """The newest first."""
         if not self._folder.is_dir():
             return []
         found = [(match, file) for file in self._folder.iterdir() if (match := _NAME.fullmatch(file.name))]

@@ -1,4 +1,4 @@
-"""The figures of a run's epochs on the disk: each is appended once, and a checkpoint says how far they are its own."""
+"""The history file: a run's epochs, each appended once. A checkpoint stores which part of the file is its own."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LENGTH_BYTES = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryMark:
-    """A beginning of a history file.
+    """The first part of a history file.
 
     Attributes:
         epochs: How many it holds.
-        bytes: How long it is.
+        bytes: Its length.
         sha256: Of those bytes.
     """
 
@@ -37,7 +37,7 @@ class HistoryMark:
 
 
 class HistoryFile:
-    """Records of epochs, one after the other. What follows the last mark is of a process that was killed.
+    """Records of epochs, one after the other. What follows the last mark is left by a killed process, and ignored.
 
     Args:
         path: The file; its folder exists when something is appended.
@@ -48,8 +48,8 @@ class HistoryFile:
         self._mark = HistoryMark()
         self._digest = hashlib.sha256()
 
-    def go_on_from(self, mark: HistoryMark) -> None:
-        """Append behind `mark` from now on.
+    def resume_from(self, mark: HistoryMark) -> None:
+        """Append after `mark` from now on.
 
         Raises:
             WeightsError: The file does not begin with what was marked.
@@ -126,7 +126,7 @@ def plain_epoch(epoch: EpochMetrics) -> dict[str, Any]:
 
 
 def epoch_of(plain: dict[str, Any]) -> EpochMetrics:
-    """What `plain_epoch` took apart."""
+    """The inverse of `plain_epoch`."""
     held_out = plain["held_out"]
     evaluation = Evaluation(
         metrics=SplitMetrics(**held_out["metrics"]),
@@ -145,6 +145,6 @@ def epoch_of(plain: dict[str, Any]) -> EpochMetrics:
 
 
 def _narrowed(predictions: npt.NDArray[np.int64]) -> npt.NDArray[np.integer[Any]]:
-    """Class indices in a byte each where that holds them."""
+    """Class indices as uint8 where they fit."""
     largest = int(predictions.max(initial=0))
     return predictions.astype("uint8" if largest < 2**8 else "int32")

@@ -1,31 +1,40 @@
-"""A run under way, from the first step to the last artifact."""
+"""One training, from the first step to the last artifact, and the events that it emits to its subscribers."""
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cvexp.errors import Interrupted
+from cvexp.events import (
+    STOP,
+    CheckpointStarted,
+    EpochEnded,
+    FilesStored,
+    ModelStored,
+    StepsRun,
+    TagsSet,
+    TrainingStarted,
+)
 from cvexp.redaction import without_credentials
-from cvexp.results import Metric, Timing, TrainResult
+from cvexp.results import Timing, TrainResult
 from cvexp.runs import ID_DIGITS
-from cvexp.training.checkpoints import Checkpoint, Checkpoints
-from cvexp.training.observer import Opening
+from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule
+from cvexp.training.recorder import Recorder
 from cvexp.training.session import memory_explained
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from cvexp.engine.fit import Fit, Progress
-    from cvexp.results import EpochMetrics, Evaluation
+    from cvexp.events import Observed, Observer
+    from cvexp.results import EpochMetrics, Evaluation, ModelSize
     from cvexp.settings import StoreSettings
-    from cvexp.tracking.run import Run
-    from cvexp.training.checkpoints import Keeping
-    from cvexp.training.observer import TrainObserver
+    from cvexp.tracking.outbox import Outbox
+    from cvexp.training.checkpoints import CheckpointPolicy
     from cvexp.training.session import Prepared
-    from cvexp.training.signals import Stop
+    from cvexp.training.signals import StopSignals
 
 REFRESH_SECONDS = 0.5
 
@@ -34,30 +43,37 @@ REFRESH_SECONDS = 0.5
 class Training:
     """Trains what was prepared.
 
+    Each event goes to the observer, then to the run's own subscribers: the recorder, which feeds the outbox, and the
+    checkpoint schedule. When the observer answers `STOP`, the epoch under way is the last one, and the run ends there
+    as FINISHED, tested and stored as after its last epoch. A signal stops it between two steps instead, with a
+    checkpoint, and the run is KILLED.
+
     Args:
         prepared: What to train.
-        opening: Opens the run to train into, and closes it.
-        settings: Where it is tracked.
-        keeping: When to write checkpoints.
-        stop: Says whether a signal asked for an end.
-        observer: Told how it goes.
+        opening: Opens the run's outbox, and closes it.
+        settings: Where the run is tracked.
+        policy: When to write checkpoints.
+        signals: Say whether a signal asked for a stop.
+        observer: Called with each event.
         started: `time.monotonic()` when the command began.
-        resumed: Where to go on; None from the start.
+        resumed: Where to resume; None from the start.
     """
 
     prepared: Prepared
-    opening: AbstractContextManager[Run]
+    opening: AbstractContextManager[Outbox]
     settings: StoreSettings
-    keeping: Keeping
-    stop: Stop
-    observer: TrainObserver
+    policy: CheckpointPolicy
+    signals: StopSignals
+    observer: Observer | None
     started: float
     resumed: Checkpoint | None = None
-    tracked: Run = field(init=False)
+    tracked: Outbox = field(init=False)
     _history: list[EpochMetrics] = field(default_factory=list)
     _checkpoints: Checkpoints = field(init=False)
+    _schedule: CheckpointSchedule = field(init=False)
+    _recorder: Recorder = field(init=False)
+    _stops_early: bool = False
     _saved: Progress | None = None
-    _saved_at: float = 0.0
     _shown_at: float = 0.0
 
     def run(self) -> TrainResult:
@@ -66,13 +82,14 @@ class Training:
         Raises:
             StoreError: The store cannot be used.
             Interrupted: A signal asked for it; a checkpoint was written.
-            TrainingError: The loss is no number, or there is no memory left.
+            TrainingError: The loss is not finite, or there is no memory left.
             StorageError: The disk is full.
         """
         from cvexp.device import threads
 
-        with threads(self.prepared.placed.threads), self.stop.deferred(), self.opening as self.tracked:
-            self._checkpoints = Checkpoints(self.tracked.folder, self.keeping.keep, before=self.tracked.flush)
+        with threads(self.prepared.placed.threads), self.signals.deferred(), self.opening as self.tracked:
+            self._checkpoints = Checkpoints(self.tracked.folder, self.policy.keep, before_write=self.tracked.flush)
+            self._recorder = Recorder(self.tracked, self.prepared)
             result = self._run()
         left = self.tracked.undelivered
         return replace(result, undelivered=left, trouble=self.tracked.trouble if left else "")
@@ -81,33 +98,39 @@ class Training:
         from cvexp.models.summary import model_size
 
         size = model_size(self.prepared.model)
-        config = self.prepared.config
-        self._record_inputs()
+        self._recorder.inputs()
         fit = self._ready()
-        self._checkpoints.ready()
+        self._checkpoints.start_thread()
         if self.tracked.is_known:
-            self.tracked.settle()
-        self.observer.opened(self._opening(size.parameters, fit.progress))
+            self.tracked.drain()
+        self._notify(self._training_started(size.parameters, fit.progress))
         setup_seconds = time.monotonic() - self.started - self.tracked.seconds
-        self._obey("before the first step" if self.resumed is None else "where it was resumed")
+        self._check_signals("before the first step" if self.resumed is None else "where it was resumed")
         with memory_explained():
             self._train(fit)
             self._checkpoints.finish()
             self._leave_if_asked(fit)
         evaluation, evaluate_seconds = self._test()
         self._store_artifacts(evaluation)
-        history = self._history
-        result = TrainResult(
+        result = self._result(evaluation, size, setup_seconds=setup_seconds, evaluate_seconds=evaluate_seconds)
+        self._recorder.outcome(result)
+        return result
+
+    def _result(
+        self, evaluation: Evaluation, size: ModelSize, *, setup_seconds: float, evaluate_seconds: float
+    ) -> TrainResult:
+        history = tuple(self._history)
+        return TrainResult(
             run_id=self.tracked.run_id,
             run_name=self.tracked.name,
             experiment_id=self.tracked.experiment_id,
             tracking_uri=without_credentials(self.settings.tracking_uri),
             status="FINISHED",
-            config=config,
+            config=replace(self.prepared.config, epochs=len(history)),
             device=str(self.prepared.device.torch),
             device_name=self.prepared.device.name,
             class_names=self.prepared.dataset.class_names,
-            history=tuple(history),
+            history=history,
             evaluation=evaluation,
             timing=Timing(
                 setup_seconds=setup_seconds,
@@ -120,72 +143,72 @@ class Training:
             size=size,
             artifacts_uri=self.tracked.artifacts_uri,
         )
-        self._record_outcome(result)
-        return result
 
     def _ready(self) -> Fit:
-        """The engine, standing where training begins or goes on.
+        """The training loop, before its first step or where it resumes.
 
         Raises:
             WeightsError: The checkpoint does not fit.
         """
-        from cvexp.engine.fit import Fit
-
-        fit = Fit(
-            self.prepared.model,
-            self.prepared.dataset,
-            config=self.prepared.config,
-            device=self.prepared.device,
-            runner=self.prepared.steps.runner,
-            evaluation_threads=self.prepared.placed.evaluation_threads,
-            callback=lambda progress: self._between(fit, progress),
-        )
+        fit = self.prepared.fit(lambda progress: self._on_progress(fit, progress))
         if self.resumed is not None:
             fit.load_state(self.resumed.fit)
-            self._checkpoints.go_on_from(self.resumed)
+            self._checkpoints.resume_from(self.resumed)
             self._history += self.resumed.history
         return fit
 
+    def _notify(self, event: Observed) -> None:
+        """Call the observer; `STOP` stays in force."""
+        if self.observer is not None and self.observer(event) is STOP:
+            self._stops_early = True
+
     def _train(self, fit: Fit) -> None:
-        every, epochs = self.keeping.every, self.prepared.config.epochs
-        self._saved_at = time.monotonic()
+        self._schedule = CheckpointSchedule(self.policy)
         for epoch in fit:
             self._history.append(epoch)
-            self._record_steps(epoch)
-            self.tracked.log_metrics(epoch.keyed(), step=epoch.epoch, final=epoch.epoch == epochs)
-            self.observer.finished_epoch(epoch)
-            if every and (epoch.epoch % every == 0 or epoch.epoch == epochs):
+            event = EpochEnded(metrics=epoch, last=epoch.epoch == self.prepared.config.epochs)
+            try:
+                self._notify(event)
+            finally:  # the epoch is recorded before a checkpoint that follows it, whatever the observer raises
+                event = replace(event, last=event.last or self._stops_early)
+                self._recorder(event)
+            if self._schedule(event):
                 self._save(fit)
             self._leave_if_asked(fit)
-            self.tracked.settle()
+            self.tracked.drain()
+            if self._stops_early:
+                break
 
-    def _between(self, fit: Fit, progress: Progress) -> None:
-        """Between two calls of the engine: show how far it is, keep a checkpoint, obey a signal."""
+    def _on_progress(self, fit: Fit, progress: Progress) -> None:
+        """The engine's callback between steps: show progress, write a checkpoint, stop on a signal."""
+        event = StepsRun(epoch=progress.epoch, step=progress.step, n_steps=progress.n_steps)
         now = time.monotonic()
         if now - self._shown_at >= REFRESH_SECONDS:
-            self.observer.progressed(progress)
+            self._notify(event)
             self._shown_at = now
-        if self.keeping.minutes and now - self._saved_at >= 60 * self.keeping.minutes:
+        if self._schedule(event):
             self._save(fit)
         self._leave_if_asked(fit)
 
     def _leave_if_asked(self, fit: Fit) -> None:
-        if self.stop.signum is None:
+        if self.signals.signum is None:
             return
         self._save(fit)
         self._checkpoints.finish()
         done = fit.progress
         where = f"epoch {done.epoch}, step {done.step} of {done.n_steps}"
-        self._obey(where if done.epoch <= self.prepared.config.epochs else f"the end of epoch {done.epoch - 1}")
+        self._check_signals(
+            where if done.epoch <= self.prepared.config.epochs else f"the end of epoch {done.epoch - 1}"
+        )
 
-    def _obey(self, where: str = "the end of training") -> None:
-        """Leave, if a signal asked for it: in between two things, so that each of them is done or not.
+    def _check_signals(self, where: str = "the end of training") -> None:
+        """Stop here if a signal asked for it.
 
         Raises:
             Interrupted: It did.
         """
-        if self.stop.signum is not None:
-            raise Interrupted(self.stop.signum, f"kept as of {where}", f"go on: {self._resume_command()}")
+        if self.signals.signum is not None:
+            raise Interrupted(self.signals.signum, f"kept as of {where}", f"go on: {self._resume_command()}")
 
     def _resume_command(self) -> str:
         model = self.prepared.config.model
@@ -193,21 +216,23 @@ class Training:
         return self.settings.command("train", *factory, "--resume", self.tracked.run_id[:ID_DIGITS])
 
     def _save(self, fit: Fit) -> None:
-        """Begin a checkpoint of where training stands, unless the last one was."""
+        """Start writing a checkpoint of the current state, unless the last one was of the same."""
         if fit.progress == self._saved:
             return
         checkpoint = Checkpoint(fit=fit.state(), history=tuple(self._history), seconds=self._seconds())
         self._checkpoints.begin(checkpoint)
         self._saved = fit.progress
-        self._saved_at = time.monotonic()
+        started = CheckpointStarted(epoch=fit.progress.epoch, step=fit.progress.step)
+        self._schedule(started)
+        self._notify(started)
 
     def _seconds(self) -> float:
         """Of the whole command so far, those of the processes before this one included."""
         return time.monotonic() - self.started + (self.resumed.seconds if self.resumed else 0.0)
 
-    def _opening(self, n_parameters: int, progress: Progress) -> Opening:
+    def _training_started(self, n_parameters: int, at: Progress) -> TrainingStarted:
         dataset, device = self.prepared.dataset, self.prepared.device
-        return Opening(
+        return TrainingStarted(
             run_id=self.tracked.run_id,
             run_name=self.tracked.name,
             config=self.prepared.config,
@@ -215,45 +240,13 @@ class Training:
             device_name=device.name,
             threads=device.threads,
             step_runner=self.prepared.steps.runner.name,
-            dataset_place=dataset.place,
+            data_source=dataset.place,
             n_train=len(dataset.train),
             n_val=0 if dataset.val is None else len(dataset.val),
             n_test=len(dataset.test),
             n_parameters=n_parameters,
-            resumed_at=progress if self.resumed else None,
+            resumed_at=StepsRun(epoch=at.epoch, step=at.step, n_steps=at.n_steps) if self.resumed else None,
             store_answers=self.tracked.is_known,
-        )
-
-    def _record_inputs(self) -> None:
-        """Parameters and the dataset, before the first step."""
-        dataset = self.prepared.dataset
-        self.tracked.log_params(self.prepared.config.params())
-        splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-        profile = {
-            "images": {name: len(split) for name, split in splits.items() if split is not None},
-            "image_shape": dataset.image_shape,
-            "classes": dataset.n_classes,
-        }
-        self.tracked.log_dataset(
-            name=dataset.name,
-            digest=dataset.digest,
-            place=dataset.place,
-            profile=json.dumps(profile),
-            context="training",
-        )
-        if self.prepared.servable:
-            self.tracked.begin_model(self.prepared.config.params())
-
-    def _record_steps(self, epoch: EpochMetrics) -> None:
-        """The loss of every so many steps, counted over the whole run, where that was asked for."""
-        every = self.prepared.config.log_every
-        if not every:
-            return
-        before = (epoch.epoch - 1) * len(epoch.step_losses)
-        steps = range(before + 1, before + len(epoch.step_losses) + 1)
-        self.tracked.log_series(
-            Metric.STEP_LOSS,
-            {step: float(loss) for step, loss in zip(steps, epoch.step_losses, strict=True) if step % every == 0},
         )
 
     def _test(self) -> tuple[Evaluation, float]:
@@ -271,12 +264,12 @@ class Training:
             transform=dataset.transform,
             class_names=dataset.class_names,
             n_threads=self.prepared.placed.evaluation_threads,
-            after_batch=self._obey,
+            after_batch=self._check_signals,
         )
         return evaluation, device.clock() - start
 
     def _store_artifacts(self, evaluation: Evaluation) -> None:
-        """Write everything to the local disk first, the weights before all else, and hand it to the store."""
+        """Write everything to the run's folder, the weights first, and record it."""
         from cvexp.errors import StorageError
         from cvexp.export.run_folder import save_weights
         from cvexp.inference.predictor import TorchPredictor
@@ -288,15 +281,17 @@ class Training:
             weights.mkdir(exist_ok=True)
             figures.mkdir(exist_ok=True)
             spec = save_weights(model, weights, config=self.prepared.config, dataset=dataset)
-            self.tracked.set_tags({"cvexp.weights_sha256": spec.weights_sha256})
-            self.tracked.log_folder(weights, "weights")
-            self._obey()
+            self.tracked.emit(TagsSet({"cvexp.weights_sha256": spec.weights_sha256}))
+            self.tracked.emit(FilesStored(folder=weights.name, name=weights.name))
+            self._check_signals()
             if self.prepared.servable:
-                self.tracked.log_model(weights, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
+                self.tracked.emit(
+                    ModelStored(weights=weights.name, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
+                )
             title = f"{self.tracked.name} on {dataset.name}"
             scored = f"{title}: test accuracy {evaluation.metrics.accuracy:.2%}"
             write_evaluation(figures, evaluation, dataset.class_names, title=scored)
-            self._obey()
+            self._check_signals()
             shown = f"{title}: random test images"
             predictor = TorchPredictor(model, dataset.transform, self.prepared.device.torch)
             write_predictions(figures, predictor, dataset, title=shown)
@@ -306,15 +301,5 @@ class Training:
                 f"cannot write to {self.tracked.folder}: {error.strerror or error}",
                 f"make room there, then: {self._resume_command()}",
             ) from error
-        self._obey()
-        self.tracked.log_folder(figures)
-
-    def _record_outcome(self, result: TrainResult) -> None:
-        """The final figures, and the description that the run's page shows."""
-        from cvexp.tracking.description import description
-
-        if result.history[-1].held_out_name == "val":  # else the last epoch's figures are the test split's
-            self.tracked.log_metrics(result.evaluation.metrics.keyed("test"), step=result.config.epochs, final=True)
-        # MLflow draws what has no step but 0 as bars, run beside run.
-        figures = {**result.timing.keyed(), **result.size.keyed()}
-        self.tracked.end("FINISHED", metrics=figures, markdown=description(result))
+        self._check_signals()
+        self.tracked.emit(FilesStored(folder=figures.name))

@@ -1,4 +1,4 @@
-"""What a run was asked to do, kept beside its checkpoints for whoever resumes it."""
+"""What a run was asked to do, stored in its folder so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REQUEST = "request.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What a run was asked to do, and what decided its bits besides."""
+    """What a run was asked to do, and what else its bits depend on."""
 
     config: RunConfig
     threads: int
@@ -42,10 +42,10 @@ def request_of(prepared: Prepared) -> Request:
 
 
 def write_request(folder: Path, request: Request) -> None:
-    """Write down what is asked of the run whose folder this is, in the place of an earlier request.
+    """Write what is asked of the run in `folder`, atomically, in place of an earlier request.
 
     Raises:
-        StorageError: The disk takes no more.
+        StorageError: The disk is full, or cannot be written.
     """
     content = {**asdict(request), "config": {**asdict(request.config), "model_args": dict(request.config.model_args)}}
     try:

@@ -1,4 +1,4 @@
-"""From a configuration to everything that training takes, in place and checked: the only wiring of a run."""
+"""The only wiring of a run: from a configuration to data, model, step runner and training loop, new or resumed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
 from cvexp.data.registry import find_spec
-from cvexp.errors import TrainingError
+from cvexp.errors import RunError, TrainingError, WeightsError
 from cvexp.models.registry import complete_arguments, find_entry
+from cvexp.runs import EFFECTIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
     from cvexp.engine.backends.choice import Choice
+    from cvexp.engine.fit import Fit, Progress
     from cvexp.engine.placement import Placement
+    from cvexp.training.checkpoints import Checkpoint
+    from cvexp.training.request import Request
 
 ONE_AT_A_TIME = threading.RLock()
-"""Held from the first draw of a training to its end: random generators and the count of threads are the process's own.
+"""Held from the first random draw of a training to its end: generators and thread counts belong to the process.
 
 A training in another thread waits for its turn; one that an observer starts, in the same thread, does not.
 """
@@ -34,7 +38,7 @@ A training in another thread waits for its turn; one that an observer starts, in
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """All that training takes, checked and in place.
+    """Everything a training needs, checked and on its device.
 
     Attributes:
         servable: Whether the model's code is cvexp's own, so that a logged model can carry it.
@@ -48,9 +52,32 @@ class Prepared:
     steps: Choice
     servable: bool
 
+    def fit(self, callback: Callable[[Progress], None] | None = None) -> Fit:
+        """The training loop, before its first step.
 
-def prepare(config: RunConfig, data_dir: Path) -> Prepared:
-    """Find the data, build the model, choose how steps are run; nothing is written.
+        Args:
+            callback: Called between steps and between batches of an evaluation.
+        """
+        from cvexp.engine.fit import Fit
+
+        return Fit(
+            self.model,
+            self.dataset,
+            config=self.config,
+            device=self.device,
+            runner=self.steps.runner,
+            evaluation_threads=self.placed.evaluation_threads,
+            callback=callback,
+        )
+
+
+def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None) -> Prepared:
+    """Load the data, build the model, choose the step runner; nothing is written.
+
+    Args:
+        config: Of the run.
+        data_dir: Where datasets are looked for first.
+        dataset: In place of the one that `config` names.
 
     Raises:
         InputError: The model, dataset or device cannot be used as asked.
@@ -68,7 +95,8 @@ def prepare(config: RunConfig, data_dir: Path) -> Prepared:
 
     config = replace(config, model_args=complete_arguments(config.model, entry.load(), config.model_args))
     device = choose(config.device)
-    dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
+    if dataset is None:
+        dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
     seed_everything(config.seed)
     model = build(
         entry,
@@ -94,13 +122,44 @@ def prepare(config: RunConfig, data_dir: Path) -> Prepared:
     )
 
 
-def known_tags(prepared: Prepared, command: Sequence[str] | None, *, policy: str | None = None) -> dict[str, str]:
+def prepare_resumed(
+    request: Request, config: RunConfig, data_dir: Path, *, checkpoint: Checkpoint | None, name: str
+) -> Prepared:
+    """As `prepare`, for a run that is resumed: with its threads and data, and checked against its checkpoint.
+
+    Args:
+        request: What the run was asked to do first.
+        config: What it is asked to do now.
+        data_dir: As for `prepare`.
+        checkpoint: Where it resumes; None from the start.
+        name: The run's, for messages.
+
+    Raises:
+        RunError: The data are others than the run's.
+        WeightsError: The checkpoint does not fit.
+    """
+    prepared = prepare(replace(config, threads=request.threads), data_dir)
+    placed = replace(prepared.placed, evaluation_threads=request.evaluation_threads, policy=request.policy)
+    prepared = replace(prepared, config=replace(prepared.config, threads=config.threads), placed=placed)
+    if prepared.dataset.digest != request.dataset_digest:
+        raise RunError(
+            f"run {name} was trained on other data than {prepared.dataset.place} holds",
+            "name the folder it was trained on with --data-dir",
+        )
+    if checkpoint is not None:  # before the run is opened, which a checkpoint that does not fit should not do
+        try:
+            prepared.fit().load_state(checkpoint.fit)
+        except WeightsError as error:
+            raise WeightsError(f"{error.what}: {checkpoint.file}", *error.hints) from error
+    return prepared
+
+
+def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, str]:
     """What is known of a run before its first step."""
     from cvexp.tracking.context import context_tags
     from cvexp.tracking.liveness import process_tags
 
     placed, device, steps = prepared.placed, prepared.device, prepared.steps
-    conditions = _conditions(prepared, policy or placed.policy)
     return {
         **context_tags(sys.argv if command is None else command),
         **process_tags(),
@@ -109,10 +168,15 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, policy: str
         "cvexp.threads": str(placed.threads),
         "cvexp.memory_format": placed.memory_format,
         "cvexp.step_runner": steps.description,
-        "cvexp.comparability_key": conditions.key,
-        "cvexp.conditions": conditions.to_json(),
         TEST_SET: _test_set(prepared),
+        **_condition_tags(prepared),
     }
+
+
+def config_tags(prepared: Prepared) -> dict[str, str]:
+    """What changes with a configuration that is not the one the run began with; see results.EFFECTIVE."""
+    params = prepared.config.params()
+    return {**{tag: params[name] for name, tag in EFFECTIVE.items()}, **_condition_tags(prepared)}
 
 
 def _test_set(prepared: Prepared) -> str:
@@ -121,7 +185,7 @@ def _test_set(prepared: Prepared) -> str:
     return test_set(dataset.digest, limit=limit, split_seed=config.split_seed)
 
 
-def _conditions(prepared: Prepared, policy: str) -> Conditions:
+def _condition_tags(prepared: Prepared) -> dict[str, str]:
     import torch
 
     from cvexp.device import PRECISION
@@ -133,11 +197,11 @@ def _conditions(prepared: Prepared, policy: str) -> Conditions:
         split_seed=str(config.split_seed),
         train_images=len(dataset.train),
     )
-    return Conditions(
+    conditions = Conditions(
         device=prepared.device.name,
         torch=torch.__version__,
         precision=PRECISION,
-        threads=policy,
+        threads=prepared.placed.policy,
         batch_size=config.batch_size,
         epochs=config.epochs,
         dataset=dataset.digest,
@@ -145,11 +209,12 @@ def _conditions(prepared: Prepared, policy: str) -> Conditions:
         split=split,
         step_runner=prepared.steps.runner.name,
     )
+    return {"cvexp.comparability_key": conditions.key, "cvexp.conditions": conditions.to_json()}
 
 
 @contextlib.contextmanager
 def memory_explained() -> Iterator[None]:
-    """Turn what the memory's end raises, on a GPU or here, into one line with a way out."""
+    """Raise an out-of-memory error within the block, on any device, as one line with a remedy."""
     import torch
 
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while training: the first is obeyed between two steps, the second at once."""
+"""Ctrl-C, SIGTERM and SIGHUP while training: the first stops it between two steps, the second at once."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
-class Stop:
-    """Answers signals for as long as it is entered. Only the main thread can; elsewhere nothing is answered.
+class StopSignals:
+    """Handles signals while it is entered; only the main thread can, elsewhere nothing is handled.
 
-    The second one ends cvexp's own process at once; in somebody else's it raises Interrupted where it hits.
-
-    What the process was told to ignore, as `nohup` does with SIGHUP, stays ignored.
+    The second signal ends cvexp's own process at once; in another process it raises Interrupted where it arrives.
+    A signal that the process ignores, as `nohup` has it ignore SIGHUP, stays ignored.
 
     Attributes:
         signum: The signal that asked for a stop; None while none has.
@@ -39,37 +38,37 @@ class Stop:
             for name in NAMES:
                 signum = int(getattr(signal, name, 0))
                 if signum and signal.getsignal(signum) is not signal.SIG_IGN:
-                    self._before[signum] = signal.signal(signum, self._answer)
+                    self._before[signum] = signal.signal(signum, self._handle)
         return self
 
     def __exit__(self, *_exc: object) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 
-    def asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether a signal asked for a stop."""
         return self.signum is not None
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within the block a first signal is only noted, in `signum`; outside it raises Interrupted where it hits."""
+        """Within the block a first signal only sets `signum`; outside it raises Interrupted where it arrives."""
         self._deferred = True
         try:
             yield
         finally:
             self._deferred = False
 
-    def _answer(self, signum: int, _frame: FrameType | None) -> None:
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
         again = self.signum is not None
         if again and process.is_own():
-            self._leave(signum)
+            self._exit_now(signum)
         self.signum = signum
         if again or not self._deferred:
             raise Interrupted(signum)
 
     @staticmethod
-    def _leave(signum: int) -> NoReturn:
-        """Go without another word to anyone; what is on the disk is whole at any moment."""
+    def _exit_now(signum: int) -> NoReturn:
+        """Exit without any cleanup, which the files on the disk do not need."""
         name = signal.Signals(signum).name
         os.write(2, f"error: told to stop again by {name}: left at once, the last checkpoint is intact\n".encode())
         os._exit(128 + signum)

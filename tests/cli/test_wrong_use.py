@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cvexp.tracking.find import search
+from cvexp.tracking.queries import search
 from cvexp.tracking.store import open_store
 from tests.faults.answering import check_refusal
 
@@ -78,7 +78,7 @@ WRONG = {
 @pytest.fixture(scope="module")
 def _bare_run(_lab):
     """A run that ended before it had weights."""
-    from cvexp.tracking.run import open_run
+    from cvexp.tracking.outbox import open_run
 
     store = open_store(_lab.settings, create=False)
     with open_run(store.settings, model="linear", name="bare", tags={"cvexp.version": "0"}):
@@ -113,7 +113,7 @@ def test_wrong_use_is_explained_in_three_lines(name, cvexp, lab, monkeypatch):
 
 
 def test_an_ambiguous_name_lists_the_candidates(cvexp, lab):
-    from cvexp.tracking.run import open_run
+    from cvexp.tracking.outbox import open_run
 
     store = open_store(lab.settings, create=False)
     twins = []

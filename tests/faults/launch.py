@@ -27,8 +27,8 @@ POINTS = {
     "written": ("cvexp.files", "write_atomically", "after"),
     "noting": ("cvexp.tracking.journal", "_append", "before"),
     "noted": ("cvexp.tracking.journal", "_append", "after"),
-    "delivery": ("cvexp.tracking.delivery", "Delivery.deliver", "before"),
-    "delivered": ("cvexp.tracking.delivery", "Delivery.deliver", "after"),
+    "delivery": ("cvexp.tracking.mlflow_sink", "MlflowSink.deliver", "before"),
+    "delivered": ("cvexp.tracking.mlflow_sink", "MlflowSink.deliver", "after"),
     "drawing": ("cvexp.plots.curves", "curves", "before"),
 }
 

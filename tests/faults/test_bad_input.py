@@ -28,7 +28,7 @@ from safetensors.torch import save as safetensors
 
 from cvexp.data.idx import header
 from cvexp.settings import store_settings
-from cvexp.tracking.find import search
+from cvexp.tracking.queries import search
 from cvexp.tracking.store import open_store
 from tests.faults.answering import answering, check_refusal
 
@@ -749,14 +749,14 @@ AS_COMMANDS = (
 def _bench(_lab, tmp_path_factory):
     from cvexp.config import run_config
     from cvexp.jobs import export, train
-    from cvexp.training.checkpoints import Keeping
+    from cvexp.training.checkpoints import CheckpointPolicy
 
     folder = tmp_path_factory.mktemp("bench")
     shutil.copy(_lab.folder / "mlflow.db", folder / "mlflow.db")
     settings = store_settings(f"sqlite:///{folder}/mlflow.db", "Default")
     linear = _lab.runs["linear"].run_id
     config = run_config({"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 2})
-    resumable = train.run(config, settings, data_dir=folder, keeping=Keeping(keep=1), command=["cvexp"])
+    resumable = train.run(config, settings, data_dir=folder, checkpoints=CheckpointPolicy(keep=1), command=["cvexp"])
     sound = folder / "exported"
     for kind, suffix in (("state-dict", ".pt"), ("safetensors", ".safetensors")):
         export.run(linear, settings, data_dir=folder, format_name=kind, out=sound / f"m{suffix}")

@@ -1,4 +1,4 @@
-"""Tracking stores that are away, hang or are held by others: the training goes on, and nothing is lost or doubled."""
+"""Tracking stores that are down, hang or are locked by others: the training goes on, and nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 import pytest
 from mlflow import MlflowClient
 
-from cvexp.tracking.sender import PATIENCE_SECONDS
+from cvexp.tracking.deadline import DEADLINE_SECONDS
 from tests.faults import killing
 
 pytestmark = pytest.mark.slow
@@ -116,7 +116,7 @@ def test_a_server_that_hangs_costs_ten_seconds_in_all(running, tmp_path):
     (folder,) = folders(tmp_path)
     ended = [json.loads(line)["at"] / 1000 for line in (folder / "journal.jsonl").read_text().splitlines()][-1]
     # Besides, waiting before the hang and leaving itself take time; MLflow alone would wait for minutes.
-    assert json.loads(out)["metrics"]["time/tracking_seconds"] + left - ended < 2 * PATIENCE_SECONDS
+    assert json.loads(out)["metrics"]["time/tracking_seconds"] + left - ended < 2 * DEADLINE_SECONDS
     assert "no answer in time" in err or "does not answer" in err
     sync(tmp_path, at(running.uri))
     check_whole(running.uri, 8, json.loads(out)["run_id"])
@@ -139,7 +139,7 @@ def test_a_locked_database(seconds, expected, tmp_path):
     code, out, err = killing.finish(process)
     assert code == expected, err
     document = json.loads(out)
-    assert document["metrics"]["time/tracking_seconds"] < 2 * PATIENCE_SECONDS  # what was waited for with progress too
+    assert document["metrics"]["time/tracking_seconds"] < 2 * DEADLINE_SECONDS  # what was waited for with progress too
     if expected:
         assert "wait to be delivered" in err
         sync(tmp_path, {})

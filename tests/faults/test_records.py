@@ -19,12 +19,13 @@ N_PROCESSES, N_STEPS, KEYS = 8, 30, [f"figure/{letter}" for letter in "abcdefghi
 WRITER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
+from cvexp.events import MetricsLogged, ParamsLogged
 from cvexp.settings import store_settings
-from cvexp.tracking.run import open_run
+from cvexp.tracking.outbox import open_run
 with open_run(store_settings(sys.argv[2], "Default"), model=sys.argv[3], name=None, tags={"cvexp.version": "0"}) as run:
-    run.log_params({"writer": sys.argv[3]})
+    run.emit(ParamsLogged({"writer": sys.argv[3]}))
     for step in range(1, int(sys.argv[4]) + 1):
-        run.log_metrics({key: float(step) for key in sys.argv[6:]}, step=step)
+        run.emit(MetricsLogged(values={key: float(step) for key in sys.argv[6:]}, step=step))
         time.sleep(float(sys.argv[5]))
 print(run.undelivered)
 """

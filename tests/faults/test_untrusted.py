@@ -158,13 +158,13 @@ def kept(_lab, tmp_path_factory):
     """A store with a run that can be trained on."""
     from cvexp.config import run_config
     from cvexp.jobs import train
-    from cvexp.training.checkpoints import Keeping
+    from cvexp.training.checkpoints import CheckpointPolicy
 
     folder = tmp_path_factory.mktemp("kept")
     shutil.copy(_lab.folder / "mlflow.db", folder / "mlflow.db")
     settings = store_settings(f"sqlite:///{folder}/mlflow.db", "Default")
     config = run_config({"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 1})
-    result = train.run(config, settings, data_dir=folder, keeping=Keeping(keep=1), command=["cvexp"])
+    result = train.run(config, settings, data_dir=folder, checkpoints=CheckpointPolicy(keep=1), command=["cvexp"])
     return settings, folder / ".cvexp" / "runs" / result.run_id
 
 
@@ -487,15 +487,16 @@ def test_a_password_in_the_address_of_a_store_goes_nowhere(store, verb, cvexp, t
 def test_a_password_in_the_address_stays_out_of_a_store_that_works(lab, tmp_path):
     """The command's words are a tag; a run that is kept for later has them in its journal."""
     uri = f"http://user:p/{CANARY}@127.0.0.1:1"
+    from cvexp.events import TagsSet
     from cvexp.tracking.context import context_tags
-    from cvexp.tracking.run import open_run
+    from cvexp.tracking.outbox import open_run
 
     shutil.copy(lab.folder / "mlflow.db", tmp_path / "mlflow.db")
     settings = store_settings(f"sqlite:///{tmp_path}/mlflow.db", "Default")
     commands = (["cvexp", "--tracking-uri", uri], ["cvexp", f"--tracking-uri={uri}", "it's"])
     for command in commands:
         with open_run(settings, model="linear", name=None, tags=context_tags(command), keep=True) as run:
-            run.set_tags({"note": f"see {uri}"})
+            run.emit(TagsSet({"note": f"see {uri}"}))
         with (
             pytest.raises(OSError, match="no"),
             open_run(settings, model="linear", name=None, tags=context_tags(command), keep=True),

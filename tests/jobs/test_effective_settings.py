@@ -14,19 +14,19 @@ from mlflow import MlflowClient
 
 from cvexp.config import run_config
 from cvexp.errors import Interrupted
+from cvexp.events import EpochEnded
 from cvexp.jobs import api, resume, train
-from cvexp.training.checkpoints import Keeping
-from cvexp.training.observer import Silent
+from cvexp.training.checkpoints import CheckpointPolicy
 
 FILE = "defaults: {{dataset: digits, device: cpu}}\nruns: [{{model: linear, epochs: {epochs}}}]\n"
 
 
 @dataclass
-class StopsAfter(Silent):
+class StopsAfter:
     epoch: int
 
-    def finished_epoch(self, metrics):
-        if metrics.epoch == self.epoch:
+    def __call__(self, event):
+        if isinstance(event, EpochEnded) and event.metrics.epoch == self.epoch:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -37,7 +37,7 @@ def place(record, tmp_path):
     return store_settings(record.uri), {
         "data_dir": tmp_path / "data",
         "command": ["cvexp"],
-        "keeping": Keeping(keep=1),
+        "checkpoints": CheckpointPolicy(keep=1),
     }
 
 

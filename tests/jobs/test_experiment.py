@@ -10,10 +10,10 @@ from mlflow import MlflowClient
 from cvexp.config import read_experiment
 from cvexp.data.registry import find_spec
 from cvexp.errors import ConfigError, DatasetError, Interrupted
+from cvexp.events import EpochEnded
 from cvexp.jobs import experiment
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.results import Metric
-from cvexp.training.observer import Silent
 
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
 TWO = """
@@ -114,14 +114,14 @@ def test_what_is_trained_is_skipped_unless_asked_for_again(cvexp, lab, tmp_path)
     assert not {run["run_id"] for run in redone["runs"]} & {run["run_id"] for run in first.document["runs"]}
 
 
-class StopsAfter(Silent):
+class StopsAfter:
     """Sends this process a signal at the end of an epoch."""
 
     def __init__(self, epoch):
         self.epoch = epoch
 
-    def finished_epoch(self, metrics):
-        if metrics.epoch == self.epoch:
+    def __call__(self, event):
+        if isinstance(event, EpochEnded) and event.metrics.epoch == self.epoch:
             os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -9,28 +9,31 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cvexp import train
-from cvexp.training.observer import Silent
+from cvexp.events import EpochEnded, TrainingStarted
 
 SETTINGS = {"model": "tinyvgg", "dataset": "digits", "device": "cpu", "epochs": 3, "limit": 400, "optimizer": "adam"}
 
 
-class MeetsTheOther(Silent):
+class MeetsTheOther:
     """Waits a moment, before the first step, for another training in the process."""
 
     def __init__(self, barrier):
         self.barrier = barrier
 
-    def opened(self, opening):  # noqa: ARG002 - the protocol
+    def __call__(self, event):
+        if not isinstance(event, TrainingStarted):
+            return
         with contextlib.suppress(threading.BrokenBarrierError):  # the other one waits for its turn
             self.barrier.wait(3)
 
 
-class TrainsAnother(Silent):
+class TrainsAnother:
     def __init__(self, losses):
         self.losses, self.found = losses, []
 
-    def finished_epoch(self, metrics):  # noqa: ARG002 - the protocol
-        self.found.append(self.losses())
+    def __call__(self, event):
+        if isinstance(event, EpochEnded):
+            self.found.append(self.losses())
 
 
 @pytest.fixture

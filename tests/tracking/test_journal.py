@@ -7,13 +7,14 @@ import io
 import pytest
 
 from cvexp.errors import RunError, StorageError
-from cvexp.tracking.journal import JOURNAL, SENT, Journal, held
+from cvexp.events import MetricsLogged, RunEnded, RunResumed, RunStarted, TagsSet
+from cvexp.tracking.journal import JOURNAL, SENT, Journal, run_lock
 
 
 def filled(folder, n_records=3):
     journal = Journal(folder)
     for n in range(n_records):
-        assert journal.append("tags", f"tags {n}", {"n": n, "text": "ü\n\x1b"}, at=1000 + n)
+        assert journal.append(TagsSet({"n": str(n), "text": "ü\n\x1b"}), key=f"tags {n}", at=1000 + n)
     return journal
 
 
@@ -28,8 +29,8 @@ def test_what_was_appended_is_read_back_by_another_process(tmp_path):
 def test_a_key_is_told_once_also_by_a_later_process(tmp_path):
     filled(tmp_path)
     again = Journal(tmp_path)
-    assert not again.append("tags", "tags 1", {"n": "other"}, at=5)
-    assert [record.body["n"] for record in Journal(tmp_path).records] == [0, 1, 2]
+    assert not again.append(TagsSet({"n": "other"}), key="tags 1", at=5)
+    assert [event.values["n"] for event in Journal(tmp_path).of_type(TagsSet)] == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize("n_bytes", [1, 5, 40])
@@ -40,7 +41,7 @@ def test_a_last_line_that_was_cut_short_is_dropped(tmp_path, n_bytes):
     file.write_bytes(content[:-n_bytes])
     journal = Journal(tmp_path)
     assert len(journal.records) == 2
-    assert journal.append("tags", "tags 2", {"n": 2, "text": "ü\n\x1b"}, at=1002)
+    assert journal.append(TagsSet({"n": "2", "text": "ü\n\x1b"}), key="tags 2", at=1002)
     assert file.read_bytes() == content
 
 
@@ -63,10 +64,10 @@ def test_a_disk_that_takes_a_part_of_a_line_leaves_none_of_it(tmp_path, monkeypa
     with monkeypatch.context() as patched:
         patched.setattr("cvexp.tracking.journal._opened", lambda file: Full(file, "ab"))
         with pytest.raises(StorageError, match="No space left"):
-            journal.append("tags", "tags 9", {}, at=1)
+            journal.append(TagsSet({}), key="tags 9", at=1)
     assert (tmp_path / JOURNAL).read_bytes() == before
     assert len(journal.records) == 3
-    assert journal.append("tags", "tags 9", {}, at=1)
+    assert journal.append(TagsSet({}), key="tags 9", at=1)
 
 
 def test_flush_puts_everything_so_far_on_the_disk_once(tmp_path, monkeypatch):
@@ -76,7 +77,7 @@ def test_flush_puts_everything_so_far_on_the_disk_once(tmp_path, monkeypatch):
     assert not flushed
     journal.flush()
     journal.flush()
-    journal.append("tags", "tags 9", {}, at=1)
+    journal.append(TagsSet({}), key="tags 9", at=1)
     journal.flush()
     assert [content.count(b"\n") for content in flushed] == [2, 3]
 
@@ -100,7 +101,7 @@ def test_a_moved_folder_goes_on(tmp_path):
     folder.mkdir()
     journal = filled(folder)
     journal.move(tmp_path / "after")
-    journal.append("tags", "more", {}, at=1)
+    journal.append(TagsSet({}), key="more", at=1)
     assert len(Journal(tmp_path / "after").records) == 4
     assert not folder.exists()
 
@@ -108,10 +109,10 @@ def test_a_moved_folder_goes_on(tmp_path):
 def test_the_status_is_what_the_last_opening_or_ending_says(tmp_path):
     journal = Journal(tmp_path)
     seen = []
-    for number, (kind, body) in enumerate(
-        [("run", {}), ("metrics", {}), ("end", {"status": "KILLED"}), ("tags", {}), ("again", {}), ("tags", {})]
-    ):
-        journal.append(kind, str(number), body, at=1)
+    start = RunStarted(model="linear", tags={}, local_id="0")
+    figures, tags = MetricsLogged(values={}, step=1), TagsSet({})
+    for number, event in enumerate([start, figures, RunEnded(status="KILLED"), tags, RunResumed(), tags]):
+        journal.append(event, key=str(number), at=1)
         seen.append(journal.status)
     assert seen == ["RUNNING", "RUNNING", "KILLED", "KILLED", "RUNNING", "RUNNING"]
     assert not (tmp_path / SENT).exists()
@@ -129,9 +130,9 @@ def test_a_record_that_is_interrupted_is_there_and_known_or_neither(tmp_path, mo
     with monkeypatch.context() as patched:
         patched.setattr("cvexp.tracking.journal._opened", lambda file: Interrupted(file, "ab"))
         with pytest.raises(KeyboardInterrupt):
-            journal.append("tags", "late", {}, at=1)
+            journal.append(TagsSet({}), key="late", at=1)
     assert (tmp_path / JOURNAL).read_bytes() == before
-    assert journal.append("tags", "late", {}, at=1)
+    assert journal.append(TagsSet({}), key="late", at=1)
     assert [record.n for record in Journal(tmp_path).records] == [0, 1, 2, 3]
 
 
@@ -145,12 +146,12 @@ def test_reading_a_journal_that_another_process_writes_changes_nothing(tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in (JOURNAL, SENT)} == before
 
 
-def test_an_incomplete_last_line_is_cut_off_when_the_holder_appends(tmp_path):
+def test_an_incomplete_last_line_is_cut_off_when_the_lock_s_holder_appends(tmp_path):
     filled(tmp_path)
     with (tmp_path / JOURNAL).open("ab") as crashed:
         crashed.write(b'{"n": 3, "at": 5')
     journal = Journal(tmp_path)
-    journal.append("tags", "next", {}, at=9)
+    journal.append(TagsSet({}), key="next", at=9)
     assert [record.key for record in Journal(tmp_path).records] == ["tags 0", "tags 1", "tags 2", "next"]
 
 
@@ -164,6 +165,13 @@ def test_an_incomplete_last_line_is_cut_off_when_the_holder_appends(tmp_path):
         b'{"n": 1, "at": 1, "kind": "artifacts", "key": "k", "body": {"folder": "/etc", "name": null}}\n',
         b'{"n": 1, "at": 1, "kind": "artifacts", "key": "k", "body": {"folder": "a\\\\..\\\\..\\\\b", "name": null}}\n',
         b'{"n": 1, "at": 1, "kind": "model", "key": "k", "body": {"weights": 3}}\n',
+        b'{"n": 1, "at": 1, "kind": "tags", "key": "k", "body": {"epochs": 3}}\n',
+        b'{"n": 1, "at": 1, "kind": "metrics", "key": "k", "body": {"values": {"a": "1"}, "step": 1}}\n',
+        b'{"n": 1, "at": 1, "kind": "metrics", "key": "k", "body": {"values": {"a": 1.0}}}\n',
+        b'{"n": 1, "at": 1, "kind": "series", "key": "k", "body": {"key": "a", "points": [[1, 2, 3]]}}\n',
+        b'{"n": 1, "at": 1, "kind": "series", "key": "k", "body": {"key": "a", "points": [[1, 1%s]]}}\n' % (b"0" * 400),
+        b'{"n": 1, "at": 1, "kind": "run", "key": "k", "body": %s}\n'
+        % b'{"model": "a", "tags": {}, "local_id": "b", "schema_version": 2}',
     ],
 )
 def test_a_record_of_another_shape_or_with_a_path_that_leads_out_is_refused(tmp_path, line):
@@ -199,11 +207,11 @@ def test_a_delivery_that_restarts_keeps_the_name_and_the_former_id(tmp_path):
     assert (Journal(tmp_path).unsent, Journal(tmp_path).run_id) == (2, "def")
 
 
-def test_a_run_whose_folder_is_gone_cannot_be_held_and_stays_gone(tmp_path):
-    with pytest.raises(RunError, match="left nothing"), held(tmp_path / "runs" / "abc"):
+def test_a_run_whose_folder_is_gone_cannot_be_locked_and_stays_gone(tmp_path):
+    with pytest.raises(RunError, match="left nothing"), run_lock(tmp_path / "runs" / "abc"):
         pass
     assert not (tmp_path / "runs").exists()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RunError, match="left nothing"), held(tmp_path / "empty"):
+    with pytest.raises(RunError, match="left nothing"), run_lock(tmp_path / "empty"):
         pass
     assert not (tmp_path / "empty").exists()

@@ -1,4 +1,4 @@
-"""The sender: order, patience, and what it does when nobody answers."""
+"""The sender: order, retries, and the deadline when the store does not answer."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from types import SimpleNamespace
 import pytest
 
 from cvexp.errors import StoreError, UnreachableStoreError
+from cvexp.events import TagsSet
+from cvexp.tracking.deadline import Deadline
 from cvexp.tracking.journal import Journal
-from cvexp.tracking.sender import Patience, Sender
+from cvexp.tracking.sender import Sender
 
 
-class Recipient:
+class Sink:
     """Takes records, or fails as it was told to."""
 
     def __init__(self, *, opening=(), failing=(), hanging=None):
         self.opening, self.failing, self.hanging = list(opening), list(failing), hanging
         self.got = []
 
-    def open(self, patience):  # noqa: ARG002 - the protocol
+    def open(self, deadline):  # noqa: ARG002 - the protocol
         if self.opening:
             raise self.opening.pop(0)
 
@@ -37,24 +39,24 @@ class Recipient:
 def journal(tmp_path):
     journal = Journal(tmp_path)
     for key in "abc":
-        journal.append("tags", key, {}, at=1)
+        journal.append(TagsSet({}), key=key, at=1)
     return journal
 
 
-def started(journal, recipient, seconds=5.0):
-    sender = Sender(journal, recipient, Patience(seconds))
+def started(journal, sink, seconds=5.0):
+    sender = Sender(journal, sink, Deadline(seconds))
     sender.start()
     return sender
 
 
 def test_records_arrive_in_order_and_those_that_come_later_too(journal):
-    recipient = Recipient()
-    sender = started(journal, recipient)
-    assert sender.settle()
-    journal.append("tags", "d", {}, at=1)
+    sink = Sink()
+    sender = started(journal, sink)
+    assert sender.drain()
+    journal.append(TagsSet({}), key="d", at=1)
     sender.notify()
-    assert sender.settle()
-    assert recipient.got == list("abcd")
+    assert sender.drain()
+    assert sink.got == list("abcd")
     assert journal.facts == {"last": "d"}
 
 
@@ -62,45 +64,45 @@ def test_the_disk_has_a_record_before_anyone_is_told(journal, monkeypatch):
     on_disk = []
     monkeypatch.setattr("cvexp.tracking.journal.os.fsync", lambda _: on_disk.append(len(journal.records)))
 
-    class Careful(Recipient):
-        def open(self, patience):  # noqa: ARG002 - the protocol
+    class Careful(Sink):
+        def open(self, deadline):  # noqa: ARG002 - the protocol
             self.got.append(on_disk == [3])
 
         def deliver(self, record):
             self.got.append(record.n < on_disk[-1])
             return {}
 
-    recipient = Careful()
-    sender = started(journal, recipient)
-    assert sender.settle()
-    journal.append("tags", "d", {}, at=1)
+    sink = Careful()
+    sender = started(journal, sink)
+    assert sender.drain()
+    journal.append(TagsSet({}), key="d", at=1)
     sender.notify()
-    assert sender.settle()
-    assert recipient.got == [True] * 5
+    assert sender.drain()
+    assert sink.got == [True] * 5
 
 
 def test_a_record_that_fails_is_tried_again_before_the_next_one(journal):
-    recipient = Recipient(opening=[UnreachableStoreError("away")], failing=[OSError("broken pipe")])
-    sender = started(journal, recipient)
-    assert sender.settle()
-    assert recipient.got == list("abc")
+    sink = Sink(opening=[UnreachableStoreError("away")], failing=[OSError("broken pipe")])
+    sender = started(journal, sink)
+    assert sender.drain()
+    assert sink.got == list("abc")
     assert sender.failures == 2
 
 
-def test_waiting_ends_when_patience_does_and_never_takes_long_again(journal):
+def test_waiting_ends_at_the_deadline_and_never_takes_long_again(journal):
     hanging = threading.Event()
-    sender = started(journal, Recipient(hanging=hanging), seconds=0.3)
+    sender = started(journal, Sink(hanging=hanging), seconds=0.3)
     start = time.monotonic()
-    assert not sender.settle()
+    assert not sender.drain()
     assert 0.25 < time.monotonic() - start < 1.5
     start = time.monotonic()
-    assert not sender.settle()
+    assert not sender.drain()
     assert time.monotonic() - start < 0.25
     hanging.set()
 
 
-def test_patience_is_not_used_up_while_it_is_paused():
-    patience = Patience(0.2)
+def test_paused_waiting_does_not_count():
+    deadline = Deadline(0.2)
     calls = []
 
     def done(seconds):
@@ -108,47 +110,47 @@ def test_patience_is_not_used_up_while_it_is_paused():
         time.sleep(0.02)
         return len(calls) == 30
 
-    with patience.paused():
-        assert patience.wait(done)
-    assert patience.left == 0.2
+    with deadline.paused():
+        assert deadline.wait(done)
+    assert deadline.left == 0.2
 
 
 def test_a_store_that_will_never_do_is_refused_at_once(journal):
-    sender = started(journal, Recipient(opening=[StoreError("not a store")]))
+    sender = started(journal, Sink(opening=[StoreError("not a store")]))
     with pytest.raises(StoreError, match="not a store"):
-        sender.settle()
+        sender.drain()
     assert journal.unsent == 3
 
 
 def test_some_failures_are_enough_where_one_does_not_want_to_wait(journal):
-    sender = started(journal, Recipient(opening=[UnreachableStoreError("away")] * 50), seconds=30)
+    sender = started(journal, Sink(opening=[UnreachableStoreError("away")] * 50), seconds=30)
     start = time.monotonic()
-    assert not sender.settle(failures=1)
+    assert not sender.drain(max_failures=1)
     assert time.monotonic() - start < 5
     assert "away" in sender.trouble
     sender.stop()
 
 
 def test_credentials_are_in_no_trouble(journal):
-    sender = started(journal, Recipient(opening=[UnreachableStoreError("no http://u:secret@host")] * 9))
-    sender.settle(failures=1)
+    sender = started(journal, Sink(opening=[UnreachableStoreError("no http://u:secret@host")] * 9))
+    sender.drain(max_failures=1)
     assert sender.trouble
     assert "secret" not in sender.trouble
     sender.stop()
 
 
 def test_after_stop_nothing_more_is_delivered(journal):
-    recipient = Recipient()
-    sender = started(journal, recipient)
-    sender.settle()
+    sink = Sink()
+    sender = started(journal, sink)
+    sender.drain()
     sender.stop()
-    journal.append("tags", "late", {}, at=1)
+    journal.append(TagsSet({}), key="late", at=1)
     sender.notify()
     time.sleep(0.1)
-    assert recipient.got == list("abc")
+    assert sink.got == list("abc")
 
 
-class Slow(Recipient):
+class Slow(Sink):
     """Takes a record in so many seconds."""
 
     def __init__(self, seconds):
@@ -163,9 +165,9 @@ class Slow(Recipient):
 def test_a_store_that_is_slow_but_takes_every_record_gets_all_of_them(tmp_path):
     journal = Journal(tmp_path)
     for n in range(40):
-        journal.append("tags", str(n), {}, at=1)
+        journal.append(TagsSet({}), key=str(n), at=1)
     sender = started(journal, Slow(0.05), seconds=1.0)
-    assert sender.settle()
+    assert sender.drain()
     assert sender.n_delivered == 40
 
 
@@ -178,26 +180,26 @@ def test_waiting_counts_from_the_last_progress_on(monkeypatch, progress_at, expe
         clock += max(seconds, 0.01)  # a real clock never stands still
         return False
 
-    monkeypatch.setattr("cvexp.tracking.sender.time", SimpleNamespace(monotonic=lambda: clock))
-    waited = Patience(10.0).wait(done, idle_seconds=lambda: clock - progress_at if clock >= progress_at else 0.0)
+    monkeypatch.setattr("cvexp.tracking.deadline.time", SimpleNamespace(monotonic=lambda: clock))
+    waited = Deadline(10.0).wait(done, idle_seconds=lambda: clock - progress_at if clock >= progress_at else 0.0)
     assert not waited
     assert clock == pytest.approx(expected, abs=0.2)
 
 
 def test_a_store_that_can_be_opened_but_takes_nothing_makes_no_progress(journal):
-    sender = started(journal, Recipient(failing=[OSError("disk full")] * 500), seconds=0.5)
-    assert not sender.settle()
+    sender = started(journal, Sink(failing=[OSError("disk full")] * 500), seconds=0.5)
+    assert not sender.drain()
     sender.stop()
     assert sender.n_delivered == 0
 
 
-def test_someone_who_wants_to_leave_does_not_wait_for_a_slow_store(tmp_path, monkeypatch):
-    monkeypatch.setattr("cvexp.tracking.sender.HURRIED_SECONDS", 0.3)
+def test_a_process_that_should_stop_does_not_wait_for_a_slow_store(tmp_path, monkeypatch):
+    monkeypatch.setattr("cvexp.tracking.deadline.STOP_SECONDS", 0.3)
     journal = Journal(tmp_path)
     for n in range(200):
-        journal.append("tags", str(n), {}, at=1)
-    sender = Sender(journal, Slow(0.05), Patience(60, hurried=lambda: True))
+        journal.append(TagsSet({}), key=str(n), at=1)
+    sender = Sender(journal, Slow(0.05), Deadline(60, should_stop=lambda: True))
     sender.start()
-    assert not sender.settle()
+    assert not sender.drain()
     sender.stop()
     assert 0 < sender.n_delivered < 200

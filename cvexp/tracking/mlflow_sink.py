@@ -1,19 +1,20 @@
-"""What each kind of record of a journal comes to in MLflow. Everything here may be done twice with one effect."""
+"""Each event of a run as calls of MLflow. Every delivery is idempotent: repeating it changes nothing."""
 
 from __future__ import annotations
 
 import math
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cvexp import events
 from cvexp.errors import StoreError
 from cvexp.redaction import without_credentials
 from cvexp.runs import ID_DIGITS, NAME_DIGITS
 from cvexp.tracking.journal import FORMER_ID, NAME
+from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.model import LOGGED_NAME, write_model
-from cvexp.tracking.store import load_mlflow, open_store, translated
+from cvexp.tracking.store import load_mlflow, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from mlflow.entities import RunTag
 
     from cvexp.settings import StoreSettings
+    from cvexp.tracking.deadline import Deadline
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.records import Record
-    from cvexp.tracking.sender import Patience
     from cvexp.tracking.store import Store
 
 SERIES_BATCH = 1000
@@ -33,20 +34,20 @@ MAX_TAG_CHARACTERS = 5000
 """MLflow keeps 8,000; some of its stores keep fewer."""
 
 LOCAL_ID = "cvexp.local_id"
-"""The tag by which a run is recognised whose creation was asked for twice."""
+"""The tag by which a run is recognised when its creation is repeated."""
 
 FORMER_ID_TAG = "cvexp.former_run_id"
 """The tag of a run that was created again after the store had lost it: the id it had before."""
 
 ATTEMPT = "cvexp.attempt"
-"""The tag by which a logged model is."""
+"""The tag by which a logged model is recognised likewise."""
 
 
-class Delivery:
-    """Tells an MLflow store about one run.
+class MlflowSink:
+    """Delivers one run's events to an MLflow store; see sender.Sink.
 
-    A figure is recognised by its run, key, step, moment and value, which are the primary key of MLflow's own table;
-    parameters, tags and artifacts are put, not added; a run and a logged model are looked for before they are made.
+    A figure is identified by its run, key, step, timestamp and value, the primary key of MLflow's own table;
+    parameters, tags and artifacts replace equal ones; a run and a logged model are looked up before they are created.
 
     Args:
         settings: Which store.
@@ -54,27 +55,27 @@ class Delivery:
     """
 
     def __init__(self, settings: StoreSettings, journal: Journal) -> None:
-        load_mlflow(settings)  # here, since whoever waits for the store should not wait for imports
+        load_mlflow(settings)  # here, since imports should not count as waiting for the store
         import mlflow.pyfunc  # noqa: F401 - likewise
 
         self._settings, self._journal = settings, journal
         self._store: Store | None = None
 
-    def open(self, patience: Patience) -> None:
-        """Open the store, made first where it does not exist; see `open_store`.
+    def open(self, deadline: Deadline) -> None:
+        """Open the store, created first where it does not exist; see `open_store`.
 
-        A store that was deleted, or restored from a backup, no longer knows the run, or not all of it: then the
-        journal's delivery starts again from its first record.
+        A store that was deleted, or restored from a backup, lacks the run or a part of it: then everything is
+        delivered again, from the first record on.
         """
-        self._store = open_store(self._settings, create=True, waiting=patience.paused)
+        self._store = open_store(self._settings, create=True, waiting=deadline.paused)
         if "run_id" in self._journal.facts:
             with translated(self._settings):
-                known = self._knows_everything_sent()
+                known = self._has_everything_sent()
             if not known:
                 self._journal.restart()
 
-    def _knows_everything_sent(self) -> bool:
-        """Whether the store still has the run with the parameters and the last figures that it was told.
+    def _has_everything_sent(self) -> bool:
+        """Whether the store still has the run with the parameters and last figures that were delivered.
 
         Raises:
             StoreError: The run was deleted there on purpose.
@@ -94,21 +95,22 @@ class Delivery:
                 "restore it: " + self._settings.mlflow_command("runs", "restore", "--run-id", run_id),
                 "or give it up: " + self._settings.command("sync", "--discard", run_id[:ID_DIGITS]),
             )
-        told = self._journal.records[: self._journal.n_sent]
-        params = {name for record in told if record.kind == "params" for name in record.body}
+        params: set[str] = set()
         figures: dict[str, float] = {}
-        for record in told:
-            if record.kind == "metrics":
-                figures |= record.body["values"]
+        for record in self._journal.records[: self._journal.n_sent]:
+            if isinstance(record.event, events.ParamsLogged):
+                params |= record.event.values.keys()
+            elif isinstance(record.event, events.MetricsLogged):
+                figures |= record.event.values
         logged = run.data.metrics
         return params <= run.data.params.keys() and all(
             key in logged and (logged[key] == value or not math.isfinite(value)) for key, value in figures.items()
         )
 
     def deliver(self, record: Record) -> Mapping[str, str]:
-        """Do what `record` says; see Recipient."""
+        """Apply the record; see Sink."""
         with translated(self._settings):
-            facts: Mapping[str, str] | None = getattr(self, f"_{record.kind}")(record, record.body)
+            facts: Mapping[str, str] | None = getattr(self, f"_{record.event.kind}")(record.event, record.at)
         return facts or {}
 
     @property
@@ -125,9 +127,9 @@ class Delivery:
     def _run_id(self) -> str:
         return self._journal.facts["run_id"]
 
-    def _run(self, record: Record, body: dict[str, Any]) -> Mapping[str, str]:
+    def _run(self, event: events.RunStarted, at: int) -> Mapping[str, str]:
         """Create the run, named after the model and its own id unless the user named it."""
-        client, local_id, facts = self._client, body["local_id"], self._journal.facts
+        client, local_id, facts = self._client, event.local_id, self._journal.facts
         former = {FORMER_ID_TAG: facts.get(FORMER_ID, "")}
         known = client.search_runs([self._opened.experiment_id], f"tags.`{LOCAL_ID}` = '{local_id}'", max_results=1)
         created = (
@@ -135,13 +137,13 @@ class Delivery:
             if known
             else client.create_run(
                 self._opened.experiment_id,
-                start_time=record.at,
-                tags={tag.key: tag.value for tag in tags({**body["tags"], LOCAL_ID: local_id, **former})},
-                run_name=body["name"] or body["model"],
+                start_time=at,
+                tags={tag.key: tag.value for tag in tags({**event.tags, LOCAL_ID: local_id, **former})},
+                run_name=event.name or event.model,
             )
         )
-        name = body["name"] or facts.get(NAME) or f"{body['model']}-{created.info.run_id[:NAME_DIGITS]}"
-        if not body["name"]:
+        name = event.name or facts.get(NAME) or f"{event.model}-{created.info.run_id[:NAME_DIGITS]}"
+        if not event.name:
             client.update_run(created.info.run_id, name=name)
         return {
             "run_id": created.info.run_id,
@@ -150,20 +152,20 @@ class Delivery:
             "experiment_id": self._opened.experiment_id,
         }
 
-    def _name(self, _record: Record, body: dict[str, Any]) -> Mapping[str, str]:
-        self._client.update_run(self._run_id, name=body["name"])
-        return {NAME: body["name"]}
+    def _name(self, event: events.RunNamed, _at: int) -> Mapping[str, str]:
+        self._client.update_run(self._run_id, name=event.name)
+        return {NAME: event.name}
 
-    def _again(self, _record: Record, _body: dict[str, Any]) -> None:
+    def _again(self, _event: events.RunResumed, _at: int) -> None:
         self._client.update_run(self._run_id, status="RUNNING")
 
-    def _params(self, _record: Record, body: dict[str, Any]) -> None:
+    def _params(self, event: events.ParamsLogged, _at: int) -> None:
         from mlflow.entities import Param
 
-        self._client.log_batch(self._run_id, params=[Param(key, value) for key, value in body.items()])
+        self._client.log_batch(self._run_id, params=[Param(key, value) for key, value in event.values.items()])
 
-    def _tags(self, _record: Record, body: dict[str, Any]) -> None:
-        self._client.log_batch(self._run_id, tags=tags(body))
+    def _tags(self, event: events.TagsSet, _at: int) -> None:
+        self._client.log_batch(self._run_id, tags=tags(event.values))
 
     def _describe(self, markdown: str) -> None:
         note = {"mlflow.note.content": markdown}
@@ -171,63 +173,56 @@ class Delivery:
         if model_id := self._journal.facts.get("model_id"):
             self._client.set_logged_model_tags(model_id, note)
 
-    def _metrics(self, record: Record, body: dict[str, Any]) -> None:
-        self._log(record, body["values"], step=body["step"], final=body["final"])
+    def _metrics(self, event: events.MetricsLogged, at: int) -> None:
+        self._log(event.values, at, step=event.step, final=event.final)
 
-    def _log(self, record: Record, values: Mapping[str, float], *, step: int, final: bool) -> None:
+    def _log(self, values: Mapping[str, float], at: int, *, step: int, final: bool) -> None:
         """Figures at one step; the final ones belong to the logged model and its dataset too."""
         from mlflow.entities import Metric
 
         facts = self._journal.facts
         about = (facts.get("model_id") if final else None, facts.get("dataset_name"), facts.get("dataset_digest"))
-        figures = [Metric(key, value, record.at, step, *about) for key, value in values.items()]
+        figures = [Metric(key, value, at, step, *about) for key, value in values.items()]
         self._client.log_batch(self._run_id, metrics=figures)
 
-    def _series(self, record: Record, body: dict[str, Any]) -> None:
-        """One metric at many steps, a thousand in a call."""
+    def _series(self, event: events.SeriesLogged, at: int) -> None:
         from mlflow.entities import Metric
 
-        points = [Metric(body["key"], value, record.at, step) for step, value in body["points"]]
+        points = [Metric(event.key, value, at, step) for step, value in event.points]
         for start in range(0, len(points), SERIES_BATCH):
             self._client.log_batch(self._run_id, metrics=points[start : start + SERIES_BATCH])
 
-    def _dataset(self, _record: Record, body: dict[str, Any]) -> Mapping[str, str]:
+    def _dataset(self, event: events.DatasetUsed, _at: int) -> Mapping[str, str]:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(
-            name=body["name"],
-            digest=body["digest"],
-            source_type="local",
-            source=body["source"],
-            profile=body["profile"],
+            name=event.name, digest=event.digest, source_type="local", source=event.source, profile=event.profile
         )
         known = self._client.get_run(self._run_id).inputs.dataset_inputs
-        if not any((one.dataset.name, one.dataset.digest) == (body["name"], body["digest"]) for one in known):
-            inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", body["context"])])]
+        if not any((one.dataset.name, one.dataset.digest) == (event.name, event.digest) for one in known):
+            inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", event.context)])]
             self._client.log_inputs(self._run_id, inputs)
-        return {"dataset_name": body["name"], "dataset_digest": body["digest"]}
+        return {"dataset_name": event.name, "dataset_digest": event.digest}
 
-    def _artifacts(self, _record: Record, body: dict[str, Any]) -> None:
-        """Everything in a folder that lies beside the journal."""
-        self._client.log_artifacts(self._run_id, str(self._journal.path(body["folder"])), body["name"])
+    def _artifacts(self, event: events.FilesStored, _at: int) -> None:
+        self._client.log_artifacts(self._run_id, str(self._journal.path(event.folder)), event.name)
 
-    def _begin_model(self, _record: Record, body: dict[str, Any]) -> Mapping[str, str]:
-        """Announce a model, so that figures can belong to it before it comes."""
+    def _begin_model(self, event: events.ModelAnnounced, _at: int) -> Mapping[str, str]:
         from mlflow.entities import LoggedModelOutput
 
         known = self._client.search_logged_models(
             [self._opened.experiment_id], filter_string=f"source_run_id = '{self._run_id}'"
         )
         for model in known:
-            if model.tags.get(ATTEMPT) == body["attempt"]:
+            if model.tags.get(ATTEMPT) == event.attempt:
                 break
         else:
             model = self._client.create_logged_model(
                 self._opened.experiment_id,
                 name=LOGGED_NAME,
                 source_run_id=self._run_id,
-                params=body["params"],
-                tags={ATTEMPT: body["attempt"]},
+                params=event.params,
+                tags={ATTEMPT: event.attempt},
                 model_type="image classifier",
             )
         outputs = self._client.get_run(self._run_id).outputs
@@ -235,47 +230,40 @@ class Delivery:
             self._client.log_outputs(self._run_id, [LoggedModelOutput(model.model_id, step=0)])
         return {"model_id": model.model_id, "model_ready": ""}
 
-    def _model(self, _record: Record, body: dict[str, Any]) -> Mapping[str, str]:
+    def _model(self, event: events.ModelStored, _at: int) -> Mapping[str, str]:
         """Build the MLflow model from the weights beside the journal, and store it as the one announced."""
         model_id = self._journal.facts["model_id"]
         with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
             folder = Path(scratch) / "model"
             write_model(
                 folder,
-                self._journal.path(body["weights"]),
+                self._journal.path(event.weights),
                 model_id=model_id,
                 run_id=self._run_id,
-                image_shape=body["image_shape"],
-                n_classes=body["n_classes"],
+                image_shape=event.image_shape,
+                n_classes=event.n_classes,
             )
             self._client.log_model_artifacts(model_id, str(folder))
         self._client.finalize_logged_model(model_id, "READY")
         return {"model_ready": "yes"}
 
-    def _end(self, record: Record, body: dict[str, Any]) -> None:
-        """Close the run, with its last figures, and with it a model that never came."""
+    def _end(self, event: events.RunEnded, at: int) -> None:
+        """Close the run with its last figures, and with it an announced model that was never stored."""
         facts = self._journal.facts
-        if body["metrics"]:
-            self._log(record, body["metrics"], step=0, final=True)
-        if body["markdown"]:
-            self._describe(body["markdown"])
+        if event.metrics:
+            self._log(event.metrics, at, step=0, final=True)
+        if event.markdown:
+            self._describe(event.markdown)
         if facts.get("model_id") and not facts.get("model_ready"):
             self._client.finalize_logged_model(facts["model_id"], "FAILED")
-        if body["reason"]:
-            self._client.log_batch(self._run_id, tags=tags({"cvexp.end_reason": body["reason"]}))
+        if event.reason:
+            self._client.log_batch(self._run_id, tags=tags({"cvexp.end_reason": event.reason}))
         started = self._journal.records[0].at
-        self._client.set_terminated(self._run_id, body["status"], end_time=max(record.at, started))
-
-
-def log_file(store: Store, run_id: str, path: Path, *, name: str) -> None:
-    """Store a file among the artifacts of a run that has ended, as `name`."""
-    with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch, translated(store.settings):
-        renamed = shutil.copy(path, Path(scratch) / name)
-        store.client.log_artifact(run_id, str(renamed))
+        self._client.set_terminated(self._run_id, event.status, end_time=max(at, started))
 
 
 def tags(values: Mapping[str, str]) -> list[RunTag]:
-    """Tags as MLflow takes them, credentials in URIs left out; empty ones too."""
+    """Tags as MLflow takes them, without credentials in URIs and without empty ones."""
     from mlflow.entities import RunTag
 
     return [RunTag(key, without_credentials(value)[:MAX_TAG_CHARACTERS]) for key, value in values.items() if value]

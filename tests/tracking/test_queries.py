@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cvexp.errors import RunError
-from cvexp.tracking.find import find, search
+from cvexp.tracking.queries import find, search
 from cvexp.tracking.store import open_store
 
 

@@ -1,24 +1,27 @@
-"""Find runs again: by id, prefix, name, `@last` or `@best`, or by MLflow's own filter language."""
+"""Queries for runs: by id, prefix, name, `@last` or `@best`, or in MLflow's own filter language.
+
+A query never writes: neither to the store nor to the folder for local state. See `recovery` for what does.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cvexp.errors import RunError, StoreError
+from cvexp.errors import RunError
 from cvexp.redaction import without_credentials
 from cvexp.runs import RunSummary
 from cvexp.text import shown
-from cvexp.tracking.artifacts import local_path
 from cvexp.tracking.best import BEST_FORMS, best
-from cvexp.tracking.pending import bury
-from cvexp.tracking.store import translated
+from cvexp.tracking.liveness import is_gone
+from cvexp.tracking.local import folder_of, status_of
+from cvexp.tracking.mlflow_errors import translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +34,6 @@ OURS = "tags.`cvexp.version` != ''"
 PAGE = 1000
 MIN_PREFIX = 4
 SHOWN_CANDIDATES = 5
-MAX_DOWNLOAD_BYTES = 2**32
 _HEX = re.compile(r"[0-9a-f]{4,32}")
 _ID_DIGITS = 32
 
@@ -93,7 +95,7 @@ def search(
             token = page.token
             if not token:
                 break
-    return [bury(store, _summary(run)) for run in found]
+    return [_with_status(store, _summary(run)) for run in found]
 
 
 def _experiments(store: Store) -> dict[str, str]:
@@ -200,52 +202,22 @@ def _by_id(store: Store, run_id: str) -> RunSummary | None:
     if run.info.lifecycle_stage == "deleted":
         restore = store.settings.mlflow_command("runs", "restore", "--run-id", run_id)
         raise RunError(f"run {run_id} was deleted", f"restore it: {restore}")
-    return bury(store, _summary(run))
-
-
-def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: Path) -> Path:
-    """Bring one folder of a run's artifacts to this machine.
-
-    Args:
-        store: Where the run is; None for one that only its journal knows.
-        run: Which run.
-        folder: Such as `weights`.
-        target: An empty folder to download into; files on this machine are read where they are.
-
-    Raises:
-        RunError: The run has no such artifacts.
-    """
-    from mlflow.exceptions import MlflowException
-
-    missing = RunError(
-        f"run {run.name} has no {folder} among its artifacts (status {run.status})",
-        f"looked in {run.artifacts_uri}; was the folder moved, or did the run end early?",
-    )
-    if (here := local_path(run.artifacts_uri)) is not None:
-        if not (here / folder).is_dir():
-            raise missing
-        return here / folder
-    if store is None:
-        raise missing
-    with translated(store.settings):
-        listed = store.client.list_artifacts(run.run_id, folder)
-        if not listed:
-            raise missing
-        if sum(file.file_size or 0 for file in listed) > MAX_DOWNLOAD_BYTES:
-            raise RunError(
-                f"{folder} of run {run.name} is larger than {MAX_DOWNLOAD_BYTES:,} bytes",
-                "fetch it yourself, and see whether it is what you expect: mlflow artifacts download",
-            )
-        try:
-            return Path(store.client.download_artifacts(run.run_id, folder, str(target)))
-        except MlflowException as error:
-            reason = without_credentials(str(error).splitlines()[0])[:160]
-            raise StoreError(f"cannot fetch {folder} of run {run.name}: {reason}", "try again") from error
+    return _with_status(store, _summary(run))
 
 
 def select(store: Store, selectors: Sequence[str]) -> list[Selection]:
     """`find` for each of several selectors."""
     return [find(store, selector) for selector in selectors]
+
+
+def _with_status(store: Store, run: RunSummary) -> RunSummary:
+    """The run with its true status: one that the store calls RUNNING is KILLED if its process has certainly ended."""
+    if run.status != "RUNNING" or not is_gone(run.tags):
+        return run
+    with contextlib.suppress(RunError):
+        if (folder := folder_of(store.settings, run.run_id)) is not None:
+            return replace(run, status=status_of(folder))
+    return replace(run, status="KILLED")
 
 
 def _summary(run: Any) -> RunSummary:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from mlflow import MlflowClient
 
+from cvexp import events
 from cvexp.settings import store_settings
-from cvexp.tracking.delivery import Delivery
+from cvexp.tracking.deadline import Deadline
 from cvexp.tracking.journal import SENT, Journal
-from cvexp.tracking.run import open_run
-from cvexp.tracking.sender import Patience
+from cvexp.tracking.mlflow_sink import MlflowSink
+from cvexp.tracking.outbox import open_run
 
 FIGURES = {"train/loss": 0.5, "train/accuracy": 0.75}
 
@@ -21,17 +22,17 @@ def told(tmp_path, monkeypatch):
     settings = store_settings(f"sqlite:///{tmp_path}/mlflow.db", "Default")
     tags = {"cvexp.version": "0"}
     with open_run(settings, model="linear", name=None, tags=tags, keep=True) as run:
-        run.log_params({"model": "linear"})
-        run.log_dataset(name="digits", digest="0", place="here", profile="{}", context="training")
-        run.begin_model({"model": "linear"})
-        run.log_metrics(FIGURES, step=1)
-        run.log_metrics(FIGURES, step=2, final=True)
-        run.log_series("step/train_loss", {1: 0.25, 2: 0.125})
-        run.set_tags({"colour": "blue"})
+        run.emit(events.ParamsLogged({"model": "linear"}))
+        run.emit(events.DatasetUsed(name="digits", digest="0", source="{}", profile="{}", context="training"))
+        run.emit(events.ModelAnnounced(params={"model": "linear"}, attempt=""))
+        run.emit(events.MetricsLogged(values=FIGURES, step=1))
+        run.emit(events.MetricsLogged(values=FIGURES, step=2, final=True))
+        run.emit(events.SeriesLogged(key="step/train_loss", points=((1, 0.25), (2, 0.125))))
+        run.emit(events.TagsSet({"colour": "blue"}))
         (run.folder / "figures").mkdir()
         (run.folder / "figures" / "note.txt").write_text("words")
-        run.log_folder(run.folder / "figures")
-        run.end("FINISHED", metrics={"time/train_seconds": 2.0}, markdown="a run")
+        run.emit(events.FilesStored(folder="figures"))
+        run.emit(events.RunEnded(status="FINISHED", metrics={"time/train_seconds": 2.0}, markdown="a run"))
         folder = run.folder
     return settings, folder
 
@@ -63,11 +64,11 @@ def test_a_run_that_is_told_twice_is_there_once(told):
     (folder / SENT).unlink()
     journal = Journal(folder)
     assert journal.unsent == len(journal.records) == 10
-    delivery = Delivery(settings, journal)
-    delivery.open(Patience())
+    sink = MlflowSink(settings, journal)
+    sink.open(Deadline())
     for record in journal.records:
         for _ in range(2):
-            facts = delivery.deliver(record)
+            facts = sink.deliver(record)
         journal.mark_sent(record, facts)
     assert everything(settings) == before
     assert before["points"]["train/loss"][0][:2] == (1, 0.5)
@@ -77,6 +78,7 @@ def test_a_run_that_is_told_twice_is_there_once(told):
 
 def test_a_record_keeps_the_moment_it_was_made(told):
     settings, folder = told
-    moments = {record.body["step"]: record.at for record in Journal(folder).records if record.kind == "metrics"}
+    logged = [record for record in Journal(folder).records if isinstance(record.event, events.MetricsLogged)]
+    moments = {record.event.step: record.at for record in logged}
     points = everything(settings)["points"]["train/loss"]
     assert {step: at for step, _, at, _ in points} == moments

@@ -1,44 +1,53 @@
-"""Deliver what the journals of ended processes still hold, and say in the store that their runs ended."""
+"""Recovery after processes that ended early: their left-over records are delivered and their runs closed as KILLED.
+
+The only code that writes for a process that has ended; commands call `recover` once at their start.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cvexp.errors import CvexpError, RunError, StoreError
-from cvexp.settings import CHECKPOINTS, RUNS
+from cvexp.events import RunEnded
+from cvexp.settings import CHECKPOINTS, DEFAULT_EXPERIMENT, RUNS
 from cvexp.tracking.address import address_of
-from cvexp.tracking.delivery import Delivery
-from cvexp.tracking.journal import JOURNAL, Journal, held
-from cvexp.tracking.liveness import is_gone
+from cvexp.tracking.checks import check_settings
+from cvexp.tracking.deadline import Deadline
+from cvexp.tracking.journal import JOURNAL, Journal, run_lock
 from cvexp.tracking.local import all_folders, belongs, folder_of, is_ours, leftover_of, lock_if_free
-from cvexp.tracking.sender import Patience, Sender
+from cvexp.tracking.mlflow_sink import MlflowSink
+from cvexp.tracking.queries import search
+from cvexp.tracking.sender import Sender
+from cvexp.tracking.store import load_mlflow, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.tracking.local import Leftover
-    from cvexp.tracking.store import Store
 
 GONE = "the process is gone"
 UNSTARTED_SECONDS = 60.0
-"""A folder without a journal is left by a killed process when it is older than this."""
+"""A folder without a journal was left by a killed process when it is older than this."""
+
+SYNC_SECONDS, CLOSING_SECONDS = 5.0, 2.0
+"""How long a command waits for the two parts of its recovery; what is not done by then is left to a later one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SyncResult:
-    """What became of the journals that waited.
+    """What became of the left-over records.
 
     Attributes:
-        delivered: Records that the store was told, by run.
-        left: Records that it still was not, by run.
+        delivered: Records that were delivered, by run.
+        left: Records that could not be, by run.
         damaged: What is wrong with journals that cannot be used, by the name of the run's folder.
         elsewhere: Runs with records for another store.
         trouble: Why records are left, in one line.
@@ -52,23 +61,23 @@ class SyncResult:
 
 
 def sync(settings: StoreSettings, *, seconds: float, stall_seconds: float | None = None) -> SyncResult:
-    """Deliver what the journals of ended processes hold for this store; runs that ended without a word become KILLED.
+    """Deliver the left-over records of ended processes to this store; their open runs become KILLED.
 
     Each run goes to the experiment that its journal names.
 
     Args:
         settings: Which store.
-        seconds: How long to wait for it while it takes nothing, all in all.
-        stall_seconds: See Patience.
+        seconds: How long to wait for it while it makes no progress, in total.
+        stall_seconds: See Deadline.
     """
     _remove_unstarted(settings)
-    patience = Patience(seconds, stall_seconds=stall_seconds)
+    deadline = Deadline(seconds, stall_seconds=stall_seconds)
     result = SyncResult()
     elsewhere: list[Leftover] = []
 
     def deliver(journal: Journal) -> str:
         if belongs(journal, settings):
-            return _deliver(journal, settings, patience, result)
+            return _deliver(journal, settings, deadline, result)
         if journal.unsent:
             elsewhere.append(leftover_of(journal, settings))
         return ""
@@ -77,10 +86,33 @@ def sync(settings: StoreSettings, *, seconds: float, stall_seconds: float | None
     return replace(result, elsewhere=tuple(elsewhere))
 
 
-def sync_quietly(settings: StoreSettings, *, seconds: float = 5.0) -> None:
-    """`sync` where something else is the user's business; what does not go within `seconds` goes later."""
+def recover(settings: StoreSettings) -> None:
+    """The start-up step of commands that use the store: `sync`, and close the runs of dead processes in the store.
+
+    It takes some seconds at the most, raises nothing, and can be repeated; what fails is left to a later command.
+    """
     with contextlib.suppress(CvexpError, OSError):
-        sync(settings, seconds=seconds, stall_seconds=0)
+        sync(settings, seconds=SYNC_SECONDS, stall_seconds=0)
+    with contextlib.suppress(CvexpError, OSError):
+        check_settings(settings, create=False)
+        load_mlflow(settings)  # imports are not what the deadline is for
+        closing = threading.Thread(target=_close_dead_runs, args=(settings,), name="cvexp-recovery", daemon=True)
+        closing.start()
+        closing.join(CLOSING_SECONDS)
+
+
+def _close_dead_runs(settings: StoreSettings) -> None:
+    """Set the status of runs to KILLED that the store calls RUNNING and whose process has certainly ended.
+
+    A run with a folder here is left to `sync`, which knows by the run's lock.
+    """
+    with contextlib.suppress(Exception):  # a store that is read-only, or does not answer
+        store = open_store(replace(settings, experiment=DEFAULT_EXPERIMENT), create=False)
+        for run in search(store, where="attributes.status = 'RUNNING'", everywhere=True):
+            with contextlib.suppress(RunError):  # its folder belongs to another user
+                if run.status == "KILLED" and folder_of(settings, run.run_id) is None:
+                    store.client.set_tag(run.run_id, "cvexp.end_reason", GONE)
+                    store.client.set_terminated(run.run_id, "KILLED")
 
 
 def send_to(target: StoreSettings, source: StoreSettings, *, seconds: float) -> SyncResult:
@@ -91,14 +123,14 @@ def send_to(target: StoreSettings, source: StoreSettings, *, seconds: float) -> 
         source: Whose folder for local state to look in.
         seconds: As for `sync`.
     """
-    patience = Patience(seconds)
+    deadline = Deadline(seconds)
     result = SyncResult()
     address = address_of(target, state_dir=source.state_dir)
 
     def deliver(journal: Journal) -> str:
         if journal.unsent and journal.address != address:
             journal.restart({"store": address, "experiment": journal.experiment or target.experiment})
-        return _deliver(journal, target, patience, result)
+        return _deliver(journal, target, deadline, result)
 
     return replace(result, trouble=_for_each(source, deliver, result))
 
@@ -107,7 +139,7 @@ def _for_each(settings: StoreSettings, deliver: Callable[[Journal], str], result
     """Call `deliver` with every journal here that no process writes, and note the damaged ones in `result`.
 
     Returns:
-        What `deliver` returned last that was not empty.
+        The last text that `deliver` returned which was not empty.
     """
     trouble = ""
     for folder in all_folders(settings):
@@ -128,21 +160,21 @@ def _for_each(settings: StoreSettings, deliver: Callable[[Journal], str], result
 
 def _mark_killed(journal: Journal) -> None:
     """Close a run whose process is gone; the caller holds the run's lock, so nobody writes it."""
-    if journal.opening and journal.status == "RUNNING":
-        body = {"status": "KILLED", "reason": GONE, "metrics": {}, "markdown": ""}
-        journal.append("end", f"end #{journal.count('end')}", body, at=int(time.time() * 1000))
+    if journal.start and journal.status == "RUNNING":
+        ends = len(journal.of_type(RunEnded))
+        journal.append(RunEnded(status="KILLED", reason=GONE), key=f"end #{ends}", at=int(time.time() * 1000))
 
 
-def _deliver(journal: Journal, settings: StoreSettings, patience: Patience, result: SyncResult) -> str:
+def _deliver(journal: Journal, settings: StoreSettings, deadline: Deadline, result: SyncResult) -> str:
     """Deliver one journal, note it in `result`, and return what went wrong, or an empty text."""
     if not journal.unsent:
         return ""
     settings = replace(settings, experiment=journal.experiment or settings.experiment)
-    sender = Sender(journal, Delivery(settings, journal), patience)
+    sender = Sender(journal, MlflowSink(settings, journal), deadline)
     sender.start()
     refusal = ""
     try:
-        sender.settle(failures=2)
+        sender.drain(max_failures=2)
     except StoreError as error:
         refusal = "; ".join(error.lines())
     finally:
@@ -165,7 +197,7 @@ def _remove_unstarted(settings: StoreSettings) -> None:
     for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
         with contextlib.suppress(OSError, RunError):
             if _is_unstarted(folder):
-                with held(folder, new=True):
+                with run_lock(folder, new=True):
                     if not (folder / JOURNAL).exists():
                         shutil.rmtree(folder)
 
@@ -175,19 +207,3 @@ def _is_unstarted(folder: Path) -> bool:
     ours = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
     old = time.time() - found.st_mtime > UNSTARTED_SECONDS
     return ours and old and folder.is_dir() and not folder.is_symlink() and not (folder / JOURNAL).exists()
-
-
-def bury(store: Store, run: RunSummary) -> RunSummary:
-    """The run with the status it has: RUNNING becomes KILLED, in the store too, if its process has certainly ended.
-
-    A run with a folder here is left to `sync`, which knows by the run's lock.
-    """
-    if run.status != "RUNNING" or not is_gone(run.tags):
-        return run
-    with contextlib.suppress(RunError):
-        if folder_of(store.settings, run.run_id) is not None:
-            return run
-    with contextlib.suppress(Exception):  # a store that is only read, or has gone away
-        store.client.set_tag(run.run_id, "cvexp.end_reason", GONE)
-        store.client.set_terminated(run.run_id, "KILLED")
-    return replace(run, status="KILLED")

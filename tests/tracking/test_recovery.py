@@ -10,10 +10,11 @@ import time
 import pytest
 from mlflow import MlflowClient
 
+from cvexp.events import MetricsLogged, ParamsLogged
 from cvexp.settings import store_settings
-from cvexp.tracking.find import find
 from cvexp.tracking.journal import JOURNAL, SENT, Journal
-from cvexp.tracking.run import open_run
+from cvexp.tracking.outbox import open_run
+from cvexp.tracking.queries import find
 from cvexp.tracking.store import open_store
 
 AWAY = "http://127.0.0.1:9"
@@ -31,8 +32,8 @@ def waiting(uri=AWAY, experiment="prod"):
     """A finished run that its store was not told; its folder."""
     settings = store_settings(uri, experiment)
     with open_run(settings, model="linear", name=None, tags={"cvexp.version": "0"}) as run:
-        run.log_params({"model": "linear"})
-        run.log_metrics({"train/loss": 0.5}, step=1)
+        run.emit(ParamsLogged({"model": "linear"}))
+        run.emit(MetricsLogged(values={"train/loss": 0.5}, step=1))
         folder = run.folder
     assert run.undelivered
     return folder

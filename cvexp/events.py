@@ -1,0 +1,241 @@
+"""What happens in a run, as typed events.
+
+The first group (`Recorded`) is what a run leaves in the tracking store: the outbox appends each to the journal and
+delivers it. The second (`Observed`) is for subscribers of a training in this process, such as its console.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from cvexp.config import RunConfig
+    from cvexp.results import EpochMetrics
+
+SCHEMA_VERSION = 1
+"""Of the recorded events; a journal says it in its first event. One that does not is of version 1."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted:
+    """A run begins.
+
+    Attributes:
+        model: Names the run, with the first digits of its id, where `name` is None.
+        local_id: 32 hexadecimal digits; a run whose creation is asked for twice is recognised by it.
+        store: The address of the tracking store; see tracking.address. Empty in journals of early versions.
+        experiment: The MLflow experiment; likewise.
+        schema_version: Of the journal's events.
+    """
+
+    kind: ClassVar[str] = "run"
+    model: str
+    name: str | None = None
+    tags: dict[str, str]
+    local_id: str
+    store: str = ""
+    experiment: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunNamed:
+    """A run that the store does not know yet was named."""
+
+    kind: ClassVar[str] = "name"
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResumed:
+    """Another process continues the run."""
+
+    kind: ClassVar[str] = "again"
+
+
+@dataclass(frozen=True, slots=True)
+class ParamsLogged:
+    """What the run was asked to do; once in its life."""
+
+    kind: ClassVar[str] = "params"
+    values: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TagsSet:
+    """Facts about the run; a later value replaces an earlier one."""
+
+    kind: ClassVar[str] = "tags"
+    values: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricsLogged:
+    """Figures by metric key at one step, which is the epoch counted from 1; `final` ones are the logged model's too."""
+
+    kind: ClassVar[str] = "metrics"
+    values: dict[str, float]
+    step: int
+    final: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesLogged:
+    """One metric at many steps: pairs of step and value."""
+
+    kind: ClassVar[str] = "series"
+    key: str
+    points: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetUsed:
+    """The run used a dataset.
+
+    Attributes:
+        digest: Of its content.
+        source: JSON, where it was found.
+        profile: JSON, counts and shapes.
+        context: What it was used for, such as `training`.
+    """
+
+    kind: ClassVar[str] = "dataset"
+    name: str
+    digest: str
+    source: str
+    profile: str
+    context: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilesStored:
+    """The files in `folder`, relative to the run's folder, are artifacts, below `name` if there is one."""
+
+    kind: ClassVar[str] = "artifacts"
+    folder: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelAnnounced:
+    """A model will follow, so that figures can belong to it already; `attempt` identifies it if this is repeated."""
+
+    kind: ClassVar[str] = "begin_model"
+    params: dict[str, str]
+    attempt: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelStored:
+    """The weights in `weights`, relative to the run's folder, are those of the announced model.
+
+    It takes images (C, H, W) = `image_shape` and tells `n_classes` classes apart.
+    """
+
+    kind: ClassVar[str] = "model"
+    weights: str
+    image_shape: tuple[int, ...]
+    n_classes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnded:
+    """The run is closed: one event, so that the store never has a part of its end.
+
+    Attributes:
+        status: FINISHED, FAILED or KILLED.
+        reason: Why, where it is not FINISHED.
+        metrics: Figures of the whole run; stored at step 0, for the logged model too.
+        markdown: The description on the pages of the run and of its model.
+    """
+
+    kind: ClassVar[str] = "end"
+    status: str
+    reason: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    markdown: str = ""
+
+
+Recorded = (
+    RunStarted
+    | RunNamed
+    | RunResumed
+    | ParamsLogged
+    | TagsSet
+    | MetricsLogged
+    | SeriesLogged
+    | DatasetUsed
+    | FilesStored
+    | ModelAnnounced
+    | ModelStored
+    | RunEnded
+)
+RECORDED: dict[str, type[Recorded]] = {event.kind: event for event in Recorded.__args__}
+"""By the kind that a line of the journal names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepsRun:
+    """`step` of the epoch's `n_steps` steps are done; emitted at most twice a second."""
+
+    epoch: int
+    step: int
+    n_steps: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingStarted:
+    """The run is open and the first step comes next.
+
+    Attributes:
+        data_source: Where the dataset was found.
+        n_train, n_val, n_test: Images of each split.
+        resumed_at: Where training goes on; None from the start.
+        store_answers: Whether the tracking store knows the run.
+    """
+
+    run_id: str
+    run_name: str
+    config: RunConfig
+    device: str
+    device_name: str
+    threads: int
+    step_runner: str
+    data_source: str
+    n_train: int
+    n_val: int
+    n_test: int
+    n_parameters: int
+    resumed_at: StepsRun | None = None
+    store_answers: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochEnded:
+    """An epoch was trained and evaluated; its metrics are recorded after the observer was called.
+
+    Attributes:
+        last: Whether training ends after it.
+    """
+
+    metrics: EpochMetrics
+    last: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointStarted:
+    """A checkpoint that stands before `step` (counted from 0) of `epoch` is being written beside the training."""
+
+    epoch: int
+    step: int
+
+
+Observed = TrainingStarted | StepsRun | EpochEnded | CheckpointStarted
+
+STOP = True
+"""The answer that stops training early: the epoch under way is the last one, and the run ends as FINISHED there."""
+
+Observer = Callable[[Observed], bool | None]
+"""Called with each event of a training, in the thread that trains. It may answer `STOP`."""
