@@ -28,17 +28,8 @@ _REBUILDS = (
 )
 
 
-def save(path: Path, state: Mapping[str, Any]) -> str:
-    """Write `state` atomically.
-
-    Args:
-        path: Its folder exists.
-        state: Tensors and plain values, as `torch.load(weights_only=True)` reads them.
-
-    Returns:
-        The file's SHA-256.
-    """
-    content = serialised(state)
+def write(path: Path, content: bytes) -> str:
+    """Write a file atomically, in the place of an earlier one, and return its SHA-256."""
     files.write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
 
@@ -77,7 +68,7 @@ def _contiguous(state: Any) -> Any:
 
 
 def load(path: Path, *, sha256: str) -> dict[str, Any]:
-    """Read what `save` wrote, onto the CPU.
+    """Read tensors and plain values from a file, onto the CPU.
 
     Args:
         path: The file.

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 class Conditions:
     """Everything besides the model that decides how long training takes, or how many images it saw.
 
-    What cvexp decides by the model itself, such as its memory format, is no condition: `threads` is the number that
-    was asked for, or the name of the rule with the most it could take.
-
-    Times of two runs may be ranked only when all of this is equal.
+    Times of two runs may be ranked only when all of this is equal. What cvexp derives from the model, such as its
+    memory format, is no condition: `threads` is the requested number, or the name of the rule and its maximum.
     """
 
     device: str
@@ -50,15 +48,9 @@ def digest(conditions: Mapping[str, object]) -> str:
 
 
 def train_split(*, val_split: str, limit: str, split_seed: str, train_images: int) -> str:
-    """Which of the published training images a run was trained on, in words.
+    """Which of the published training images a run was trained on, in words, from its settings as text.
 
-    The seed is named only where it decides something: where a validation part was cut off or `limit` left images out.
-
-    Args:
-        val_split: The setting as text.
-        limit: Likewise; `none` for no limit.
-        split_seed: Likewise.
-        train_images: How many there were in the end.
+    The seed is named only where it matters: where a validation part was cut off or `limit` left images out.
     """
     chosen = [f"val {val_split}"] if float(val_split) else []
     chosen += [f"limit {limit}"] if limit == str(train_images) else []
@@ -70,7 +62,7 @@ TEST_SET = "cvexp.test_set"
 
 
 def test_set(dataset_digest: str, *, limit: object, split_seed: object) -> str:
-    """What identifies test images: the dataset's content and, where `limit` left images out, which ones it kept."""
+    """Identifies test images: the dataset's digest and, where `limit` left images out, how they were drawn."""
     return dataset_digest if limit in (None, "none") else f"{dataset_digest},limit={limit},split_seed={split_seed}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _LONGEST = 4000
-"""Characters of a secret; without a bound, a hostile text could be searched for hours."""
+"""Characters of a secret; unbounded, a hostile text could make the search take hours."""
 
 _CREDENTIALS = re.compile(
     r"(?<=://)(?:"
@@ -20,7 +20,7 @@ _KEY = (
     r"|(?:api|access|account|private|shared|ssl)[-_.]?key)[\w.-]{0,40}"
     r"|(?:[\w.-]{0,40}[-_.])?(?:auth|authorization|pass|key|sig|sas|jwt))"
 )
-"""What a key is called whose value is a secret."""
+"""Names of keys whose values are secrets."""
 
 _SECRETS = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -55,5 +55,5 @@ def without_credentials(text: str) -> str:
 
 
 def password_needs_encoding(uri: str) -> bool:
-    """Whether an http address holds a password with a raw `/`, `?` or `#`, after which it is no address any more."""
+    """Whether an http address holds a password with a raw `/`, `?` or `#`, after which it is not a valid address."""
     return _UNENCODED.match(uri) is not None

@@ -106,7 +106,7 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochTiming:
-    """Where one epoch's wall-clock seconds went; the tracker's are in neither."""
+    """One epoch's wall-clock seconds in parts, without the tracker's."""
 
     train_seconds: float
     evaluate_seconds: float

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 
 SHOWN_ANYWAY = ("model", "dataset", "device")
 EXPORT_SUFFIXES = {"state-dict": ".pt", "safetensors": ".safetensors"}
-"""Export formats and the suffix of their files; the exporter of a format is in the module of its name in cvexp/export.
-
-They are listed here because a word that ends so names a file, where a run could be named too.
-"""
+"""Suffixes by export format (see `cvexp.export.formats`); an argument with such a suffix names a file, not a run."""
 
 NAME_DIGITS = 6
 """Digits of a run's id in the name of a run that the user did not name."""
@@ -27,10 +24,7 @@ ID_DIGITS = 12
 
 
 EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
-"""Settings that may change when a run is resumed, and the tag that then holds the value in force.
-
-MLflow's parameters cannot be changed.
-"""
+"""Settings that may change on resume, and the tags of their current values: MLflow's parameters are immutable."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,13 +47,13 @@ class RunSummary:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings in force in the end: the parameters, and what was changed when the run was resumed."""
+        """The effective settings: the parameters, and what was changed when the run was resumed."""
         changed = {name: self.tags[tag] for name, tag in EFFECTIVE.items() if tag in self.tags and name in self.params}
         return {**self.params, **changed}
 
     @property
     def conditions(self) -> dict[str, object]:
-        """The conditions of its times; what earlier versions did not record follows from tags and settings."""
+        """See `Conditions`; what earlier versions did not record is derived from tags and settings."""
         try:
             found = json.loads(self.tags.get("cvexp.conditions", "{}"))
         except (ValueError, RecursionError):
@@ -76,7 +70,7 @@ class RunSummary:
                     split_seed=settings.get("split_seed", "unknown"),
                     train_images=int(found.get("train_images", 0)),
                 )
-            except (ValueError, TypeError):  # whoever writes to the store may have written them
+            except (ValueError, TypeError):  # a store's content is untrusted
                 found["split"] = "unknown"
         return found
 
@@ -88,7 +82,7 @@ class RunSummary:
 
     @property
     def test_set(self) -> str:
-        """What identifies its test images, so that accuracies over the same ones can be told from others."""
+        """Identifies its test images; accuracies are comparable only where it is equal."""
         if TEST_SET in self.tags:
             return self.tags[TEST_SET]
         dataset = str(self.conditions.get("dataset") or self.params.get("dataset", "unknown"))

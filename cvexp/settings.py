@@ -1,4 +1,4 @@
-"""Where things live, and which environment variable says so.
+"""Addresses and folders, and the environment variables that set them.
 
 A flag beats its environment variable, which beats the default.
 """
@@ -30,7 +30,7 @@ ADMIN = "admin"
 """The name that MLflow's pages ask for where others can reach them."""
 
 DEBIAN_DATASETS = Path("/usr/share/datasets")
-"""Where Debian's dataset packages put their files."""
+"""The folder of Debian's dataset packages."""
 
 URI = "--tracking-uri"
 
@@ -80,7 +80,7 @@ class StoreSettings:
     tracking_uri: str = field(default=DEFAULT_TRACKING_URI, repr=False)  # it may hold a password
     experiment: str = DEFAULT_EXPERIMENT
     flags: Flags = field(default_factory=Flags, compare=False)
-    experiment_named: bool = field(default=False, compare=False)  # the place is the same
+    experiment_named: bool = field(default=False, compare=False)  # the address is the same
 
     @property
     def sqlite_file(self) -> Path | None:
@@ -90,7 +90,7 @@ class StoreSettings:
 
     @property
     def state_dir(self) -> Path:
-        """Where local state that is not a result lives: `.cvexp` beside the database, else in the working folder."""
+        """The folder of local state that is not a result: `.cvexp` beside the database, else in the working folder."""
         file = self.sqlite_file
         return (file.parent if file else Path()) / ".cvexp"
 
@@ -123,13 +123,13 @@ def store_settings(
     named = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
     return StoreSettings(
         flags=typed_flags(tracking_uri, experiment, data_dir),
-        tracking_uri=_anchored(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI),
+        tracking_uri=_absolute(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI),
         experiment=named or DEFAULT_EXPERIMENT,
         experiment_named=bool(named),
     )
 
 
-def _anchored(tracking_uri: str) -> str:
+def _absolute(tracking_uri: str) -> str:
     """A relative SQLite path made absolute: MLflow caches stores by URI, and a process may change its folder."""
     match = _SQLITE.fullmatch(tracking_uri)
     if not match:

@@ -31,7 +31,7 @@ def zipped(value):
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "weights.pt"
-    return path, checkpoint.save(path, STATE)
+    return path, checkpoint.write(path, checkpoint.serialised(STATE))
 
 
 def test_what_was_saved_is_read_back_value_for_value(saved):
@@ -122,7 +122,7 @@ def test_tensors_without_names_are_no_state_dict(tmp_path, value):
 
 def test_a_second_save_takes_the_first_ones_place(saved):
     path, old = saved
-    new = checkpoint.save(path, {"weight": torch.zeros(1)})
+    new = checkpoint.write(path, checkpoint.serialised({"weight": torch.zeros(1)}))
     assert list(path.parent.iterdir()) == [path]
     assert checkpoint.load(path, sha256=new)["weight"].tolist() == [0]
     with pytest.raises(WeightsError):

@@ -9,6 +9,7 @@ import typer
 
 from cvexp.cli import options
 from cvexp.cli.output import present
+from cvexp.runs import EXPORT_SUFFIXES
 from cvexp.settings import Flags
 from cvexp.settings import data_dir as resolve_data_dir
 
@@ -16,7 +17,7 @@ from cvexp.settings import data_dir as resolve_data_dir
 def export(
     run: options.RunOrFile,
     *,
-    output: Annotated[str, typer.Option("--format", help="state-dict or safetensors.")] = "state-dict",
+    output: Annotated[str, typer.Option("--format", help=f"{' or '.join(EXPORT_SUFFIXES)}.")] = "state-dict",
     out: Annotated[
         Path | None,
         typer.Option(

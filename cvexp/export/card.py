@@ -1,4 +1,4 @@
-"""What travels beside an exported file, as JSON."""
+"""The model card: JSON beside an exported file."""
 
 from __future__ import annotations
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cvexp import checkpoint, files
+from cvexp import checkpoint
 from cvexp.errors import WeightsError
 from cvexp.models.spec import parse_json
 
@@ -41,8 +40,7 @@ class WeightsExporter:
     def write(self, path: Path, model: nn.Module, spec: ModelSpec) -> str:  # noqa: ARG002 - other formats need it
         """Write the module's state_dict atomically, and return the file's SHA-256."""
         content = self.encode({name: tensor.detach().cpu() for name, tensor in model.state_dict().items()})
-        files.write_atomically(path, content)
-        return hashlib.sha256(content).hexdigest()
+        return checkpoint.write(path, content)
 
     def read(
         self, path: Path, spec: ModelSpec, *, device: torch.device, trusted_factory: str | None = None
@@ -55,7 +53,7 @@ class WeightsExporter:
 
 
 def read_json(kind: type[T], path: Path) -> T:
-    """A dataclass from a JSON file that may come from anyone.
+    """A dataclass from an untrusted JSON file.
 
     Raises:
         WeightsError: The file is missing, or not such a dataclass.
@@ -78,10 +76,10 @@ def _rebuilt(spec: ModelSpec, state: dict[str, Any], path: Path, trusted_factory
 
 
 def _check_amount(model: nn.Module, state: dict[str, Any], path: Path) -> None:
-    """Refuse a file with fewer values than the model has: its tensors are views of one memory, many times over.
+    """Refuse a file whose tensors are expanded views of less memory than the model has.
 
     Raises:
-        WeightsError: It is such a file.
+        WeightsError: It holds less.
     """
     wanted = sum(one.nbytes for one in {id(one): one for one in model.state_dict(keep_vars=True).values()}.values())
     stored = checkpoint.n_bytes_stored(state.values())

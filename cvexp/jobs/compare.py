@@ -110,7 +110,7 @@ def run(
     else:
         runs = search(store, where=where, last=last)
         if not runs and not settings.experiment_named:
-            notes = _elsewhere(store)
+            notes = _other_experiments(store)
     key = _sort_key(sort, runs)
     labels = test_set_labels(runs)
     runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
@@ -132,8 +132,8 @@ def run(
     return comparison
 
 
-def _elsewhere(store: Store) -> tuple[str, ...]:
-    """Where the runs are, if the experiment that nobody chose has none; nothing where no experiment has any."""
+def _other_experiments(store: Store) -> tuple[str, ...]:
+    """Which experiments have runs, where the default one was asked and has none."""
     from cvexp.tracking.queries import runs_by_experiment
 
     counts = runs_by_experiment(store)
@@ -159,7 +159,7 @@ def _sort_key(sort: str, runs: Sequence[RunSummary]) -> str:
 
 
 def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int, float], float]:
-    """Where a run stands: the best first, NaN and runs without the figure last, the latest first among equals.
+    """The sort key: the best first, NaN and runs without the figure last, the latest first among equals.
 
     Figures measured on test or validation images are ranked within one test set.
     """

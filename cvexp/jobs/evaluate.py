@@ -119,7 +119,7 @@ def _as_in_training(trained: TrainedModel) -> Predictor:
 
 
 def _agree(evaluation: Evaluation, logged: dict[str, float]) -> bool | None:
-    """Whether the figures are the logged ones; two of which neither is a finite number agree."""
+    """Whether the figures equal the logged ones within the tolerances; two that are not finite agree."""
     if not logged:
         return None
     measured = evaluation.metrics.keyed("test")

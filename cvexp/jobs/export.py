@@ -1,4 +1,4 @@
-"""Write a run's weights as a file of their own, and prove that they came through."""
+"""Export a trained model as one file, and compare the file's logits with the model's."""
 
 from __future__ import annotations
 
@@ -144,6 +144,6 @@ def _holds(path: Path, run_id: str) -> bool:
 
 
 def _as_file(name: str) -> str:
-    """A run's name as a file's: what could lead elsewhere, or hide, is replaced."""
+    """A run's name as a file name: separators and a leading dot are replaced."""
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).lstrip(".")
     return safe or "model"

@@ -1,4 +1,4 @@
-"""Say what a trained model sees: in the user's own images, in random test images, in its worst mistakes."""
+"""Predict the classes of the user's own images, or of test images: random ones, or the most confident mistakes."""
 
 from __future__ import annotations
 

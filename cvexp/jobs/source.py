@@ -203,10 +203,10 @@ def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_
 
 
 def _integer(run: RunSummary, name: str, *, least: int) -> int | None:
-    """A parameter of the run that is a whole number or `none`; whoever writes to the store may have written it.
+    """A parameter of the run: an integer, or None for `none`; the store's content is untrusted.
 
     Raises:
-        RunError: It is neither.
+        RunError: It is not one.
     """
     text = run.params.get(name, "none")
     if text == "none":

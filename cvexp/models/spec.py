@@ -1,4 +1,4 @@
-"""What it takes to rebuild a trained model: the JSON that travels beside its weights."""
+"""What it takes to rebuild a trained model: the JSON beside its weights."""
 
 from __future__ import annotations
 
@@ -86,15 +86,15 @@ T = TypeVar("T")
 
 
 def parse_json(kind: type[T], text: str, *, origin: str) -> T:
-    """Read a dataclass from JSON that may come from anyone.
+    """Validate untrusted JSON as a dataclass.
 
     Args:
         kind: Which dataclass.
         text: JSON.
-        origin: Where it came from, for messages.
+        origin: Its source, for messages.
 
     Raises:
-        WeightsError: It is not what this version reads.
+        WeightsError: It is not valid for this version.
     """
     from pydantic import TypeAdapter, ValidationError
 

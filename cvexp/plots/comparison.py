@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LABEL_GAP_PIXELS = 15
 LABELS_IN_A_CROWD = 10
 FEWEST_BARS = 5
-"""A bar is no thicker than where there are so many."""
+"""Fewer bars than this are drawn as thick as if there were so many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,18 +45,14 @@ def accuracy_and_time(panels: Sequence[Panel]) -> Figure:
     import matplotlib.pyplot as plt
 
     heights = [max(3.5, 0.4 * len(panel.names) + 1.5) for panel in panels]
+    size = (11, sum(heights))
     figure, rows = plt.subplots(
-        len(panels),
-        2,
-        figsize=(11, sum(heights)),
-        height_ratios=heights,
-        layout="constrained",
-        squeeze=False,
+        len(panels), 2, figsize=size, height_ratios=heights, layout="constrained", squeeze=False
     )
     for panel, (bars, scatter) in zip(panels, rows, strict=True):
         _bars(bars, panel)
         _scatter(scatter, panel)
-    figure.canvas.draw()  # settles the layout, and with it where points are in pixels
+    figure.canvas.draw()  # computes the layout, and with it the pixel positions of points
     figure.set_layout_engine("none")
     for panel, (_, scatter) in zip(panels, rows, strict=True):
         crowded = len(panel.accuracies) > len(panel.names)
@@ -70,7 +66,6 @@ def _titled(title: str, panel: Panel) -> str:
 
 
 def _bars(axes: Axes, panel: Panel) -> None:
-    """A bar for each run that has a name, the longest at the top."""
     from matplotlib.ticker import PercentFormatter
 
     n_bars = len(panel.names)
@@ -89,7 +84,6 @@ def _bars(axes: Axes, panel: Panel) -> None:
 
 
 def _scatter(axes: Axes, panel: Panel) -> None:
-    """Every run's accuracy against its training time; each comparability group has its own marker."""
     from matplotlib.ticker import PercentFormatter
 
     n_named = len(panel.names)
@@ -121,10 +115,7 @@ def _scatter(axes: Axes, panel: Panel) -> None:
 
 
 def _label_points(axes: Axes, names: Sequence[str], xs: Sequence[float], ys: Sequence[float]) -> None:
-    """Write each point's name beside it, the highest first, with a line back to a point that lies elsewhere.
-
-    Where two would overlap the lower one moves down; one that no room is left for is not written.
-    """
+    """Write names beside points from the top down; of two that overlap, the lower one moves down or is left out."""
     pixels = axes.transData.transform(list(zip(xs, ys, strict=True))[: len(names)])
     to_points = 72 / axes.figure.dpi
     (left, bottom), (right, top) = axes.transAxes.transform([(0, 0), (1, 1)])

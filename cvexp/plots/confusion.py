@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_MATRIX_INCHES = 16.0
 SMALLEST_FONT = 5.0
 UPRIGHT_FROM = 20
-"""Slanted names run into each other where there are more classes than this."""
+"""With more classes than this, slanted names would overlap."""
 
 
 def confusion_matrix(
@@ -31,8 +31,7 @@ def confusion_matrix(
 ) -> Figure:
     """Draw true classes as rows and predicted classes as columns; darker is more.
 
-    Up to some twenty classes every cell carries its figure; with more, cells shrink, and figures that could not be
-    read are left out.
+    With many classes, cells shrink, and figures that could not be read are left out.
 
     Args:
         matrix: (K, K) counts, or shares in [0, 1].
@@ -74,7 +73,7 @@ def confusion_matrix(
 
 
 def _mlxtend_plot() -> Callable[..., Any]:
-    """The function of mlxtend's, without the rest of its package, which imports scikit-learn for half a second."""
+    """Mlxtend's function without its package, which imports scikit-learn for half a second."""
     package = importlib.util.find_spec("mlxtend")
     for root in (package.submodule_search_locations or []) if package else []:
         file = Path(root) / "plotting" / "plot_confusion_matrix.py"

@@ -24,13 +24,8 @@ def curves(history: Sequence[EpochMetrics], *, title: str) -> Figure:
     epochs = [e.epoch for e in history]
     held_out = history[0].held_out_name
     _lines(losses, epochs, [e.train.loss for e in history], [e.held_out.metrics.loss for e in history], held_out)
-    _lines(
-        accuracies,
-        epochs,
-        [e.train.accuracy for e in history],
-        [e.held_out.metrics.accuracy for e in history],
-        held_out,
-    )
+    train, test = [e.train.accuracy for e in history], [e.held_out.metrics.accuracy for e in history]
+    _lines(accuracies, epochs, train, test, held_out)
     losses.set_title("loss (nats per image)")
     accuracies.set_title("accuracy")
     accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -1,4 +1,4 @@
-"""Where a picture may be written, and writing it."""
+"""Checks of the path of a picture, and writing it."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ if TYPE_CHECKING:
 DPI = 120
 SOFTWARE = "cvexp"
 _CREATOR = {".svg": b"<dc:title>cvexp</dc:title>", ".pdf": b"/Creator (cvexp)"}
-"""How a picture says that cvexp drew it; PNG has a field of its own."""
+"""The metadata that names cvexp; PNG has a field for it."""
 
-KINDS = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 """Matplotlib writes others too, but needs LaTeX for some, and no browser shows the rest."""
 
-ENDINGS = "name a file that ends in .png, .svg, .pdf, .jpg or .webp"
+VALID = "name a file that ends in .png, .svg, .pdf, .jpg or .webp"
 
 
 def check_path(path: Path) -> Path:
-    """Where `save` will write a picture that was asked for at `path`: there, as PNG if the path has no ending.
+    """The path that `save` will write to: `path`, with the suffix .png if it has none.
 
     Raises:
         InputError: There is no such folder, it cannot be written to, or the path's ending is no picture's.
     """
     if not path.suffix:
         path = path.with_name(f"{path.name}.png")
-    if path.suffix.lower() not in KINDS:
-        raise InputError(f"cannot draw to {path}: unknown kind of picture", ENDINGS)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"cannot draw to {path}: unknown kind of picture", VALID)
     if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError(f"cannot draw to {path}: not a file one can write to", "name a place in another folder")
+        raise InputError(f"cannot draw to {path}: not a writable file", "choose a file in another folder")
     return path
 
 
 def path_below(folder: Path, name: str) -> Path:
-    """Where the picture goes that an experiment file in `folder` asks for; anybody may have written that file.
+    """The path of the picture that an experiment file in `folder` asks for; the file is untrusted input.
 
     Raises:
-        InputError: That is outside of the folder, or there is a file already that `save` did not write.
+        InputError: It is outside of the folder, or a file that `save` did not write.
     """
     path = folder / (name if Path(name).suffix else f"{name.rstrip('.')}.png")  # as matplotlib completes it
     elsewhere = "to draw in another folder: cvexp run FILE --plot PICTURE"
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise InputError(f"cannot draw to {name}: an experiment file names a place below its own folder", elsewhere)
+        raise InputError(f"cannot draw to {name}: an experiment file names a file below its own folder", elsewhere)
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"cannot draw to {path}: a link leads out of the experiment file's folder", elsewhere)
     if path.exists() and not _drawn_here(path):
@@ -58,7 +58,7 @@ def path_below(folder: Path, name: str) -> Path:
 
 
 def _drawn_here(path: Path) -> bool:
-    """Whether `save` wrote the file, which says so in PNG, SVG and PDF."""
+    """Whether the file's metadata (PNG, SVG, PDF) names cvexp as the software that wrote it."""
     from PIL import Image, UnidentifiedImageError
 
     if path.suffix.lower() in _CREATOR:
@@ -71,12 +71,10 @@ def _drawn_here(path: Path) -> bool:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `figure` as PNG (or what the path's ending says), nothing clipped, and let go of it.
-
-    PNG, SVG and PDF say in their metadata that cvexp drew them.
+    """Write `figure` in the format of the path's suffix, nothing clipped, and close it.
 
     Raises:
-        InputError: The path cannot be written, or its ending is no picture's.
+        InputError: The path cannot be written, or its suffix is no picture's.
     """
     import matplotlib.pyplot as plt
 
@@ -84,12 +82,11 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=DPI, bbox_inches="tight", facecolor="white", metadata=_metadata(path))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "unknown kind of picture"
-        raise InputError(f"cannot draw to {path}: {reason}", ENDINGS) from error
+        raise InputError(f"cannot draw to {path}: {reason}", VALID) from error
     finally:
         plt.close(figure)
 
 
 def _metadata(path: Path) -> dict[str, str] | None:
-    """What says that cvexp drew the picture, in the terms of its format; None where matplotlib writes none."""
-    ending = path.suffix.lower() or ".png"
-    return {"Software": SOFTWARE} if ending == ".png" else {"Creator": SOFTWARE} if ending in _CREATOR else None
+    suffix = path.suffix.lower() or ".png"
+    return {"Software": SOFTWARE} if suffix == ".png" else {"Creator": SOFTWARE} if suffix in _CREATOR else None

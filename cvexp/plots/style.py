@@ -13,10 +13,10 @@ LONGEST_NAME = 24
 
 
 def shortened(name: str) -> str:
-    """A name that fits a label, and that matplotlib does not read as a formula."""
+    """A name that fits a label, made `plain`."""
     return plain(name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…")
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib neither reads as a formula nor finds control characters in; lines stay lines."""
+    """Text without control characters that matplotlib does not read as a formula; line breaks stay."""
     return "\n".join(clean(line).replace("$", r"\$") for line in text.split("\n"))

@@ -47,13 +47,13 @@ def write_model(
         outputs=Schema([TensorSpec(np.dtype("float32"), (-1, n_classes), name=None)]),
     )
     try:
-        mute()  # it misses pip where uv made the environment
+        mute()  # MLflow warns where pip is not installed, as in environments made by uv
         mlflow.pyfunc.save_model(
             str(folder),
             loader_module=f"{package}.models.serving",
             data_path=str(weights),
             code_paths=[str(staging / package)],
-            uv_project_path=str(staging),  # which is none; else MLflow takes files of the working folder's along
+            uv_project_path=str(staging),  # no uv project: MLflow would copy the working folder's files
             mlflow_model=Model(run_id=run_id, model_id=model_id),
             signature=signature,
             input_example=np.zeros((1, *image_shape), np.uint8),

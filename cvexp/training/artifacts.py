@@ -1,4 +1,4 @@
-"""The files a run leaves behind: pictures, tables, JSON."""
+"""The files of a run besides its weights: pictures, tables, JSON."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence
 
 
 def write_predictions(folder: Path, predictor: Predictor, dataset: Dataset, *, title: str) -> None:
-    """Write a 3x3 grid of random test images, each with what the model takes it for, as a picture."""
+    """Write a 3x3 grid of random test images, each with its predicted class, as a picture."""
     test, names = dataset.test, dataset.class_names
     some = test.take(random_choice(len(test), GRID, GRID_SEED))
     guesses = predictor.logits(some.images).argmax(dim=1).tolist()

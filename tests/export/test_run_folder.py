@@ -122,7 +122,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path, save, changes):
 @pytest.mark.parametrize("state", [{"1.weight": 3}, {3: torch.ones(1)}, {}], ids=["no tensor", "no name", "nothing"])
 def test_a_state_that_is_none_is_refused(tmp_path, save, state):
     save("linear")
-    altered(tmp_path, weights_sha256=checkpoint.save(tmp_path / STATE_DICT, state))
+    altered(tmp_path, weights_sha256=checkpoint.write(tmp_path / STATE_DICT, checkpoint.serialised(state)))
     with pytest.raises(WeightsError, match="does not fit linear"):
         load_weights(tmp_path, load_spec(tmp_path), device=CPU)
 
@@ -175,7 +175,7 @@ def test_a_missing_file_is_named(tmp_path, save, missing):
 def test_a_digest_recorded_elsewhere_counts_for_more_than_the_folders_own(tmp_path, save):
     model, before = save("linear")
     zeros = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
-    altered(tmp_path, weights_sha256=checkpoint.save(tmp_path / STATE_DICT, zeros))
+    altered(tmp_path, weights_sha256=checkpoint.write(tmp_path / STATE_DICT, checkpoint.serialised(zeros)))
     forged = load_weights(tmp_path, load_spec(tmp_path), device=CPU)
     assert not any(parameter.any() for parameter in forged.model.parameters())
     with pytest.raises(WeightsError, match="damaged or altered"):

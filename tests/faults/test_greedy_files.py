@@ -121,7 +121,9 @@ def test_weights_whose_tensors_are_larger_than_what_is_stored_of_them_are_refuse
 
 def test_parameters_that_two_layers_share_are_no_reason_to_refuse_them(tmp_path):
     shared = torch.arange(6.0).reshape(2, 3)
-    digest = checkpoint.save(tmp_path / "m.pt", {"a": shared, "b": shared, "c": {"d": [shared.t()]}})
+    digest = checkpoint.write(
+        tmp_path / "m.pt", checkpoint.serialised({"a": shared, "b": shared, "c": {"d": [shared.t()]}})
+    )
     read = checkpoint.load(tmp_path / "m.pt", sha256=digest)
     assert torch.equal(read["b"], shared)
     assert torch.equal(read["c"]["d"][0], shared.t())
@@ -129,7 +131,7 @@ def test_parameters_that_two_layers_share_are_no_reason_to_refuse_them(tmp_path)
 
 def test_a_buffer_that_a_model_has_expanded_is_written_out_and_read_back(tmp_path):
     state = {"fit": {"model": {"scale": one_value(3, 4)}, "others": [torch.ones(2), 5]}}
-    read = checkpoint.load(tmp_path / "m.pt", sha256=checkpoint.save(tmp_path / "m.pt", state))
+    read = checkpoint.load(tmp_path / "m.pt", sha256=checkpoint.write(tmp_path / "m.pt", checkpoint.serialised(state)))
     assert torch.equal(read["fit"]["model"]["scale"], torch.zeros(3, 4))
     assert read["fit"]["others"][1] == 5
 

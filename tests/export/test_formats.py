@@ -1,0 +1,86 @@
+"""A format is one module and one line of the registry, also where its files hold no torch module."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from cvexp import checkpoint
+from cvexp.errors import ConfigError
+from cvexp.export.formats import exporter_of
+from cvexp.runs import EXPORT_SUFFIXES
+
+
+class Matrices:
+    """The layers of a linear model, applied one after the other: what stands for another runtime."""
+
+    def __init__(self, layers, transform):
+        self.layers, self.transform = [torch.tensor(values) for values in layers], transform
+
+    def logits(self, images):
+        found = self.transform(images).flatten(1)
+        for weight, bias in zip(self.layers[::2], self.layers[1::2], strict=True):
+            found = functional.linear(found, weight, bias)
+        return found
+
+
+class MatricesExporter:
+    def write(self, path, model, spec):
+        assert spec.model == "linear"
+        content = json.dumps([parameter.tolist() for parameter in model.parameters()]).encode()
+        return checkpoint.write(path, content)
+
+    def read(self, path, spec, **_):
+        return Matrices(json.loads(checkpoint.read_verified(path, sha256=spec.weights_sha256)), spec.transform)
+
+
+@pytest.fixture
+def exported(monkeypatch, lab, cvexp, tmp_path):
+    """A run of the lab in a format that was registered a moment ago, and what `export` answered."""
+    monkeypatch.setitem(EXPORT_SUFFIXES, "json-matrices", ".matrix")
+    monkeypatch.setitem(sys.modules, "cvexp.export.json_matrices", SimpleNamespace(EXPORTER=MatricesExporter()))
+    out = tmp_path / "linear.matrix"
+    answer = cvexp("export", lab.runs["linear"].run_id, "--format", "json-matrices", "--out", str(out), "--json")
+    assert answer.code == 0, answer.stderr
+    return out, answer.document
+
+
+def test_a_new_format_is_exported_with_parity_and_works_in_every_verb(exported, cvexp):
+    out, answer = exported
+    assert answer["compared_images"] == 360
+    evaluated = cvexp("evaluate", str(out), "--device", "cpu", "--json")
+    assert (evaluated.code, evaluated.document["matches"]) == (0, True)
+    assert cvexp("confmat", str(out), "--out", str(out.with_name("c.png"))).code == 0
+    assert cvexp("predict", str(out), "--out", str(out.with_name("p.png"))).code == 0
+
+
+def test_a_file_without_a_torch_module_is_not_exported_again(exported, cvexp):
+    out, _ = exported
+    refused = cvexp("export", str(out))
+    assert refused.code == 2
+    assert "holds no weights to rebuild a model with" in refused.stderr
+
+
+def test_a_file_that_gives_other_logits_fails_the_gate(exported, lab, cvexp, monkeypatch):
+    logits = Matrices.logits
+    monkeypatch.setattr(Matrices, "logits", lambda self, images: logits(self, images) + 1e-3)
+    failed = cvexp("export", lab.runs["linear"].run_id, "--format", "json-matrices", "--out", str(exported[0]))
+    assert failed.code == 4
+    assert "does not give the logits" in failed.stderr
+
+
+@pytest.mark.parametrize("name", EXPORT_SUFFIXES)
+def test_every_registered_format_has_an_exporter(name):
+    assert callable(exporter_of(name).write)
+    assert callable(exporter_of(name).read)
+
+
+def test_the_nearest_format_is_suggested():
+    with pytest.raises(ConfigError, match="unknown export format: 'safetensor'") as caught:
+        exporter_of("safetensor")
+    assert "safetensors" in str(caught.value.hints)
