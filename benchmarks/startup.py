@@ -79,26 +79,32 @@ def _help(folder: Path) -> dict[str, Command]:
 
 def _compare(folder: Path) -> dict[str, Command]:
     folder.mkdir(parents=True)
-    _fill(folder)
+    fill(folder)
     return {
         "import mlflow": ([sys.executable, "-c", "import mlflow"], folder),
         "cvexp compare": ([sys.executable, "-m", "cvexp", "compare"], folder),
     }
 
 
-def _fill(folder: Path) -> None:
-    """Write runs like training's, without the training."""
-    from cvexp.config import run_config
-    from cvexp.events import MetricsLogged, ParamsLogged
-    from cvexp.settings import store_settings
-    from cvexp.tracking.outbox import open_run
-    from cvexp.tracking.store import open_store
+def fill(folder: Path) -> None:
+    """Write runs like training's into a new store, with MLflow's own client and without the training."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
 
-    store = open_store(store_settings(f"sqlite:///{folder}/mlflow.db", "Default"), create=True)
+    from cvexp.config import run_config
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     tags = {"cvexp.version": "0", "cvexp.device": "cpu", "cvexp.comparability_key": "0" * 10}
     for n in range(N_RUNS):
-        with open_run(store.settings, model="linear", name=None, tags=tags) as run:
-            run.emit(ParamsLogged(run_config({"model": "linear", "seed": n}).params()))
-            figures = {"test/accuracy": 0.8 + n / 1000, "test/loss": 0.5, "time/train_seconds": 2.0}
-            figures |= {"throughput/images_per_second": 9e4, "model/parameters": 7960.0}
-            run.emit(MetricsLogged(values=figures, step=3))
+        run_id = client.create_run("0", run_name=f"linear-{n}", tags=tags).info.run_id
+        figures = {
+            "test/accuracy": 0.8 + n / 1000,
+            "test/loss": 0.5,
+            "time/train_seconds": 2.0,
+            "throughput/images_per_second": 9e4,
+            "model/parameters": 7960,
+        }
+        metrics = [Metric(key, value, timestamp=n, step=3) for key, value in figures.items()]
+        params = [Param(key, value) for key, value in run_config({"model": "linear", "seed": n}).params().items()]
+        client.log_batch(run_id, metrics=metrics, params=params)
+        client.set_terminated(run_id)

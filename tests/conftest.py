@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,8 @@ from tests.recorded import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Engine
 
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
@@ -41,6 +46,31 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
     for name in STORE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _schema_from_a_copy(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """New databases get a copy of the first one's schema: MLflow's migrations take seconds, and are not tested here."""
+    database = sys.modules.get("mlflow.store.db.utils")
+    if database is None:
+        return
+    schema = tmp_path_factory.getbasetemp() / "schema.db"
+    migrate = database._initialize_tables
+
+    def initialize(engine: Engine) -> None:
+        file = engine.url.database
+        if not schema.exists():
+            migrate(engine)
+            _copy_database(file, schema)
+        else:
+            _copy_database(schema, file)
+
+    monkeypatch.setattr(database, "_initialize_tables", initialize)
+
+
+def _copy_database(source: str | Path, target: str | Path) -> None:
+    with contextlib.closing(sqlite3.connect(source)) as old, contextlib.closing(sqlite3.connect(target)) as new:
+        old.backup(new)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ def answering(kind):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # `shutdown` waits for the next poll; the default interval of 0.5 s would cost every test as much.
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         yield server.server_port
     finally:
