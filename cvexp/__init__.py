@@ -1,6 +1,6 @@
 """Train small image classifiers, track every run in MLflow, and find out which one to ship.
 
-`from cvexp import train, load_model, compare` are the verbs as functions; they load nothing until they are used.
+`from cvexp import train, load_model, compare, history` are the verbs as functions; nothing is loaded until their use.
 """
 
 import sys
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from cvexp import settings
 
 if TYPE_CHECKING:
-    from cvexp.jobs.api import compare, load_model, train
+    from cvexp.jobs.api import compare, history, load_model, train
 
-__all__ = ["__version__", "compare", "load_model", "train"]
+__all__ = ["__version__", "compare", "history", "load_model", "train"]
 
 
 __version__ = settings.VERSION
@@ -30,7 +30,7 @@ __version__ = settings.VERSION
 
 def __getattr__(name: str) -> Any:
     """Import a verb when it is first asked for."""
-    if name not in ("compare", "load_model", "train"):
+    if name not in __all__[1:]:
         raise AttributeError(f"module 'cvexp' has no attribute {name!r}")
     from cvexp.jobs import api
 

@@ -18,8 +18,14 @@ SCHEMA_VERSION = 1
 """Of the recorded events; a journal says it in its first event. One that does not is of version 1."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunStarted:
+class Recorded:
+    """An event that is stored; `kind` names it in the journal."""
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Recorded):
     """A run begins.
 
     Attributes:
@@ -30,7 +36,7 @@ class RunStarted:
         schema_version: Of the journal's events.
     """
 
-    kind: ClassVar[str] = "run"
+    kind = "run"
     model: str
     name: str | None = None
     tags: dict[str, str]
@@ -40,68 +46,67 @@ class RunStarted:
     schema_version: int = SCHEMA_VERSION
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunNamed:
+@dataclass(frozen=True, kw_only=True)
+class RunNamed(Recorded):
     """A run that the store does not know yet was named."""
 
-    kind: ClassVar[str] = "name"
+    kind = "name"
     name: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunResumed:
+@dataclass(frozen=True, kw_only=True)
+class RunResumed(Recorded):
     """Another process continues the run."""
 
-    kind: ClassVar[str] = "again"
+    kind = "again"
 
 
-@dataclass(frozen=True, slots=True)
-class ParamsLogged:
+@dataclass(frozen=True)
+class ParamsLogged(Recorded):
     """What the run was asked to do; once in its life."""
 
-    kind: ClassVar[str] = "params"
+    kind = "params"
     values: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class TagsSet:
+@dataclass(frozen=True)
+class TagsSet(Recorded):
     """Facts about the run; a later value replaces an earlier one."""
 
-    kind: ClassVar[str] = "tags"
+    kind = "tags"
     values: dict[str, str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MetricsLogged:
+@dataclass(frozen=True, kw_only=True)
+class MetricsLogged(Recorded):
     """Figures by metric key at one step, which is the epoch counted from 1; `final` ones are the logged model's too."""
 
-    kind: ClassVar[str] = "metrics"
+    kind = "metrics"
     values: dict[str, float]
     step: int
     final: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeriesLogged:
+@dataclass(frozen=True, kw_only=True)
+class SeriesLogged(Recorded):
     """One metric at many steps: pairs of step and value."""
 
-    kind: ClassVar[str] = "series"
+    kind = "series"
     key: str
     points: tuple[tuple[int, float], ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DatasetUsed:
+@dataclass(frozen=True, kw_only=True)
+class DatasetUsed(Recorded):
     """The run used a dataset.
 
     Attributes:
-        digest: Of its content.
         source: JSON, where it was found.
         profile: JSON, counts and shapes.
         context: What it was used for, such as `training`.
     """
 
-    kind: ClassVar[str] = "dataset"
+    kind = "dataset"
     name: str
     digest: str
     source: str
@@ -109,39 +114,39 @@ class DatasetUsed:
     context: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FilesStored:
+@dataclass(frozen=True, kw_only=True)
+class FilesStored(Recorded):
     """The files in `folder`, relative to the run's folder, are artifacts, below `name` if there is one."""
 
-    kind: ClassVar[str] = "artifacts"
+    kind = "artifacts"
     folder: str
     name: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelAnnounced:
+@dataclass(frozen=True, kw_only=True)
+class ModelAnnounced(Recorded):
     """A model will follow, so that figures can belong to it already; `attempt` identifies it if this is repeated."""
 
-    kind: ClassVar[str] = "begin_model"
+    kind = "begin_model"
     params: dict[str, str]
     attempt: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelStored:
+@dataclass(frozen=True, kw_only=True)
+class ModelStored(Recorded):
     """The weights in `weights`, relative to the run's folder, are those of the announced model.
 
     It takes images (C, H, W) = `image_shape` and tells `n_classes` classes apart.
     """
 
-    kind: ClassVar[str] = "model"
+    kind = "model"
     weights: str
     image_shape: tuple[int, ...]
     n_classes: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunEnded:
+@dataclass(frozen=True, kw_only=True)
+class RunEnded(Recorded):
     """The run is closed: one event, so that the store never has a part of its end.
 
     Attributes:
@@ -151,28 +156,14 @@ class RunEnded:
         markdown: The description on the pages of the run and of its model.
     """
 
-    kind: ClassVar[str] = "end"
+    kind = "end"
     status: str
     reason: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     markdown: str = ""
 
 
-Recorded = (
-    RunStarted
-    | RunNamed
-    | RunResumed
-    | ParamsLogged
-    | TagsSet
-    | MetricsLogged
-    | SeriesLogged
-    | DatasetUsed
-    | FilesStored
-    | ModelAnnounced
-    | ModelStored
-    | RunEnded
-)
-RECORDED: dict[str, type[Recorded]] = {event.kind: event for event in Recorded.__args__}
+RECORDED: dict[str, type[Recorded]] = {event.kind: event for event in Recorded.__subclasses__()}
 """By the kind that a line of the journal names."""
 
 

@@ -138,3 +138,33 @@ def compare(
         for one, test_set, group in zip(compared.runs, compared.test_sets, compared.groups, strict=True)
     ]
     return pd.DataFrame(rows, columns=None if rows else ["run_id", "name"]).set_index("run_id")
+
+
+def history(run: str, *, tracking_uri: str | None = None, experiment: str | None = None) -> pd.DataFrame:
+    """The metrics of a run after each of its epochs, read back from the store, or from its journal if that is down.
+
+    Args:
+        run: A run by id, prefix, name, `@last` or `@best`, as on the command line.
+        tracking_uri: The MLflow store; by default the one that MLflow was told, then as on the command line.
+        experiment: The MLflow experiment; by default likewise.
+
+    Returns:
+        float64, a row an epoch, indexed by `epoch` from 1; a column a metric that is logged per epoch, by its key,
+        such as `train/loss`. Figures of the whole run and losses of single steps are left out.
+
+    Raises:
+        cvexp.errors.InputError: There is no such run, or the store cannot be read.
+    """
+    import pandas as pd
+
+    from cvexp.jobs.source import find_run
+    from cvexp.results import Metric
+    from cvexp.tracking.queries import history as read
+
+    found, store = find_run(run, _store(tracking_uri, experiment))
+    epochs = {
+        key: {point.step: point.value for point in points if point.step > 0}
+        for key, points in read(store, found).items()
+        if key != Metric.STEP_LOSS
+    }
+    return pd.DataFrame({key: values for key, values in epochs.items() if values}).sort_index().rename_axis("epoch")

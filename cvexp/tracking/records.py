@@ -43,9 +43,7 @@ class Record:
 def line_of(record: Record) -> dict[str, Any]:
     """The record as a line of the journal, plain values; see `record_of`."""
     event = record.event
-    body = {f.name: getattr(event, f.name) for f in fields(event)}
-    if isinstance(event, ParamsLogged | TagsSet):
-        body = event.values
+    body = event.values if isinstance(event, ParamsLogged | TagsSet) else vars(event)
     return {"n": record.n, "at": record.at, "kind": event.kind, "key": record.key, "body": body}
 
 

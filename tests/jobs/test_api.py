@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 
 import cvexp
-from cvexp import compare, load_model, train
+from cvexp import compare, history, load_model, train
 from cvexp.errors import ConfigError, ModelError
+from cvexp.tracking.deadline import Deadline
 
 
 def test_importing_cvexp_loads_nothing_heavy():
@@ -47,4 +49,19 @@ def test_bad_input_is_an_error_with_the_same_words(lab):
 
 
 def test_the_names_one_can_ask_for_are_listed():
-    assert {"train", "load_model", "compare", "__version__"} <= set(dir(cvexp))
+    assert {"train", "load_model", "compare", "history", "__version__"} <= set(dir(cvexp))
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "http://127.0.0.1:9"], ids=["stored", "in the journal only"])
+def test_the_history_of_a_run_is_a_row_an_epoch(uri, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cvexp.tracking.outbox.Deadline", functools.partial(Deadline, 1.0))
+    asked = {"dataset": "digits", "epochs": 3, "device": "cpu", "val_split": 0.2, "log_every": 10, "tracking_uri": uri}
+    result = train("linear", **asked)
+    frame = history(result.run_name, tracking_uri=uri)
+    assert list(frame.index) == [1, 2, 3]
+    assert frame.index.name == "epoch"
+    measured = [epoch.keyed() for epoch in result.history]
+    assert frame[list(measured[0])].to_dict("records") == measured
+    assert set(frame) == {*measured[0], "test/loss", "test/accuracy"}
+    assert frame["test/accuracy"].isna().tolist() == [True, True, False]

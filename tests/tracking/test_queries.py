@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from cvexp.errors import RunError
-from cvexp.tracking.queries import find, search
+from cvexp.events import MetricsLogged, RunStarted
+from cvexp.settings import store_settings
+from cvexp.tracking.journal import Journal
+from cvexp.tracking.liveness import process_tags
+from cvexp.tracking.local import local_runs
+from cvexp.tracking.queries import find, history, runs_by_experiment, search
 from cvexp.tracking.store import open_store
 
 
@@ -58,3 +65,40 @@ def test_search_filters_limits_and_orders(store, lab):
 def test_an_unreadable_filter_is_explained(store):
     with pytest.raises(RunError, match="cannot be read"):
         search(store, where="params.model == ==")
+
+
+def contents(folder):
+    """Every file below the folder: its bytes and when it was written; and every folder."""
+    return {
+        path.relative_to(folder): (path.read_bytes() if path.is_file() else None, path.stat().st_mtime_ns)
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def test_queries_write_nothing(record, tmp_path, monkeypatch):
+    """Neither where a process died, nor where records wait to be delivered, nor in a read-only folder."""
+    dead = {**process_tags(), "cvexp.pid": str(os.getpid() + 10_000_000)}
+    gone = record("gone", status="RUNNING", tags=dead, figures={"train/loss": 0.5})
+    folder = tmp_path / ".cvexp" / "runs" / gone
+    folder.mkdir(parents=True)
+    journal = Journal(folder)
+    start = RunStarted(model="linear", name="waiting", tags=dead, local_id=gone, store="sqlite:///mlflow.db")
+    journal.append(start, key="run", at=5)
+    journal.append(MetricsLogged(values={"train/loss": 0.25}, step=1), key="metrics", at=6)
+    store = open_store(store_settings(record.uri), create=False)
+    find(store, "gone")  # MLflow may complete its own tables when it is first asked
+    before = contents(tmp_path)
+    for path in (tmp_path / "mlflow.db", folder, tmp_path):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        (run,) = search(store, everywhere=True)
+        assert (run.run_id, run.status) == (gone, "KILLED")
+        assert find(store, "@last").run == find(store, gone).run == run
+        assert runs_by_experiment(store) == {"Default": 1}
+        assert [point.value for point in history(store.settings, run)["train/loss"]] == [0.5]
+        (waiting,) = local_runs(store.settings)
+        assert [point[:2] for point in history(store.settings, waiting)["train/loss"]] == [(1, 0.25)]
+        assert contents(tmp_path) == before
+    finally:
+        tmp_path.chmod(0o755)
+        folder.chmod(0o755)

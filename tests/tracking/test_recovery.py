@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import time
+import shutil
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -13,8 +13,10 @@ from mlflow import MlflowClient
 from cvexp.events import MetricsLogged, ParamsLogged
 from cvexp.settings import store_settings
 from cvexp.tracking.journal import JOURNAL, SENT, Journal
+from cvexp.tracking.liveness import process_tags
 from cvexp.tracking.outbox import open_run
 from cvexp.tracking.queries import find
+from cvexp.tracking.recovery import recover
 from cvexp.tracking.store import open_store
 
 AWAY = "http://127.0.0.1:9"
@@ -184,20 +186,59 @@ def test_nothing_is_taken_from_another_user_s_folder(here, cvexp, monkeypatch):
     assert outcome.code == 2
 
 
+def running(store, **more):
+    """A run without a folder here that a process began which is gone, unless `more` of its tags say otherwise."""
+    tags = {"cvexp.version": "0", **process_tags(), "cvexp.pid": str(os.getpid() + 10_000_000), **more}
+    tags = {key: value for key, value in tags.items() if value}
+    return store.client.create_run("0", tags=tags).info.run_id
+
+
 @pytest.mark.parametrize(
-    "more", [{}, {"cvexp.boot_id": "other"}, {"cvexp.pid_namespace": "pid:[1]"}], ids=["unsaid", "boot", "namespace"]
+    "more",
+    [
+        {"cvexp.boot_id": "", "cvexp.pid_namespace": ""},
+        {"cvexp.boot_id": "other"},
+        {"cvexp.pid_namespace": "pid:[1]"},
+        {"cvexp.pid": str(os.getpid())},
+    ],
+    ids=["unsaid", "boot", "namespace", "alive"],
 )
 def test_a_run_whose_process_cannot_be_known_to_have_ended_stays_running(here, more):
     store = open_store(store_settings(f"sqlite:///{here}/mlflow.db"), create=True)
-    tags = {
-        "cvexp.version": "0",
-        "cvexp.host": socket.gethostname(),
-        "cvexp.pid": str(os.getpid() + 10_000_000),
-        "cvexp.process_started": f"{time.time():.2f}",
-    }
-    run = store.client.create_run("0", tags={**tags, **more})
-    assert find(store, run.info.run_id).run.status == "RUNNING"
-    assert store.client.get_run(run.info.run_id).info.status == "RUNNING"
+    run_id = running(store, **more)
+    recover(store.settings)
+    assert find(store, run_id).run.status == "RUNNING"
+    assert store.client.get_run(run_id).info.status == "RUNNING"
+
+
+def test_a_run_whose_process_is_gone_is_killed_by_the_recovery_and_not_by_a_query(here):
+    store = open_store(store_settings(f"sqlite:///{here}/mlflow.db"), create=True)
+    run_id = running(store)
+    assert find(store, run_id).run.status == "KILLED"
+    assert store.client.get_run(run_id).info.status == "RUNNING"
+    for _ in range(2):
+        recover(store_settings(store.settings.tracking_uri, "an experiment that does not exist"))
+        stored = store.client.get_run(run_id)
+        assert (stored.info.status, stored.data.tags["cvexp.end_reason"]) == ("KILLED", "the process is gone")
+
+
+def test_a_run_that_the_version_before_left_behind_is_delivered_whole(here, cvexp):
+    folder = here / ".cvexp" / "runs" / "d2bec0acb9f21d8b933ce92ec06bb04f"
+    shutil.copytree(Path(__file__).with_name("run_of_0_1"), folder)
+    journal = (folder / JOURNAL).read_text()
+    (folder / JOURNAL).write_text(journal.replace('"store": "http://127.0.0.1:9"', '"store": "sqlite:///mlflow.db"'))
+    assert cvexp("sync", "--json").document["delivered"].popitem()[1] == 14
+    (run,) = runs_of(f"sqlite:///{here}/mlflow.db")
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "linear-d2bec0")
+    assert run.data.params["lr"] == "0.1"
+    client = MlflowClient(f"sqlite:///{here}/mlflow.db")
+    (model,) = client.search_logged_models(["0"])
+    assert {metric.key: metric.value for metric in model.metrics}["test/accuracy"] == 0.7777777777777778
+    assert str(model.status) == "READY"
+    points = client.get_metric_history(run.info.run_id, "train/loss")
+    assert [(point.step, point.timestamp) for point in points] == [(1, 1795489693919), (2, 1795489703958)]
+    assert cvexp("evaluate", "@last", "--device", "cpu", "--json").document["matches"] is True
+    assert not folder.exists()
 
 
 def test_an_old_folder_without_a_record_is_removed_and_a_new_one_is_not(here, cvexp):
