@@ -285,6 +285,9 @@ EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
 MLflow's parameters cannot be changed.
 """
 
+RECIPE = "cvexp.recipe"
+"""The tag with the digest of a run's configuration without its seed; see config.recipe."""
+
 TEST_SET = "cvexp.test_set"
 """The tag that identifies a run's test images; see `test_set`."""
 
@@ -317,6 +320,11 @@ class RunSummary:
         """The settings in force in the end: the parameters, and what was changed when the run was resumed."""
         changed = {name: self.tags[tag] for name, tag in EFFECTIVE.items() if tag in self.tags and name in self.params}
         return {**self.params, **changed}
+
+    @property
+    def recipe(self) -> str:
+        """Equal for runs that differ in nothing but their seed; empty for runs from before it was recorded."""
+        return self.tags.get(RECIPE, "")
 
     @property
     def conditions(self) -> dict[str, object]:

@@ -27,7 +27,7 @@ from cvexp.engine.update import Update
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cvexp.config import OptimizerName
+    from cvexp.config.optimizer import OptimizerName
     from cvexp.data.dataset import Split
 
     Loop = Callable[[Tensor, Tensor, list[Tensor], Update], tuple[list[Tensor], list[Tensor]]]

@@ -19,7 +19,7 @@ from cvexp.engine.steps import EagerSteps, Unsupported, build_optimizer
 if TYPE_CHECKING:
     from torch import nn
 
-    from cvexp.config import OptimizerName
+    from cvexp.config.optimizer import OptimizerName
     from cvexp.data.dataset import Split
 
 WARM_UP_STEPS = 3

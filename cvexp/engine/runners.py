@@ -12,7 +12,8 @@ from cvexp.errors import ConfigError
 if TYPE_CHECKING:
     from torch import nn
 
-    from cvexp.config import RunConfig, StepName
+    from cvexp.config import RunConfig
+    from cvexp.config.execution import StepName
     from cvexp.data.dataset import Split
     from cvexp.engine.steps import StepRunner
 

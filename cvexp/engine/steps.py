@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from cvexp.config import OptimizerName
+    from cvexp.config.optimizer import OptimizerName
     from cvexp.data.dataset import Split
 
 

@@ -8,9 +8,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.errors import ConfigError, RunError, WeightsError
 from cvexp.results import EFFECTIVE, ID_DIGITS
-from cvexp.training.checkpoints import Checkpoints, Keeping
+from cvexp.training.checkpoints import Checkpoints
 from cvexp.training.loop import Training
 from cvexp.training.observer import Silent
 from cvexp.training.request import read_request, write_request
@@ -39,7 +40,7 @@ def run(
     model: str | None = None,
     epochs: int | None = None,
     allow_nan: bool | None = None,
-    keeping: Keeping | None = None,
+    policy: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
     observer: TrainObserver | None = None,
@@ -54,7 +55,7 @@ def run(
             run's records.
         epochs: More than the run asked for, to train on; by default as many.
         allow_nan: As in the configuration; by default what the run asked for.
-        keeping: As for jobs.train.
+        policy: As for jobs.train.
         command: As for jobs.train.
         started: As for jobs.train.
         observer: As for jobs.train.
@@ -77,7 +78,7 @@ def run(
                 model=model,
                 epochs=epochs,
                 allow_nan=allow_nan,
-                keeping=keeping or Keeping(),
+                policy=policy or CheckpointPolicy(),
                 command=command,
                 started=started,
                 stop=stop,
@@ -94,7 +95,7 @@ def _prepare(
     model: str | None,
     epochs: int | None,
     allow_nan: bool | None,
-    keeping: Keeping,
+    policy: CheckpointPolicy,
     command: Sequence[str] | None,
     started: float,
     stop: Stop,
@@ -111,7 +112,7 @@ def _prepare(
     request = read_request(folder)
     again = settings.command("train", request.config.model, "--resume", journal.run_id[:ID_DIGITS])
     config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan, again=again)
-    checkpoint = Checkpoints(folder, keeping.keep).newest()
+    checkpoint = Checkpoints(folder, policy.keep).newest()
     if journal.status == "FINISHED" and (checkpoint is None or config.epochs <= len(checkpoint.history)):
         raise RunError(
             f"run {name} has finished its {request.config.epochs} epochs", "to train on, give a larger --epochs"
@@ -137,12 +138,12 @@ def _prepare(
         except WeightsError as error:
             raise WeightsError(f"{error.what}: {checkpoint.file}", *error.hints) from error
     tags = known_tags(prepared, command, policy=request.policy) | _changed_settings(config)
-    opening = reopen_run(settings, folder, tags=tags, hurried=stop.asked, keep=keeping.keep is not None)
+    opening = reopen_run(settings, folder, tags=tags, hurried=stop.asked, keep=policy.keep is not None)
     return Training(
         prepared=prepared,
         opening=_opened(opening, replace(request, config=config)),
         settings=settings,
-        keeping=keeping,
+        policy=policy,
         stop=stop,
         observer=observer,
         started=started,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvexp.config import WEIGHTS_SUFFIXES
+from cvexp.config.run import WEIGHTS_SUFFIXES
 from cvexp.data.registry import find_spec
 from cvexp.errors import DatasetError, InputError, RunError, WeightsError
 from cvexp.text import shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cvexp.training.checkpoints import Keeping
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.training.loop import Training
 from cvexp.training.observer import Silent
 from cvexp.training.request import request_of, write_request
@@ -28,7 +28,7 @@ def run(
     *,
     data_dir: Path,
     name: str | None = None,
-    keeping: Keeping | None = None,
+    policy: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
     observer: TrainObserver | None = None,
@@ -43,7 +43,7 @@ def run(
         settings: Where to track it.
         data_dir: Where datasets are looked for first, and downloaded to.
         name: The run's name; by default the model's with the first digits of the run's id.
-        keeping: When to write checkpoints; by default after every epoch.
+        policy: When to write checkpoints; by default after every epoch.
         command: What was typed, for the record; by default this process's own arguments.
         started: `time.monotonic()` when the command began, for the total time; by default when its turn comes.
         observer: Told how it goes.
@@ -53,7 +53,7 @@ def run(
         TrainingError: The loss is no number, or there is no memory left.
         StorageError: The disk is full.
     """
-    keeping = keeping or Keeping()
+    policy = policy or CheckpointPolicy()
     with Stop() as stop, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
         prepared = prepare(config, data_dir)
@@ -68,13 +68,13 @@ def run(
             tags=known_tags(prepared, command),
             furnish=lambda folder: write_request(folder, request_of(prepared)),
             hurried=stop.asked,
-            keep=keeping.keep is not None,
+            keep=policy.keep is not None,
         )
         return Training(
             prepared=prepared,
             opening=opening,
             settings=settings,
-            keeping=keeping,
+            policy=policy,
             stop=stop,
             observer=observer or Silent(),
             started=started,

@@ -17,11 +17,11 @@ from cvexp.training.session import memory_explained
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.engine.fit import Fit, Progress
     from cvexp.results import EpochMetrics, Evaluation
     from cvexp.settings import StoreSettings
     from cvexp.tracking.run import Run
-    from cvexp.training.checkpoints import Keeping
     from cvexp.training.observer import TrainObserver
     from cvexp.training.session import Prepared
     from cvexp.training.signals import Stop
@@ -37,7 +37,7 @@ class Training:
         prepared: What to train.
         opening: Opens the run to train into, and closes it.
         settings: Where it is tracked.
-        keeping: When to write checkpoints.
+        policy: When to write checkpoints.
         stop: Says whether a signal asked for an end.
         observer: Told how it goes.
         started: `time.monotonic()` when the command began.
@@ -47,7 +47,7 @@ class Training:
     prepared: Prepared
     opening: AbstractContextManager[Run]
     settings: StoreSettings
-    keeping: Keeping
+    policy: CheckpointPolicy
     stop: Stop
     observer: TrainObserver
     started: float
@@ -71,7 +71,7 @@ class Training:
         from cvexp.device import threads
 
         with threads(self.prepared.placed.threads), self.stop.deferred(), self.opening as self.tracked:
-            self._checkpoints = Checkpoints(self.tracked.folder, self.keeping.keep, before=self.tracked.flush)
+            self._checkpoints = Checkpoints(self.tracked.folder, self.policy.keep, before=self.tracked.flush)
             result = self._run()
         left = self.tracked.undelivered
         return replace(result, undelivered=left, trouble=self.tracked.trouble if left else "")
@@ -146,7 +146,7 @@ class Training:
         return fit
 
     def _train(self, fit: Fit) -> None:
-        every, epochs = self.keeping.every, self.prepared.config.epochs
+        every, epochs = self.policy.every, self.prepared.config.epochs
         self._saved_at = time.monotonic()
         for epoch in fit:
             self._history.append(epoch)
@@ -164,7 +164,7 @@ class Training:
         if now - self._shown_at >= REFRESH_SECONDS:
             self.observer.progressed(progress)
             self._shown_at = now
-        if self.keeping.minutes and now - self._saved_at >= 60 * self.keeping.minutes:
+        if self.policy.minutes and now - self._saved_at >= 60 * self.policy.minutes:
             self._save(fit)
         self._leave_if_asked(fit)
 

@@ -8,18 +8,19 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cvexp.config.recipe import recipe
 from cvexp.data.registry import find_spec
 from cvexp.errors import TrainingError
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.results import TEST_SET, Conditions, test_set, train_split
+from cvexp.results import RECIPE, TEST_SET, Conditions, test_set, train_split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
 
-    from cvexp.config import RunConfig
+    from cvexp.config import ModelArg, RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
     from cvexp.engine.placement import Placement
@@ -37,6 +38,7 @@ class Prepared:
     """All that training takes, checked and in place.
 
     Attributes:
+        argument_defaults: Defaults of the model's own arguments.
         servable: Whether the model's code is cvexp's own, so that a logged model can carry it.
     """
 
@@ -46,6 +48,7 @@ class Prepared:
     placed: Placement
     model: nn.Module
     steps: Choice
+    argument_defaults: Mapping[str, ModelArg]
     servable: bool
 
 
@@ -66,6 +69,7 @@ def prepare(config: RunConfig, data_dir: Path) -> Prepared:
     from cvexp.models.registry import build
     from cvexp.models.summary import check_output
 
+    defaults = complete_arguments(config.model, entry.load(), {})
     config = replace(config, model_args=complete_arguments(config.model, entry.load(), config.model_args))
     device = choose(config.device)
     dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
@@ -90,6 +94,7 @@ def prepare(config: RunConfig, data_dir: Path) -> Prepared:
         placed=placed,
         model=model,
         steps=steps,
+        argument_defaults=defaults,
         servable=entry.is_builtin,
     )
 
@@ -111,6 +116,7 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, policy: str
         "cvexp.step_runner": steps.description,
         "cvexp.comparability_key": conditions.key,
         "cvexp.conditions": conditions.to_json(),
+        RECIPE: recipe(prepared.config.params(), prepared.argument_defaults),
         TEST_SET: _test_set(prepared),
     }
 

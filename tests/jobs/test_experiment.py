@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from cvexp.config import read_experiment
+from cvexp.config.experiment import read_experiment
 from cvexp.data.registry import find_spec
 from cvexp.errors import ConfigError, DatasetError, Interrupted
 from cvexp.jobs import experiment
