@@ -579,7 +579,7 @@ EXPERIMENTS = {
         written("x.yaml", b"runs: [{model: 'os:system', dataset: digits}]"),
     ),
     "model argument that is a list": experiment(b"runs: [{model: mlp, model_args: {output_relu: [1]}}]", "--model-arg"),
-    "epochs that are true": experiment(b"runs: [{model: linear, epochs: yes}]", "--epochs: expected an integer, got true"),
+    "epochs that are true": experiment(b"runs: [{model: linear, epochs: yes}]", "expected an integer, got true"),
     "fraction of an epoch": experiment(b"runs: [{model: linear, epochs: 1.5}]", "--epochs 1.5"),
     "endless rate": experiment(b"runs: [{model: linear, lr: .inf}]", "--lr inf"),
     "seed too large": experiment(b"runs: [{model: linear, seed: 1e40}]", "--seed"),
