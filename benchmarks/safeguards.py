@@ -80,11 +80,11 @@ def ratio(off: list[float], on: list[float]) -> str:
 def train_once(model: str, limit: int | None, folder: Path, *, safeguarded: bool) -> Spent:
     """Train as `cvexp train` does, but for the pictures and files that come after the loop."""
     from cvexp.config import run_config
+    from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.jobs import train
     from cvexp.settings import store_settings
     from cvexp.tracking import journal
     from cvexp.tracking.outbox import Outbox
-    from cvexp.training.checkpoints import CheckpointPolicy
     from cvexp.training.loop import Training
 
     waits: list[float] = []
@@ -118,6 +118,6 @@ def train_once(model: str, limit: int | None, folder: Path, *, safeguarded: bool
             run_config({"model": model, "epochs": EPOCHS, "device": "cpu", "limit": limit}),
             store_settings(f"sqlite:///{folder}/mlflow.db"),
             data_dir=folder,
-            checkpoints=CheckpointPolicy(every=1 if safeguarded else 0, minutes=0),
+            policy=CheckpointPolicy(every=1 if safeguarded else 0, minutes=0),
         )
     return spent

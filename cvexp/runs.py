@@ -27,6 +27,10 @@ EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
 """Settings that may change on resume, and the tags of their current values: MLflow's parameters are immutable."""
 
 
+RECIPE = "cvexp.recipe"
+"""The tag with the digest of a run's configuration without its seed; see config.recipe."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
     """A run as the store remembers it; metrics are last values.
@@ -50,6 +54,11 @@ class RunSummary:
         """The effective settings: the parameters, and what was changed when the run was resumed."""
         changed = {name: self.tags[tag] for name, tag in EFFECTIVE.items() if tag in self.tags and name in self.params}
         return {**self.params, **changed}
+
+    @property
+    def recipe(self) -> str:
+        """Equal for runs that differ in nothing but their seed; empty for runs from before it was recorded."""
+        return self.tags.get(RECIPE, "")
 
     @property
     def conditions(self) -> dict[str, object]:

@@ -22,7 +22,7 @@ def confmat(
     out: Annotated[
         Path | None, typer.Option(help="Where to draw. Without it: confusion_matrix.png.", show_default=False)
     ] = None,
-    device: options.Device = options.DEFAULTS.device,
+    device: options.Device = "auto",
     model: options.TrustedModel = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,

@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 
 from cvexp.cli import options
-from cvexp.cli.options import DEFAULTS
+from cvexp.cli.flags import Given, with_flags
 from cvexp.cli.output import present
-from cvexp.config import run_config
+from cvexp.config.data import DataConfig
+from cvexp.config.option import validated
 from cvexp.errors import ConfigError
 from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import typed_flags
 
 
+@with_flags(DataConfig, only=("val_split", "split_seed", "limit"))
 def data(
     name: Annotated[
         str | None,
@@ -28,9 +30,7 @@ def data(
         Path | None,
         typer.Option(help="Draw a grid of random titled training images to this file.", show_default=False),
     ] = None,
-    val_split: options.ValSplit = 0.0,
-    split_seed: options.SplitSeed = DEFAULTS.split_seed,
-    limit: options.Limit = None,
+    given: Given,
     data_dir: options.DataDir = None,
     as_json: options.Json = False,
 ) -> None:
@@ -41,8 +41,10 @@ def data(
 
     folder, flags = resolve_data_dir(data_dir), typed_flags(data_dir=data_dir)
     if name is None:
-        if samples or val_split or limit:
-            raise ConfigError("--samples, --val-split and --limit need a dataset", "for example: cvexp data mnist-5k")
+        if samples or given.settings:
+            raise ConfigError(
+                "--samples, --val-split, --split-seed and --limit need a dataset", "for example: cvexp data mnist-5k"
+            )
         listed = job.list_all(folder)
         if as_json:
             print_json(report.list_document(listed, str(folder)))
@@ -50,15 +52,13 @@ def data(
             report.show_list(listed, str(folder))
             suggest(flags.command("data", "NAME"))
         return
-    checked = run_config(
-        {"model": "-", "dataset": name, "val_split": val_split, "split_seed": split_seed, "limit": limit}
-    )
+    config = validated(DataConfig, {"dataset": name, **given.settings})
     description = job.describe(
         name,
         folder,
-        val_split=checked.val_split,
-        split_seed=checked.split_seed,
-        limit=checked.limit,
+        val_split=config.val_split,
+        split_seed=config.split_seed,
+        limit=config.limit,
         samples=samples,
     )
     then = [flags.command("train", "linear", "--dataset", description.name)]

@@ -18,6 +18,7 @@ import typer
 from cvexp import process
 from cvexp.cli import compare, confmat, data, evaluate, export, models, predict, sync, train, ui
 from cvexp.cli import run as run_file
+from cvexp.cli.flags import Command, Group
 from cvexp.cli.output import READER_GONE, is_unread
 from cvexp.errors import CvexpError, Interrupted
 from cvexp.redaction import without_credentials
@@ -41,6 +42,7 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="cvexp",
+    cls=Group,
     help="Train small image classifiers, track every run in MLflow, and find out which one to ship.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -67,7 +69,7 @@ for _verb in (
     sync.sync,
     ui.ui,
 ):
-    app.command(_verb.__name__, help=_help_of(_verb))(_verb)
+    app.command(_verb.__name__, cls=Command, help=_help_of(_verb), epilog=getattr(_verb, "epilog", None))(_verb)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback protocol

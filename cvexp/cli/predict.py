@@ -9,6 +9,7 @@ import typer
 
 from cvexp.cli import options
 from cvexp.cli.output import present
+from cvexp.config import RunConfig
 from cvexp.errors import ConfigError, DatasetError
 from cvexp.settings import data_dir as resolve_data_dir
 
@@ -27,8 +28,8 @@ def predict(
         Path | None,
         typer.Option(help="Where to draw. Without it: predictions.png, or wrong.png.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses the random test images.", min=0)] = options.DEFAULTS.seed,
-    device: options.Device = options.DEFAULTS.device,
+    seed: Annotated[int, typer.Option(help="Chooses the random test images.", min=0)] = RunConfig.seed,
+    device: options.Device = "auto",
     model: options.TrustedModel = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,

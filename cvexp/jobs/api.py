@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from cvexp import settings
-from cvexp.config import run_config, run_name
+from cvexp.config import RunConfig, run_config
+from cvexp.config.run import run_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     from torch import nn
 
     from cvexp.events import Observer
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _store(tracking_uri: str | None, experiment: str | None) -> StoreSettings:
@@ -23,6 +31,29 @@ def _store(tracking_uri: str | None, experiment: str | None) -> StoreSettings:
     return active_settings(tracking_uri, experiment)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainCall(RunConfig):
+    """The keyword arguments of `train`: RunConfig's fields and these; `model` may be given by position."""
+
+    model: str = field(kw_only=False)
+    data_dir: str | Path | None = None
+    tracking_uri: str | None = None
+    experiment: str | None = None
+    name: str | None = None
+    observer: Observer | None = None
+
+
+def _called_as(call: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Give a function the parameters of `call`, for type checkers and for `inspect.signature`."""
+
+    def decorate(function: Callable[..., R]) -> Callable[P, R]:
+        vars(function)["__signature__"] = inspect.signature(call).replace(return_annotation="TrainResult")
+        return function
+
+    return decorate
+
+
+@_called_as(TrainCall)
 def train(
     model: str,
     *,
@@ -48,7 +79,7 @@ def train(
         observer: Called with each event of the training (see `cvexp.events`); by default nothing is printed. The answer
             `cvexp.events.STOP` (True) makes the epoch under way the last one: early stopping. The run then ends there
             as FINISHED, with its test figures, weights and pictures.
-        **config: Fields of `cvexp.config.RunConfig`, such as `epochs=3` or `model_args={"output_relu": False}`.
+        **config: Fields of RunConfig, such as `epochs=3` or `model_args={"output_relu": False}`.
 
     Raises:
         cvexp.errors.InputError: Something cannot be used as given; nothing was trained then.

@@ -6,7 +6,8 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cvexp.config import read_experiment
+from cvexp.config.experiment import read_experiment
+from cvexp.config.recipe import agree, recipe
 from cvexp.data.registry import find_spec
 from cvexp.jobs import compare, resume, train
 from cvexp.models.registry import complete_arguments, find_entry
@@ -14,15 +15,19 @@ from cvexp.plots.files import check_path, path_below
 from cvexp.settings import store_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from cvexp.config import PlannedRun, RunConfig
+    from cvexp.config import ModelArg, RunConfig
+    from cvexp.config.experiment import PlannedRun
     from cvexp.events import Observer
     from cvexp.jobs.compare import Comparison
     from cvexp.results import TrainResult
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
+
+    Known = tuple[RunSummary, Mapping[str, str], str]
+    """A run, its settings in effect, and its recipe if it recorded one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +85,8 @@ def plan(
 ) -> Plan:
     """Read an experiment file and find out which of its configurations are trained already.
 
-    No run is begun. A configuration counts as trained when a finished run has every one of its settings; where a
-    run with these settings was interrupted, and its checkpoints are here, it is the one to go on with.
+    No run is begun. A configuration counts as trained when a finished run has its recipe and its seed; where such a
+    run was interrupted, and its checkpoints are here, it is the one to resume.
 
     Args:
         path: The file.
@@ -96,24 +101,32 @@ def plan(
     """
     read = read_experiment(path)
     settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
-    completed = []
+    completed, defaults = [], {}
     for planned in read.runs:
         find_spec(planned.config.dataset)
         model = planned.config.model
         factory = find_entry(model, allow_path=model in trusted_factories).load()
+        defaults[model] = complete_arguments(model, factory, {})
         model_args = complete_arguments(model, factory, planned.config.model_args)
         completed.append(replace(planned, config=replace(planned.config, model_args=model_args)))
     known = [] if again else _known(settings)
-    finished = [run for run in known if run.status == "FINISHED"]
+    finished = [(run, run.settings, run.recipe) for run in known if run.status == "FINISHED"]
     begun = _resumable([run for run in known if run.status != "FINISHED"], settings)
     steps = []
     for planned in completed:
-        wanted = planned.config.params()
-        done = next((run for run in finished if run.settings == wanted), None)
-        left = next((run for run, config in begun if config.params() == wanted), None) if done is None else None
-        begun = [(run, config) for run, config in begun if run is not left]
+        done = _first(finished, planned.config, defaults[planned.config.model])
+        left = _first(begun, planned.config, defaults[planned.config.model]) if done is None else None
+        begun = [one for one in begun if one[0] is not left]
         steps.append(Step(planned=planned, done=done, interrupted=left))
     return Plan(path=path, settings=settings, steps=tuple(steps), plot=read.plot)
+
+
+def _first(runs: Sequence[Known], config: RunConfig, defaults: Mapping[str, ModelArg]) -> RunSummary | None:
+    """The first run of this recipe and seed; without a recorded recipe, it follows from the settings."""
+    wanted = config.params()
+    digest = recipe(wanted, defaults)
+    same = (one for one in runs if agree(one[1], wanted))
+    return next((run for run, settings, recorded in same if (recorded or recipe(settings, defaults)) == digest), None)
 
 
 def _known(settings: StoreSettings) -> list[RunSummary]:
@@ -135,8 +148,8 @@ def _known(settings: StoreSettings) -> list[RunSummary]:
     return search(store)
 
 
-def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[tuple[RunSummary, RunConfig]]:
-    """The runs that left something to go on with here, and that no process is writing; what each was asked to do."""
+def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[Known]:
+    """The runs that can be resumed here, and that no process is writing, with the settings each was given."""
     from cvexp.errors import RunError
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.local import folders, lock_if_free
@@ -147,11 +160,11 @@ def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[tupl
         with contextlib.suppress(RunError), lock_if_free(folder) as free:
             if free and (journal := Journal(folder)).status != "FINISHED":
                 left[journal.run_id] = folder
-    found = []
+    found: list[Known] = []
     for run in runs:
         with contextlib.suppress(RunError):
             if run.run_id in left:
-                found.append((run, read_request(left[run.run_id]).config))
+                found.append((run, read_request(left[run.run_id]).config.params(), ""))
     return found
 
 

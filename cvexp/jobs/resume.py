@@ -8,9 +8,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.errors import ConfigError, RunError
 from cvexp.runs import ID_DIGITS
-from cvexp.training.checkpoints import CheckpointPolicy, Checkpoints
+from cvexp.training.checkpoints import Checkpoints
 from cvexp.training.loop import Training
 from cvexp.training.request import read_request, write_request
 from cvexp.training.session import ONE_AT_A_TIME, config_tags, known_tags, prepare_resumed
@@ -38,7 +39,7 @@ def run(
     model: str | None = None,
     epochs: int | None = None,
     allow_nan: bool | None = None,
-    checkpoints: CheckpointPolicy | None = None,
+    policy: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
     observer: Observer | None = None,
@@ -53,7 +54,7 @@ def run(
             run's records.
         epochs: More than the run asked for, to train on; by default as many.
         allow_nan: As in the configuration; by default what the run asked for.
-        checkpoints: As for jobs.train.
+        policy: As for jobs.train.
         command: As for jobs.train.
         started: As for jobs.train.
         observer: As for jobs.train.
@@ -67,7 +68,7 @@ def run(
     from cvexp.tracking.outbox import reopen_run
     from cvexp.tracking.recovery import recover
 
-    policy = checkpoints or CheckpointPolicy()
+    policy = policy or CheckpointPolicy()
     with StopSignals() as signals, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
         recover(settings)

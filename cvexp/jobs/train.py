@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cvexp.training.checkpoints import CheckpointPolicy
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.training.loop import Training
 from cvexp.training.request import request_of, write_request
 from cvexp.training.session import ONE_AT_A_TIME, known_tags, prepare
@@ -27,7 +27,7 @@ def run(
     *,
     data_dir: Path,
     name: str | None = None,
-    checkpoints: CheckpointPolicy | None = None,
+    policy: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
     observer: Observer | None = None,
@@ -42,7 +42,7 @@ def run(
         settings: Where to track it.
         data_dir: Where datasets are looked for first, and downloaded to.
         name: The run's name; by default the model's with the first digits of the run's id.
-        checkpoints: When they are written, and how many stay; by default after every epoch.
+        policy: When they are written, and how many stay; by default after every epoch.
         command: What was typed, for a tag; by default this process's own arguments.
         started: `time.monotonic()` when the command began, for the total time; by default when its turn comes.
         observer: Called with each event; see `events.Observer`. Its answer may stop the training early.
@@ -52,7 +52,7 @@ def run(
         TrainingError: The loss is not finite, or there is no memory left.
         StorageError: The disk is full.
     """
-    policy = checkpoints or CheckpointPolicy()
+    policy = policy or CheckpointPolicy()
     with StopSignals() as signals, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
         prepared = prepare(config, data_dir)

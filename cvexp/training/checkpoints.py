@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cvexp.errors import ConfigError, StorageError, WeightsError
+from cvexp.errors import StorageError, WeightsError
 from cvexp.events import EpochEnded, StepsRun
 from cvexp.settings import CHECKPOINTS
 from cvexp.training.history import HistoryFile, HistoryMark, epoch_of
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
+    from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.events import Observed
     from cvexp.results import EpochMetrics
 
@@ -28,33 +29,6 @@ HISTORY = "history.bin"
 """Its name beside the checkpoints."""
 
 _NAME = re.compile(r"epoch-(?P<epoch>\d+)-step-(?P<step>\d+)-[0-9a-f]{64}\.pt")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckpointPolicy:
-    """When checkpoints are written, and how many stay.
-
-    Attributes:
-        every: Epochs from one checkpoint to the next; 0 for none except when training is interrupted.
-        minutes: Of training within an epoch from one checkpoint to the next; 0 for none.
-        keep: How many stay, also after the run has ended; None for two, and none after it.
-
-    Raises:
-        ConfigError: A value is out of range.
-    """
-
-    every: int = 1
-    minutes: float = 10.0
-    keep: int | None = None
-
-    def __post_init__(self) -> None:
-        for flag, value, least in (
-            ("--checkpoint-every", self.every, 0),
-            ("--checkpoint-minutes", self.minutes, 0),
-            ("--keep", self.keep, 1),
-        ):
-            if value is not None and not least <= value < float("inf"):
-                raise ConfigError(f"{flag} {value:g}: at least {least}", "see: cvexp train --help")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

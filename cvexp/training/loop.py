@@ -27,12 +27,12 @@ from cvexp.training.session import memory_explained
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.engine.fit import Fit, Progress
     from cvexp.events import Observed, Observer
     from cvexp.results import EpochMetrics, Evaluation, ModelSize
     from cvexp.settings import StoreSettings
     from cvexp.tracking.outbox import Outbox
-    from cvexp.training.checkpoints import CheckpointPolicy
     from cvexp.training.session import Prepared
     from cvexp.training.signals import StopSignals
 

@@ -15,12 +15,12 @@ from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.runs import EFFECTIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
 
-    from cvexp.config import RunConfig
+    from cvexp.config import ModelArg, RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
     from cvexp.engine.backends.choice import Choice
@@ -41,6 +41,7 @@ class Prepared:
     """Everything a training needs, checked and on its device.
 
     Attributes:
+        argument_defaults: Defaults of the model's own arguments.
         servable: Whether the model's code is cvexp's own, so that a logged model can carry it.
     """
 
@@ -50,6 +51,7 @@ class Prepared:
     placed: Placement
     model: nn.Module
     steps: Choice
+    argument_defaults: Mapping[str, ModelArg]
     servable: bool
 
     def fit(self, callback: Callable[[Progress], None] | None = None) -> Fit:
@@ -93,6 +95,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     from cvexp.models.registry import build
     from cvexp.models.summary import check_output
 
+    defaults = complete_arguments(config.model, entry.load(), {})
     config = replace(config, model_args=complete_arguments(config.model, entry.load(), config.model_args))
     device = choose(config.device)
     if dataset is None:
@@ -118,6 +121,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         placed=placed,
         model=model,
         steps=steps,
+        argument_defaults=defaults,
         servable=entry.is_builtin,
     )
 
@@ -168,13 +172,14 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, s
         "cvexp.threads": str(placed.threads),
         "cvexp.memory_format": placed.memory_format,
         "cvexp.step_runner": steps.description,
+        RECIPE: recipe(prepared.config.params(), prepared.argument_defaults),
         TEST_SET: _test_set(prepared),
         **_condition_tags(prepared),
     }
 
 
 def config_tags(prepared: Prepared) -> dict[str, str]:
-    """What changes with a configuration that is not the one the run began with; see results.EFFECTIVE."""
+    """What changes with a configuration that is not the one the run began with; see runs.EFFECTIVE."""
     params = prepared.config.params()
     return {**{tag: params[name] for name, tag in EFFECTIVE.items()}, **_condition_tags(prepared)}
 

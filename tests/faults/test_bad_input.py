@@ -579,7 +579,7 @@ EXPERIMENTS = {
         written("x.yaml", b"runs: [{model: 'os:system', dataset: digits}]"),
     ),
     "model argument that is a list": experiment(b"runs: [{model: mlp, model_args: {output_relu: [1]}}]", "--model-arg"),
-    "epochs that are true": experiment(b"runs: [{model: linear, epochs: yes}]", "--epochs True"),
+    "epochs that are true": experiment(b"runs: [{model: linear, epochs: yes}]", "expected an integer, got true"),
     "fraction of an epoch": experiment(b"runs: [{model: linear, epochs: 1.5}]", "--epochs 1.5"),
     "endless rate": experiment(b"runs: [{model: linear, lr: .inf}]", "--lr inf"),
     "seed too large": experiment(b"runs: [{model: linear, seed: 1e40}]", "--seed"),
@@ -748,15 +748,15 @@ AS_COMMANDS = (
 @pytest.fixture(scope="module")
 def _bench(_lab, tmp_path_factory):
     from cvexp.config import run_config
+    from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.jobs import export, train
-    from cvexp.training.checkpoints import CheckpointPolicy
 
     folder = tmp_path_factory.mktemp("bench")
     shutil.copy(_lab.folder / "mlflow.db", folder / "mlflow.db")
     settings = store_settings(f"sqlite:///{folder}/mlflow.db", "Default")
     linear = _lab.runs["linear"].run_id
     config = run_config({"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 2})
-    resumable = train.run(config, settings, data_dir=folder, checkpoints=CheckpointPolicy(keep=1), command=["cvexp"])
+    resumable = train.run(config, settings, data_dir=folder, policy=CheckpointPolicy(keep=1), command=["cvexp"])
     sound = folder / "exported"
     for kind, suffix in (("state-dict", ".pt"), ("safetensors", ".safetensors")):
         export.run(linear, settings, data_dir=folder, format_name=kind, out=sound / f"m{suffix}")

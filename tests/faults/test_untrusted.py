@@ -157,14 +157,14 @@ def test_forged_weights_run_no_code_from_python(kind, forged, lab, request):
 def kept(_lab, tmp_path_factory):
     """A store with a run that can be trained on."""
     from cvexp.config import run_config
+    from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.jobs import train
-    from cvexp.training.checkpoints import CheckpointPolicy
 
     folder = tmp_path_factory.mktemp("kept")
     shutil.copy(_lab.folder / "mlflow.db", folder / "mlflow.db")
     settings = store_settings(f"sqlite:///{folder}/mlflow.db", "Default")
     config = run_config({"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 1})
-    result = train.run(config, settings, data_dir=folder, checkpoints=CheckpointPolicy(keep=1), command=["cvexp"])
+    result = train.run(config, settings, data_dir=folder, policy=CheckpointPolicy(keep=1), command=["cvexp"])
     return settings, folder / ".cvexp" / "runs" / result.run_id
 
 

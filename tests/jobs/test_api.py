@@ -1,16 +1,23 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 import cvexp
 from cvexp import compare, history, load_model, train
+from cvexp.config import RunConfig
 from cvexp.errors import ConfigError, ModelError
 from cvexp.tracking.deadline import Deadline
+
+ROOT = Path(__file__).parents[2]
+MYPY = (sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=skip", "--ignore-missing-imports")
+CONFIG = ("__init__", "option", "model", "data", "optimizer", "loop", "execution", "run")
 
 
 def test_importing_cvexp_loads_nothing_heavy():
@@ -65,3 +72,31 @@ def test_the_history_of_a_run_is_a_row_an_epoch(uri, tmp_path, monkeypatch):
     assert frame[list(measured[0])].to_dict("records") == measured
     assert set(frame) == {*measured[0], "test/loss", "test/accuracy"}
     assert frame["test/accuracy"].isna().tolist() == [True, True, False]
+
+
+def test_the_arguments_of_train_are_the_fields_of_the_configuration():
+    parameters = inspect.signature(cvexp.train).parameters
+    assert set(RunConfig.__dataclass_fields__) < set(parameters)
+    assert parameters["model"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert parameters["epochs"].default == 3
+
+
+def test_a_type_checker_knows_the_arguments_of_train(tmp_path):
+    snippet = tmp_path / "snippet.py"
+    snippet.write_text(
+        'import cvexp\ncvexp.train("linear", epochs=3, lr=None, optimizer="adam", name="x", data_dir="y")\n'
+        'cvexp.train(model="linear").run_id.upper()\n'
+        'cvexp.train("linear", epochs="3")\ncvexp.train("linear", epoch=3)\ncvexp.train()\n'
+    )
+    modules = ["__init__.py", "jobs/api.py", "results.py", *(f"config/{name}.py" for name in CONFIG)]
+    done = subprocess.run(
+        [*MYPY, "--cache-dir", str(tmp_path), str(snippet), *(f"cvexp/{name}" for name in modules)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = [line.partition("snippet.py:")[2] for line in done.stdout.splitlines() if "snippet.py:" in line]
+    errors = [line for line in found if " error: " in line]
+    assert [line.partition(":")[0] for line in errors] == ["4", "5", "6"], done.stdout
+    assert '"epochs"' in errors[0]

@@ -13,10 +13,10 @@ import pytest
 from mlflow import MlflowClient
 
 from cvexp.config import run_config
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.errors import Interrupted
 from cvexp.events import EpochEnded
 from cvexp.jobs import api, resume, train
-from cvexp.training.checkpoints import CheckpointPolicy
 
 FILE = "defaults: {{dataset: digits, device: cpu}}\nruns: [{{model: linear, epochs: {epochs}}}]\n"
 
@@ -37,7 +37,7 @@ def place(record, tmp_path):
     return store_settings(record.uri), {
         "data_dir": tmp_path / "data",
         "command": ["cvexp"],
-        "checkpoints": CheckpointPolicy(keep=1),
+        "policy": CheckpointPolicy(keep=1),
     }
 
 

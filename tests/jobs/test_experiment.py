@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from cvexp.config import read_experiment
+from cvexp.config import RunConfig, run_config
+from cvexp.config.checkpoint import CheckpointPolicy
+from cvexp.config.experiment import read_experiment
+from cvexp.config.recipe import recipe
 from cvexp.data.registry import find_spec
 from cvexp.errors import ConfigError, DatasetError, Interrupted
 from cvexp.events import EpochEnded
-from cvexp.jobs import experiment
+from cvexp.jobs import experiment, resume, train
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.results import Metric
+from cvexp.runs import RECIPE
+from cvexp.settings import store_settings
 
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
 TWO = """
@@ -175,3 +180,56 @@ def test_a_dataset_that_a_later_configuration_lacks_is_missed_before_anything_is
     with pytest.raises(DatasetError, match="kmnist"):
         experiment.run(experiment.plan(path), data_dir=tmp_path / "data")
     assert MlflowClient(record.uri).get_experiment_by_name("pair") is None
+
+
+MLP = "runs: [{model: mlp, dataset: digits, device: cpu, seed: 7}]"
+
+
+def planned(tmp_path, text=MLP):
+    (step,) = experiment.plan(written(tmp_path, text)).steps
+    return step.done.run_id if step.done else None
+
+
+def test_a_run_of_a_version_that_recorded_no_recipe_is_recognised(record, tmp_path):
+    settings = {"model": "mlp", "model_args": {"output_relu": True}}
+    record("other seed", **settings)
+    record("other argument", model="mlp", model_args={"output_relu": False}, seed=7)
+    record("unfinished", status="KILLED", seed=7, **settings)
+    assert planned(tmp_path) is None
+    old = record("old", seed=7, **settings)
+    record("other model", seed=7)
+    assert planned(tmp_path) == old
+
+
+def test_a_run_of_a_version_with_fewer_options_and_arguments_is_recognised(record, tmp_path, monkeypatch):
+    """It recorded neither them nor a recipe; they are at their defaults now."""
+    whole = RunConfig.params
+    with monkeypatch.context() as before:
+        before.setattr(RunConfig, "params", lambda self: {k: v for k, v in whole(self).items() if k != "allow_nan"})
+        old = record("old", model="mlp", seed=7)
+    assert planned(tmp_path) == old
+    assert planned(tmp_path, MLP.replace("seed: 7", "seed: 7, allow_nan: true")) is None
+
+
+def test_a_recorded_recipe_is_what_counts_unless_a_setting_contradicts_it(record, tmp_path):
+    config = run_config({"model": "mlp", "dataset": "digits", "device": "cpu"})
+    settings = {"model": "mlp", "seed": 7, "tags": {RECIPE: recipe(config.params(), {"output_relu": True})}}
+    record("of another default", epochs=5, **settings)
+    record("of another recipe", **{**settings, "tags": {RECIPE: "0" * 16}})
+    assert planned(tmp_path) is None
+    assert planned(tmp_path, MLP.replace("seed: 7", "seed: 7, epochs: 3")) is None
+    assert record("first", **settings) == planned(tmp_path)
+
+
+def test_training_and_resuming_record_the_recipe_of_the_settings_in_effect(record, tmp_path):
+    settings = store_settings(record.uri)
+    asked = {"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 1}
+    kept = {"data_dir": tmp_path, "policy": CheckpointPolicy(keep=1), "command": ["cvexp"]}
+    run_id = train.run(run_config(asked), settings, **kept).run_id
+
+    def recorded():
+        return MlflowClient(record.uri).get_run(run_id).data.tags[RECIPE]
+
+    assert recorded() == recipe(run_config(asked).params(), {})
+    resume.run(run_id, settings, epochs=2, **kept)
+    assert recorded() == recipe(run_config({**asked, "epochs": 2}).params(), {})

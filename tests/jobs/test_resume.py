@@ -13,13 +13,14 @@ from mlflow import MlflowClient
 
 from cvexp import checkpoint
 from cvexp.config import run_config
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.errors import ConfigError, Interrupted, RunError, WeightsError
 from cvexp.events import EpochEnded, TrainingStarted
 from cvexp.inference import evaluate
 from cvexp.jobs import resume, train
 from cvexp.settings import store_settings
 from cvexp.tracking.journal import Journal
-from cvexp.training.checkpoints import CheckpointPolicy, Checkpoints
+from cvexp.training.checkpoints import Checkpoints
 
 FACTORY = """
 from torch import nn
@@ -57,9 +58,9 @@ def config(**settings):
     return run_config({"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 3, **settings})
 
 
-def interrupted(place, observer=None, checkpoints=None, **settings):
+def interrupted(place, observer=None, policy=None, **settings):
     with pytest.raises(Interrupted) as caught:
-        train.run(config(**settings), place[0], observer=observer or StopsAfter(1), checkpoints=checkpoints, **place[1])
+        train.run(config(**settings), place[0], observer=observer or StopsAfter(1), policy=policy, **place[1])
     return caught.value
 
 
@@ -91,7 +92,7 @@ def test_the_disk_has_the_journal_before_a_checkpoint_that_counts_on_it(place, m
 
 
 def test_half_a_file_that_a_killed_process_left_is_removed_and_not_stored(place):
-    interrupted(place, checkpoints=CheckpointPolicy(keep=1))
+    interrupted(place, policy=CheckpointPolicy(keep=1))
     (folder,) = place[0].state_dir.glob("runs/*")
     (folder / "weights").mkdir()
     halves = [
@@ -100,7 +101,7 @@ def test_half_a_file_that_a_killed_process_left_is_removed_and_not_stored(place)
     ]
     for half in halves:
         half.write_bytes(b"{")
-    result = resumed(place, checkpoints=CheckpointPolicy(keep=1))
+    result = resumed(place, policy=CheckpointPolicy(keep=1))
     assert not any(half.exists() for half in halves)
     stored = MlflowClient(place[0].tracking_uri).list_artifacts(result.run_id, "weights")
     assert sorted(one.path for one in stored) == ["weights/model.json", "weights/state_dict.pt"]
@@ -135,7 +136,7 @@ def test_a_run_of_another_experiment_goes_on_there(place, tmp_path):
 
 
 def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_over(place):
-    interrupted(place, observer=stops_at_once, checkpoints=CheckpointPolicy(every=0, minutes=0))
+    interrupted(place, observer=stops_at_once, policy=CheckpointPolicy(every=0, minutes=0))
     for file in checkpoints(place[0]):
         file.unlink()
     result = resumed(place)
@@ -208,19 +209,19 @@ def test_a_run_that_finished_without_keeping_checkpoints_says_how_to_keep_them(p
 
 @pytest.mark.parametrize("keep", [1, 3])
 def test_as_many_checkpoints_stay_as_were_asked_for(place, keep):
-    train.run(config(epochs=5), place[0], checkpoints=CheckpointPolicy(keep=keep), **place[1])
+    train.run(config(epochs=5), place[0], policy=CheckpointPolicy(keep=keep), **place[1])
     assert len(checkpoints(place[0])) == keep
     assert checkpoints(place[0])[-1].name.startswith("epoch-00006-step-00000000-")
 
 
 def test_checkpoints_come_every_so_many_epochs(place):
-    train.run(config(epochs=5), place[0], checkpoints=CheckpointPolicy(every=2, keep=9), **place[1])
+    train.run(config(epochs=5), place[0], policy=CheckpointPolicy(every=2, keep=9), **place[1])
     assert [file.name[:11] for file in checkpoints(place[0])] == ["epoch-00003", "epoch-00005", "epoch-00006"]
 
 
 def test_checkpoints_come_within_an_epoch_too(place, monkeypatch):
     monkeypatch.setattr("cvexp.engine.fit.CALL_SECONDS", 1e-6)
-    train.run(config(epochs=1), place[0], checkpoints=CheckpointPolicy(every=0, minutes=1e-6, keep=99), **place[1])
+    train.run(config(epochs=1), place[0], policy=CheckpointPolicy(every=0, minutes=1e-6, keep=99), **place[1])
     steps = [int(file.name[17:25]) for file in checkpoints(place[0])]
     assert len(steps) > 10
     assert set(steps) <= set(range(1, 46))

@@ -1,0 +1,24 @@
+"""What is trained on."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le, Lt, MinLen
+
+from cvexp.config.option import MAX_COUNT, Component, Option
+
+_VAL_SPLIT = "Fraction of the training images set aside for validation, stratified; 0 for none."
+_SPLIT_SEED = "Seeds which images are set aside, and which ones --limit keeps."
+_LIMIT = "Use at most so many images of each split, for a quick look."
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Component):
+    """The dataset by name, and which of its images are used; runs that differ in `seed` only use the same."""
+
+    PANEL = "Data"
+
+    dataset: Annotated[str, MinLen(1), Option("The dataset (see: cvexp data).", complete="datasets")] = "fashion-mnist"
+    val_split: Annotated[float, Ge(0), Lt(1), Option(_VAL_SPLIT)] = 0.0
+    split_seed: Annotated[int, Ge(0), Lt(2**32), Option(_SPLIT_SEED, advanced=True)] = 42
+    limit: Annotated[int | None, Ge(1), Le(MAX_COUNT), Option(_LIMIT)] = None

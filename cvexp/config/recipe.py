@@ -1,0 +1,48 @@
+"""The recipe: what identifies runs that are repeats of each other, apart from their seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from cvexp.config.option import as_typed, settings_of
+from cvexp.config.run import RunConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cvexp.config.model import ModelArg
+
+DIGITS = 16
+
+
+def recipe(
+    params: Mapping[str, str], argument_defaults: Mapping[str, ModelArg], *, kind: type[RunConfig] = RunConfig
+) -> str:
+    """The digest of a run's configuration without its seed.
+
+    What is at its default is left out, so that an option or a model argument that is added later, with a default that
+    changes nothing, leaves the digests of earlier runs as they are.
+
+    Args:
+        params: The values in effect, from `RunConfig.params` or from a stored run.
+        argument_defaults: Defaults of the model's own arguments.
+        kind: The configuration whose defaults are meant.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    defaults = {f"model_args.{name}": as_typed(value) for name, value in argument_defaults.items()}
+    for name, setting in settings_of(kind).items():
+        defaults[name] = as_typed(setting.default_with(params))
+    chosen = {name: value for name, value in params.items() if name != "seed" and value != defaults.get(name)}
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:DIGITS]
+
+
+def agree(settings: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether every setting that both name, the seed among them, has one value.
+
+    Recipes alone may be equal where a default was changed between two versions.
+    """
+    return all(wanted.get(name, value) == value for name, value in settings.items())
