@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
+from cvexp.config.recipe import recipe
 from cvexp.data.registry import find_spec
 from cvexp.errors import RunError, TrainingError, WeightsError
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.runs import EFFECTIVE
+from cvexp.runs import EFFECTIVE, RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
