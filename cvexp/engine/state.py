@@ -117,11 +117,12 @@ class TrainState:
         """
         named = self._named()
         pairs = [(tensor, state["model"].get(name)) for name, tensor in named.items()]
-        for name, tensors in self.slots.items():
+        same = named.keys() == state["model"].keys() and self.slots.keys() == state["slots"].keys()
+        same = same and len(state["n_steps"]) == len(self.n_steps)
+        for name, tensors in self.slots.items() if same else ():
             pairs += zip(tensors, state["slots"][name], strict=True)
-        same = named.keys() == state["model"].keys() and len(state["n_steps"]) == len(self.n_steps)
         if not same or any(ours.shape != theirs.shape for ours, theirs in pairs):
-            raise ValueError("the state is of another model")
+            raise ValueError("the state is of another model or optimizer")
         with torch.no_grad():
             for ours, theirs in pairs:
                 ours.copy_(theirs)

@@ -113,18 +113,18 @@ def test_a_first_run_is_started_in_the_store_that_was_named(cvexp, tmp_path, mon
 
 @pytest.mark.usefixtures("trained")
 def test_an_interrupted_run_goes_on_with_the_command_that_is_printed(cvexp, monkeypatch):
-    finished = TrainConsole.finished_epoch
+    shown = TrainConsole._show_epoch
 
     def interrupt(self, metrics):
-        finished(self, metrics)
+        shown(self, metrics)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(TrainConsole, "finished_epoch", interrupt)
+    monkeypatch.setattr(TrainConsole, "_show_epoch", interrupt)
     heeded = signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     stopped = cvexp(*TRAIN, "--epochs", "2", *FLAGS)
     signal.signal(signal.SIGINT, heeded)
     assert stopped.code == 130
-    monkeypatch.setattr(TrainConsole, "finished_epoch", finished)
+    monkeypatch.setattr(TrainConsole, "_show_epoch", shown)
     (command,) = printed(stopped)
     assert set(FLAGS) < set(command)
     check_pasted(cvexp, [command])

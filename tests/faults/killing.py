@@ -55,7 +55,7 @@ def fingerprint(folder, tracking_uri=None):
     """SHA-256 of weights, optimiser and generators, and every figure that is no time, of the only run in `folder`."""
     (file,) = folder.glob(".cvexp/runs/*/checkpoints/*.pt")
     fit = torch.load(file, weights_only=True)["fit"]
-    parts = {name: digest(fit[name]) for name in ("model", "optimizer", "generators", "step_losses")}
+    parts = {name: digest(fit[name]) for name in ("state", "generators", "step_losses")}
     run, history = logged(folder, tracking_uri)
     times = {key: [step for step, _ in points] for key, points in history.items() if is_time(key)}
     figures = {key: points for key, points in history.items() if not is_time(key)}

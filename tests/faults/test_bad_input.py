@@ -472,7 +472,7 @@ def without(*path):
 def of_tinyvgg(state):
     from cvexp.models.architectures import tinyvgg
 
-    state["fit"]["model"] = tinyvgg((1, 8, 8), 10).state_dict()
+    state["fit"]["state"]["model"] = tinyvgg((1, 8, 8), 10).state_dict()
     return state
 
 
@@ -514,7 +514,7 @@ CHECKPOINTS = {
     "checkpoint with a history of text": Row(
         RESUME, ("epoch-0",), replaced(lambda state: {**state, "history": ["once upon a time"]})
     ),
-    "checkpoint without an optimiser": Row(RESUME, ("epoch-0",), replaced(without("fit", "optimizer"))),
+    "checkpoint without an optimizer": Row(RESUME, ("epoch-0",), replaced(without("fit", "state", "slots"))),
     "checkpoint of another architecture": Row(RESUME, ("does not fit", "start a new run"), replaced(of_tinyvgg)),
     "empty request": resume("request.json", empty, "request.json", "start a new run"),
     "request cut short": resume("request.json", cut(0.5), "request.json", "start a new run"),
