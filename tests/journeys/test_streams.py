@@ -35,6 +35,8 @@ VERBS = {
     ),
     "train": (TRAIN, (*TRAINING, NEXT)),
     "train with eager adam": ((*TRAIN, "--step", "eager", "--optimizer", "adam"), (*TRAINING, NEXT)),
+    "train that only prints its settings": ((*TRAIN, "--print-config"), ()),
+    "every option of train": (("train", "--help-all"), ()),
     "train with JSON": ((*TRAIN, "--json"), TRAINING),
     "evaluate": (("evaluate", "first", "--device", "cpu"), ()),
     "compare": (("compare",), (NEXT,)),
