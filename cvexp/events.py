@@ -26,14 +26,9 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Recorded):
-    """A run begins.
+    """A run begins, in a store (see tracking.address) and an MLflow experiment; early journals name neither.
 
-    Attributes:
-        model: Names the run, with the first digits of its id, where `name` is None.
-        local_id: 32 hexadecimal digits; a run whose creation is asked for twice is recognised by it.
-        store: The address of the tracking store; see tracking.address. Empty in journals of early versions.
-        experiment: The MLflow experiment; likewise.
-        schema_version: Of the journal's events.
+    `local_id`, 32 hexadecimal digits, identifies it if its creation is repeated. Without a name it gets the model's.
     """
 
     kind = "run"
@@ -98,13 +93,7 @@ class SeriesLogged(Recorded):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetUsed(Recorded):
-    """The run used a dataset.
-
-    Attributes:
-        source: JSON, where it was found.
-        profile: JSON, counts and shapes.
-        context: What it was used for, such as `training`.
-    """
+    """The run used a dataset for `context`, such as `training`; source and profile (counts, shapes) are JSON."""
 
     kind = "dataset"
     name: str
@@ -150,8 +139,7 @@ class RunEnded(Recorded):
     """The run is closed: one event, so that the store never has a part of its end.
 
     Attributes:
-        status: FINISHED, FAILED or KILLED.
-        reason: Why, where it is not FINISHED.
+        status: FINISHED, or FAILED or KILLED for a `reason`.
         metrics: Figures of the whole run; stored at step 0, for the logged model too.
         markdown: The description on the pages of the run and of its model.
     """
@@ -178,13 +166,10 @@ class StepsRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingStarted:
-    """The run is open and the first step comes next.
+    """The run is open and the first step comes next; `resumed_at` is None where that is the first of all.
 
-    Attributes:
-        data_source: Where the dataset was found.
-        n_train, n_val, n_test: Images of each split.
-        resumed_at: Where training goes on; None from the start.
-        store_answers: Whether the tracking store knows the run.
+    `data_source` is where the dataset was found, `n_train` to `n_test` the images of its splits, and `store_answers`
+    whether the tracking store knows the run.
     """
 
     run_id: str
@@ -205,11 +190,7 @@ class TrainingStarted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochEnded:
-    """An epoch was trained and evaluated; its metrics are recorded after the observer was called.
-
-    Attributes:
-        last: Whether training ends after it.
-    """
+    """An epoch was trained and evaluated, the `last` one or not; it is recorded after the observer was called."""
 
     metrics: EpochMetrics
     last: bool

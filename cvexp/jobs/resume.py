@@ -150,7 +150,7 @@ def _find(selector: str, settings: StoreSettings) -> tuple[Path, StoreSettings]:
             "train with --keep 1 to be able to train on later",
         )
     raise RunError(
-        f"run {run.name} left nothing to go on with in {settings.state_dir.absolute()}",
+        f"run {run.name} left nothing to resume from in {settings.state_dir.absolute()}",
         "runs are resumed on the machine and in the folder where they began",
     )
 
@@ -162,10 +162,7 @@ def _resumed_config(
     if model is not None and model != config.model:
         raise ConfigError(f"the run trained {config.model}, not {model}", "leave MODEL out")
     if ":" in config.model and model is None:
-        raise ConfigError(
-            f"the run's model is code of its own: {config.model}",
-            f"if you trust it, name it: {again}",
-        )
+        raise ConfigError(f"the run's model is code of its own: {config.model}", f"if you trust it, name it: {again}")
     if epochs is not None and epochs < config.epochs:
         raise ConfigError(f"--epochs {epochs}: the run asked for {config.epochs}", "give more, or leave it out")
     if epochs is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cvexp.config import RunConfig
+    from cvexp.config.optimizer import OptimizerConfig
 
     Number = float | Tensor
     """A float, or a 0-dimensional tensor on the parameters' device, as a CUDA graph needs it."""
@@ -59,7 +59,7 @@ class Rule(Protocol):
 class SGD:
     """Stochastic gradient descent, as `torch.optim.SGD`."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: OptimizerConfig) -> None:
         del config
         self.slots: Sequence[str] = ()
 
@@ -85,7 +85,7 @@ BETAS, EPS = (0.9, 0.999), 1e-8
 class Adam:
     """Adam, and with decoupled weight decay AdamW, as `torch.optim.Adam` and `torch.optim.AdamW`."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: OptimizerConfig) -> None:
         self.slots: Sequence[str] = ("exp_avg", "exp_avg_sq")
         self._decay = 0.01 if config.optimizer == "adamw" else 0.0
 
@@ -119,10 +119,10 @@ class Adam:
             torch._foreach_addcdiv_(parameters, means, roots, rate)
 
 
-RULES: Mapping[str, Callable[[RunConfig], Rule]] = {"sgd": SGD, "adam": Adam, "adamw": Adam}
+RULES: Mapping[str, Callable[[OptimizerConfig], Rule]] = {"sgd": SGD, "adam": Adam, "adamw": Adam}
 
 
-def rule_for(config: RunConfig) -> Rule:
+def rule_for(config: OptimizerConfig) -> Rule:
     """The rule that `config` names, with its settings."""
     return RULES[config.optimizer](config)
 

@@ -56,7 +56,7 @@ class TrainConsole:
         )
         self._say(f"device   {start.device}: {start.device_name}{threads}, {start.step_runner} steps")
         if not start.store_answers:
-            self._say("tracker  does not answer; all it has to know is kept in .cvexp until it does")
+            self._say("tracker  does not answer; what it lacks is stored in .cvexp until it does")
         if start.resumed_at is not None:
             at = start.resumed_at
             self._say(f"resumed  before step {at.step + 1:,} of {at.n_steps:,} of epoch {at.epoch}")

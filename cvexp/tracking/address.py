@@ -1,4 +1,4 @@
-"""Which tracking store a run belongs to, in words that hold no password."""
+"""The address of the tracking store that a run belongs to, without a password."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ class Journal:
         return path
 
     def move(self, folder: Path) -> None:
-        """Rename the run's folder; whoever holds its lock goes on holding it."""
+        """Rename the run's folder; its lock stays locked."""
         with self._lock:
             self.folder.rename(folder)
             self.folder = folder
@@ -274,4 +274,4 @@ def _append(file: Path, line: dict[str, Any], *, end: int) -> int:
 
 
 def _storage_error(file: Path, error: OSError) -> StorageError:
-    return StorageError(f"cannot write {file}: {error.strerror}", "make room there, then go on with --resume")
+    return StorageError(f"cannot write {file}: {error.strerror}", "make room there, then resume the run with --resume")

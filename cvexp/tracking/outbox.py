@@ -63,14 +63,9 @@ class Outbox:
         return self._journal.name or f"{self._journal.start.model}-{self.run_id[:NAME_DIGITS]}"
 
     @property
-    def artifacts_uri(self) -> str:
-        """Where its artifacts go; empty while the store has not answered."""
-        return self._journal.facts.get("artifacts_uri", "")
-
-    @property
-    def experiment_id(self) -> str:
-        """Of the MLflow experiment; empty while the store has not answered."""
-        return self._journal.facts.get("experiment_id", "")
+    def facts(self) -> Mapping[str, str]:
+        """The store's answers: `run_id`, `experiment_id`, `artifacts_uri`; nothing while it has not answered."""
+        return self._journal.facts
 
     @property
     def undelivered(self) -> int:
@@ -81,11 +76,6 @@ class Outbox:
     def has_ended(self) -> bool:
         """Whether it was closed, and not resumed since."""
         return self._journal.status != "RUNNING"
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the store has answered."""
-        return "run_id" in self._journal.facts
 
     @property
     def trouble(self) -> str:

@@ -51,12 +51,7 @@ class Selection:
 
 
 def search(
-    store: Store,
-    *,
-    where: str | None = None,
-    last: int | None = None,
-    everywhere: bool = False,
-    anyones: bool = False,
+    store: Store, *, where: str | None = None, last: int | None = None, everywhere: bool = False, anyones: bool = False
 ) -> list[RunSummary]:
     """The experiment's runs, most recently started first.
 

@@ -47,16 +47,13 @@ def line_of(record: Record) -> dict[str, Any]:
     return {"n": record.n, "at": record.at, "kind": event.kind, "key": record.key, "body": body}
 
 
-def record_of(line: object, n: int) -> Record:
+def record_of(line: Any, n: int) -> Record:
     """The record that line `n` of a journal holds.
 
     Raises:
         ValueError: It has another shape, an unknown kind or version, or a path that leaves the run's folder.
     """
-    shape = {"n": int, "at": int, "kind": str, "key": str, "body": dict}
-    if not isinstance(line, dict) or line.keys() != shape.keys():
-        raise ValueError("not a record")
-    if not all(isinstance(line[name], kind) for name, kind in shape.items()) or line["kind"] not in RECORDED:
+    if not _has_shape(line, n=int, at=int, kind=str, key=str, body=dict) or line["kind"] not in RECORDED:
         raise ValueError("not a record")
     event = _event_of(line["kind"], line["body"])
     path = event.folder if isinstance(event, FilesStored) else getattr(event, "weights", None)
@@ -174,16 +171,20 @@ def read_lines(file: Path, parse: Callable[[Any, int], Parsed]) -> tuple[list[Pa
     return found, end
 
 
-def mark_of(line: object, _n: int = 0) -> dict[str, Any]:
+def mark_of(line: Any, _n: int = 0) -> dict[str, Any]:
     """The content of a line of `sent.jsonl`: `n`, up to which record was delivered, and `facts`, the store's answers.
 
     Raises:
         ValueError: It has another shape.
     """
-    if not isinstance(line, dict) or line.keys() != {"n", "facts"} or not isinstance(line["facts"], dict):
-        raise ValueError("not a mark")
-    if not isinstance(line["n"], int) or line["n"] < RESTART:
+    if not _has_shape(line, n=int, facts=dict) or line["n"] < RESTART:
         raise ValueError("not a mark")
     if not all(isinstance(value, str) for value in line["facts"].values()):
         raise ValueError("not a mark")
-    return line
+    mark: dict[str, Any] = line
+    return mark
+
+
+def _has_shape(line: Any, **kinds: type) -> bool:
+    is_named = isinstance(line, dict) and line.keys() == kinds.keys()
+    return is_named and all(isinstance(line[name], kind) for name, kind in kinds.items())

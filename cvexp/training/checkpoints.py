@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cvexp.errors import StorageError, WeightsError
 from cvexp.events import EpochEnded, StepsRun
 from cvexp.settings import CHECKPOINTS
-from cvexp.training.history import HistoryFile, HistoryMark, epoch_of
+from cvexp.training.history import HistoryFile, HistoryMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +165,8 @@ class Checkpoints:
         for file in self._files():
             try:
                 state = load(file, sha256=file.stem.rpartition("-")[2])
-                history, mark = self._history_of(state)
+                mark = HistoryMark(**state["history"])
+                history = self._history.read(mark)
                 return Checkpoint(fit=state["fit"], history=history, seconds=state["seconds"], file=file, mark=mark)
             except WeightsError as error:
                 damage = damage or error
@@ -175,14 +176,6 @@ class Checkpoints:
         if damage is not None:
             raise damage
         return None
-
-    def _history_of(self, state: dict[str, Any]) -> tuple[tuple[EpochMetrics, ...], HistoryMark]:
-        """The epochs before a checkpoint, and its part of the history file."""
-        stored = state["history"]
-        if isinstance(stored, list):  # as in checkpoints from before there was a history file
-            return tuple(epoch_of(one) for one in stored), HistoryMark()
-        mark = HistoryMark(**stored)
-        return self._history.read(mark), mark
 
     def _files(self) -> list[Path]:
         if not self._folder.is_dir():

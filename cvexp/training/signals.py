@@ -70,5 +70,5 @@ class StopSignals:
     def _exit_now(signum: int) -> NoReturn:
         """Exit without any cleanup, which the files on the disk do not need."""
         name = signal.Signals(signum).name
-        os.write(2, f"error: told to stop again by {name}: left at once, the last checkpoint is intact\n".encode())
+        os.write(2, f"error: stopped at once by a second signal ({name}); the last checkpoint is intact\n".encode())
         os._exit(128 + signum)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from cvexp import settings
 from cvexp.cli.main import app
+from cvexp.events import EpochEnded
 from cvexp.report.train import TrainConsole
 
 FLAGS = ("--tracking-uri", "sqlite:///my runs.db", "--experiment", "it's mine", "--data-dir", "my data")
@@ -113,18 +114,19 @@ def test_a_first_run_is_started_in_the_store_that_was_named(cvexp, tmp_path, mon
 
 @pytest.mark.usefixtures("trained")
 def test_an_interrupted_run_goes_on_with_the_command_that_is_printed(cvexp, monkeypatch):
-    shown = TrainConsole._show_epoch
+    shown = TrainConsole.__call__
 
-    def interrupt(self, metrics):
-        shown(self, metrics)
-        signal.raise_signal(signal.SIGINT)
+    def interrupt(self, event):
+        shown(self, event)
+        if isinstance(event, EpochEnded):
+            signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(TrainConsole, "_show_epoch", interrupt)
+    monkeypatch.setattr(TrainConsole, "__call__", interrupt)
     heeded = signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     stopped = cvexp(*TRAIN, "--epochs", "2", *FLAGS)
     signal.signal(signal.SIGINT, heeded)
     assert stopped.code == 130
-    monkeypatch.setattr(TrainConsole, "_show_epoch", shown)
+    monkeypatch.setattr(TrainConsole, "__call__", shown)
     (command,) = printed(stopped)
     assert set(FLAGS) < set(command)
     check_pasted(cvexp, [command])
