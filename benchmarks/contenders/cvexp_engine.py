@@ -23,7 +23,7 @@ def run(task: Task, scratch: Path, *, dataset: Dataset | None = None) -> Answer:
     config = run_config({**settings, **task.options})
     torch.set_num_threads(task.threads)  # how many there are; the engine's own rule may take fewer
     prepared = prepare(config, scratch, dataset=dataset)
-    torch.set_num_threads(prepared.placed.threads)
+    torch.set_num_threads(prepared.layout.threads)
     history = list(prepared.fit())
     return Answer(
         train_seconds=[epoch.timing.train_seconds for epoch in history],

@@ -108,14 +108,16 @@ def run(
 
 def _as_in_training(trained: TrainedModel) -> Predictor:
     """The predictor with the threads and memory format that training evaluates with, so that sums come out equal."""
-    from cvexp.engine.placement import laid_out, place
+    from cvexp.engine.layout import apply_layout, choose_layout
     from cvexp.inference.predictor import TorchPredictor
 
     if not isinstance(trained.predictor, TorchPredictor):
         return trained.predictor
-    placed = place(trained.model, trained.card.spec.image_shape, batch_size=1, device=trained.device, n_threads=None)
-    model = laid_out(trained.model, placed)
-    return TorchPredictor(model, trained.card.spec.transform, trained.device.torch, n_threads=placed.evaluation_threads)
+    layout = choose_layout(
+        trained.model, trained.card.spec.image_shape, batch_size=1, device=trained.device, n_threads=None
+    )
+    model = apply_layout(trained.model, layout)
+    return TorchPredictor(model, trained.card.spec.transform, trained.device.torch, n_threads=layout.evaluation_threads)
 
 
 def _agree(evaluation: Evaluation, logged: dict[str, float]) -> bool | None:

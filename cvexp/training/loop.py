@@ -87,7 +87,7 @@ class Training:
         """
         from cvexp.device import threads
 
-        with threads(self.prepared.placed.threads), self.signals.deferred(), self.opening as self.tracked:
+        with threads(self.prepared.layout.threads), self.signals.deferred(), self.opening as self.tracked:
             self._checkpoints = Checkpoints(self.tracked.folder, self.policy.keep, before_write=self.tracked.flush)
             self._recorder = Recorder(self.tracked, self.prepared)
             result = self._run()
@@ -263,7 +263,7 @@ class Training:
             dataset.test.to(device.torch),
             transform=dataset.transform,
             class_names=dataset.class_names,
-            n_threads=self.prepared.placed.evaluation_threads,
+            n_threads=self.prepared.layout.evaluation_threads,
             after_batch=self._check_signals,
         )
         return evaluation, device.clock() - start

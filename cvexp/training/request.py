@@ -34,9 +34,9 @@ def request_of(prepared: Prepared) -> Request:
     """What is about to be trained."""
     return Request(
         config=prepared.config,
-        threads=prepared.placed.threads,
-        evaluation_threads=prepared.placed.evaluation_threads,
-        policy=prepared.placed.policy,
+        threads=prepared.layout.threads,
+        evaluation_threads=prepared.layout.evaluation_threads,
+        policy=prepared.layout.policy,
         dataset_digest=prepared.dataset.digest,
     )
 

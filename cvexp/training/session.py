@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cvexp.device import Device
     from cvexp.engine.backends.choice import Choice
     from cvexp.engine.fit import Fit, Progress
-    from cvexp.engine.placement import Placement
+    from cvexp.engine.layout import Layout
     from cvexp.training.checkpoints import Checkpoint
     from cvexp.training.request import Request
 
@@ -49,7 +49,7 @@ class Prepared:
     config: RunConfig
     dataset: Dataset
     device: Device
-    placed: Placement
+    layout: Layout
     model: nn.Module
     steps: Choice
     argument_defaults: Mapping[str, ModelArg]
@@ -69,7 +69,7 @@ class Prepared:
             config=self.config,
             device=self.device,
             runner=self.steps.runner,
-            evaluation_threads=self.placed.evaluation_threads,
+            evaluation_threads=self.layout.evaluation_threads,
             callback=callback,
         )
 
@@ -92,7 +92,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     from cvexp.data.dataset import load
     from cvexp.device import choose, seed_everything, threads
     from cvexp.engine.fit import choose_step
-    from cvexp.engine.placement import laid_out, place
+    from cvexp.engine.layout import apply_layout, choose_layout
     from cvexp.models.registry import build
     from cvexp.models.summary import check_output
 
@@ -110,16 +110,18 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         model_args=config.model_args,
     )
     check_output(model, name=config.model, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
-    placed = place(model, dataset.image_shape, batch_size=config.batch_size, device=device, n_threads=config.threads)
-    with threads(placed.threads), memory_explained():
-        model = laid_out(model.to(device.torch), placed)
+    layout = choose_layout(
+        model, dataset.image_shape, batch_size=config.batch_size, device=device, n_threads=config.threads
+    )
+    with threads(layout.threads), memory_explained():
+        model = apply_layout(model.to(device.torch), layout)
         dataset = dataset.to(device.torch)
         steps = choose_step(model, dataset, config)
     return Prepared(
         config=config,
         dataset=dataset,
-        device=replace(device, threads=placed.threads),
-        placed=placed,
+        device=replace(device, threads=layout.threads),
+        layout=layout,
         model=model,
         steps=steps,
         argument_defaults=defaults,
@@ -144,8 +146,8 @@ def prepare_resumed(
         WeightsError: The checkpoint does not fit.
     """
     prepared = prepare(replace(config, threads=request.threads), data_dir)
-    placed = replace(prepared.placed, evaluation_threads=request.evaluation_threads, policy=request.policy)
-    prepared = replace(prepared, config=replace(prepared.config, threads=config.threads), placed=placed)
+    layout = replace(prepared.layout, evaluation_threads=request.evaluation_threads, policy=request.policy)
+    prepared = replace(prepared, config=replace(prepared.config, threads=config.threads), layout=layout)
     if prepared.dataset.digest != request.dataset_digest:
         raise RunError(
             f"run {name} was trained on other data than {prepared.dataset.place} holds",
@@ -164,14 +166,14 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, s
     from cvexp.tracking.context import context_tags
     from cvexp.tracking.liveness import process_tags
 
-    placed, device, steps = prepared.placed, prepared.device, prepared.steps
+    layout, device, steps = prepared.layout, prepared.device, prepared.steps
     return {
         **context_tags(sys.argv if command is None else command),
         **process_tags(),
         "cvexp.device": str(device.torch),
         "cvexp.device_name": device.name,
-        "cvexp.threads": str(placed.threads),
-        "cvexp.memory_format": placed.memory_format,
+        "cvexp.threads": str(layout.threads),
+        "cvexp.memory_format": layout.memory_format,
         "cvexp.step_runner": steps.description,
         RECIPE: recipe(prepared.config.params(), prepared.argument_defaults),
         TEST_SET: _test_set(prepared),
@@ -207,7 +209,7 @@ def _condition_tags(prepared: Prepared) -> dict[str, str]:
         device=prepared.device.name,
         torch=torch.__version__,
         precision=PRECISION,
-        threads=prepared.placed.policy,
+        threads=prepared.layout.policy,
         batch_size=config.batch_size,
         epochs=config.epochs,
         dataset=dataset.digest,

@@ -15,7 +15,7 @@ from cvexp.config import run_config
 from cvexp.data.dataset import Dataset, Split
 from cvexp.device import GeneratorStates, choose, seed_everything
 from cvexp.engine.fit import Fit, choose_step
-from cvexp.engine.placement import laid_out, place
+from cvexp.engine.layout import apply_layout, choose_layout
 
 SHAPE = (1, 8, 8)
 
@@ -280,9 +280,9 @@ def test_channels_last_networks_that_end_in_one_pixel_train_as_eagerly(kind):
     found = []
     for step in ("eager", "auto"):
         model = made(kind)
-        placed = place(model, shape, batch_size=32, device=choose("cpu"), n_threads=1)
-        assert placed.memory_format == "channels_last"
-        found.append(step_losses(laid_out(model, placed), step, data))
+        layout = choose_layout(model, shape, batch_size=32, device=choose("cpu"), n_threads=1)
+        assert layout.memory_format == "channels_last"
+        found.append(step_losses(apply_layout(model, layout), step, data))
     assert found[0] == found[1]
 
 

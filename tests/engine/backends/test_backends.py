@@ -20,7 +20,7 @@ from cvexp.engine.backends.choice import choose_runner
 from cvexp.engine.backends.cuda_graph import CudaGraphSteps
 from cvexp.engine.backends.eager import EagerSteps
 from cvexp.engine.fit import Fit
-from cvexp.engine.placement import laid_out, place
+from cvexp.engine.layout import apply_layout, choose_layout
 from cvexp.engine.state import TrainState, Unsupported
 from cvexp.errors import ConfigError
 from cvexp.models.registry import build, find_entry
@@ -260,14 +260,16 @@ def test_a_native_loop_that_gives_other_numbers_is_not_used(monkeypatch):
 
 def test_small_models_get_one_thread_and_convolutions_channels_last():
     device = choose("cpu")
-    small = place(model_of("linear"), SHAPE, batch_size=32, device=device, n_threads=None)
-    large = place(nn.Conv2d(1, 64, 3), (1, 64, 64), batch_size=64, device=device, n_threads=None)
-    asked = place(model_of("linear"), SHAPE, batch_size=32, device=device, n_threads=3)
+    small = choose_layout(model_of("linear"), SHAPE, batch_size=32, device=device, n_threads=None)
+    large = choose_layout(nn.Conv2d(1, 64, 3), (1, 64, 64), batch_size=64, device=device, n_threads=None)
+    asked = choose_layout(model_of("linear"), SHAPE, batch_size=32, device=device, n_threads=3)
     assert (small.threads, small.memory_format) == (1, "contiguous")
     assert (large.threads, large.memory_format) == (device.threads, "channels_last")
     assert (asked.threads, asked.evaluation_threads, asked.policy) == (3, 3, "3")
     assert large.evaluation_threads == device.threads
-    tiny = place(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2), batch_size=4, device=device, n_threads=None)
+    tiny = choose_layout(
+        nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2), batch_size=4, device=device, n_threads=None
+    )
     assert 1 <= tiny.evaluation_threads <= device.threads
     assert small.policy == large.policy != asked.policy
 
@@ -275,8 +277,8 @@ def test_small_models_get_one_thread_and_convolutions_channels_last():
 def test_channels_last_changes_the_layout_and_no_value():
     model = model_of("tinyvgg")
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    placed = place(model, SHAPE, batch_size=32, device=choose("cpu"), n_threads=None)
-    after = laid_out(model, placed).state_dict()
+    layout = choose_layout(model, SHAPE, batch_size=32, device=choose("cpu"), n_threads=None)
+    after = apply_layout(model, layout).state_dict()
     assert all(torch.equal(after[key], before[key]) for key in before)
     assert after["block_2.0.weight"].is_contiguous(memory_format=torch.channels_last)
 

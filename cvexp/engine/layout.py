@@ -1,4 +1,4 @@
-"""How a model is laid out for its device: how many threads, which memory format. Rules over sizes, never timings.
+"""The layout of a model on its device: how many threads, which memory format. Rules over sizes, never timings.
 
 A rule that timed the machine would choose differently from run to run, and with another count of threads sums come
 out in another order: one seed would no longer give one history. So the thresholds were measured once, by
@@ -27,8 +27,8 @@ MACS_WORTH_A_THREAD = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Placement:
-    """How a model is laid out.
+class Layout:
+    """The layout of a model on its device.
 
     Attributes:
         threads: CPU threads for one operation of a step.
@@ -43,10 +43,10 @@ class Placement:
     policy: str
 
 
-def place(
+def choose_layout(
     model: nn.Module, image_shape: Sequence[int], *, batch_size: int, device: Device, n_threads: int | None
-) -> Placement:
-    """Decide how `model` is laid out on `device`.
+) -> Layout:
+    """Choose the layout of `model` on `device`.
 
     Args:
         model: On the CPU.
@@ -64,7 +64,7 @@ def place(
         chosen = 1 if batch_size * macs < MACS_WORTH_A_THREAD else available
         at_once = images_per_batch(model, image_shape, device.torch)
         evaluating = min(available, 1 + at_once * macs // MACS_WORTH_A_THREAD)
-    return Placement(
+    return Layout(
         threads=chosen,
         evaluation_threads=evaluating,
         memory_format="channels_last" if convolutional and on_cpu else "contiguous",
@@ -72,9 +72,9 @@ def place(
     )
 
 
-def laid_out(model: nn.Module, placed: Placement) -> nn.Module:
+def apply_layout(model: nn.Module, layout: Layout) -> nn.Module:
     """The model in its memory format, the same values in another order; memory that freed tensors leave is kept."""
     keep_freed_pages()
-    if placed.memory_format == "channels_last":
+    if layout.memory_format == "channels_last":
         return model.to(memory_format=torch.channels_last)
     return model
