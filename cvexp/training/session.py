@@ -175,16 +175,15 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, s
         "cvexp.threads": str(layout.threads),
         "cvexp.memory_format": layout.memory_format,
         "cvexp.step_runner": steps.description,
-        RECIPE: recipe(prepared.config.params(), prepared.argument_defaults),
         TEST_SET: _test_set(prepared),
-        **_condition_tags(prepared),
+        **_identity_tags(prepared),
     }
 
 
 def config_tags(prepared: Prepared) -> dict[str, str]:
     """What changes with a configuration that is not the one the run began with; see runs.EFFECTIVE."""
     params = prepared.config.params()
-    return {**{tag: params[name] for name, tag in EFFECTIVE.items()}, **_condition_tags(prepared)}
+    return {**{tag: params[name] for name, tag in EFFECTIVE.items()}, **_identity_tags(prepared)}
 
 
 def _test_set(prepared: Prepared) -> str:
@@ -193,7 +192,7 @@ def _test_set(prepared: Prepared) -> str:
     return test_set(dataset.digest, limit=limit, split_seed=config.split_seed)
 
 
-def _condition_tags(prepared: Prepared) -> dict[str, str]:
+def _identity_tags(prepared: Prepared) -> dict[str, str]:
     import torch
 
     from cvexp.device import PRECISION
@@ -217,7 +216,11 @@ def _condition_tags(prepared: Prepared) -> dict[str, str]:
         split=split,
         step_runner=prepared.steps.runner.name,
     )
-    return {"cvexp.comparability_key": conditions.key, "cvexp.conditions": conditions.to_json()}
+    return {
+        "cvexp.comparability_key": conditions.key,
+        "cvexp.conditions": conditions.to_json(),
+        RECIPE: recipe(prepared.config.params(), prepared.argument_defaults),
+    }
 
 
 @contextlib.contextmanager
