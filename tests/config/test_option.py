@@ -16,12 +16,14 @@ class Rule(Component):
     PANEL = "Rule"
 
     rule: Annotated[Literal["plain", "heavy"], Option("Which rule.")] = "plain"
-    momentum: Annotated[float | None, Option("How heavy.", default_by=("rule", {"plain": 0.0, "heavy": 0.9}))] = None
-    nesterov: Annotated[bool, Option("Look ahead.", flag="--ahead", advanced=True)] = False
+    weight_in_kg: Annotated[float | None, Option("How heavy.", default_by=("rule", {"plain": 0.0, "heavy": 0.9}))] = (
+        None
+    )
+    ahead: Annotated[bool, Option("Look ahead.", flag="--ahead", advanced=True)] = False
 
     def check(self):
-        if self.nesterov and not self.effective("momentum"):
-            self.refuse("nesterov", "needs a --momentum above 0")
+        if self.ahead and not self.effective("weight_in_kg"):
+            self.refuse("ahead", "needs a --weight-in-kg above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +32,20 @@ class Both(Rule, RunConfig):
 
 
 def test_a_default_follows_the_field_it_depends_on():
-    assert [Rule(rule=rule).effective("momentum") for rule in ("plain", "heavy")] == [0.0, 0.9]
-    assert Rule(rule="heavy", momentum=0.0).params() == {"rule": "heavy", "momentum": "0.0", "nesterov": "false"}
+    assert [Rule(rule=rule).effective("weight_in_kg") for rule in ("plain", "heavy")] == [0.0, 0.9]
+    assert Rule(rule="heavy", weight_in_kg=0.0).params() == {"rule": "heavy", "weight_in_kg": "0.0", "ahead": "false"}
 
 
 def test_components_are_combined_with_their_panels_and_checks():
     settings = settings_of(Both)
-    assert list(settings)[-3:] == ["rule", "momentum", "nesterov"]
-    assert (settings["nesterov"].flag, settings["nesterov"].panel, settings["lr"].panel) == (
+    assert list(settings)[-3:] == ["rule", "weight_in_kg", "ahead"]
+    assert (settings["ahead"].flag, settings["ahead"].panel, settings["lr"].panel) == (
         "--ahead",
         "Rule",
         "Optimizer",
     )
-    with pytest.raises(ConfigError, match=r"^--ahead true: needs a --momentum above 0$"):
-        validated(Both, {"model": "linear", "nesterov": True})
+    with pytest.raises(ConfigError, match=r"^--ahead true: needs a --weight-in-kg above 0$"):
+        validated(Both, {"model": "linear", "ahead": True})
     with pytest.raises(ConfigError, match=r"^--model-arg a=nan: not a finite number$"):
         validated(Both, {"model": "linear", "model_args": {"a": float("nan")}})
 
