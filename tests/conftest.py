@@ -58,17 +58,19 @@ def _schema_from_a_copy(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytes
     migrate = database._initialize_tables
 
     def initialize(engine: Engine) -> None:
-        file = engine.url.database
-        if not schema.exists():
-            migrate(engine)
-            _copy_database(file, schema)
-        else:
+        file = Path(engine.url.database)
+        is_new = not file.exists() or file.stat().st_size == 0
+        if is_new and schema.exists():
             _copy_database(schema, file)
+            return
+        migrate(engine)
+        if is_new:
+            _copy_database(file, schema)
 
     monkeypatch.setattr(database, "_initialize_tables", initialize)
 
 
-def _copy_database(source: str | Path, target: str | Path) -> None:
+def _copy_database(source: Path, target: Path) -> None:
     with contextlib.closing(sqlite3.connect(source)) as old, contextlib.closing(sqlite3.connect(target)) as new:
         old.backup(new)
 
