@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Gt, Lt
 
 from cvexp.config.option import Component, Option
 
@@ -12,6 +12,13 @@ OptimizerName = Literal["sgd", "adam", "adamw"]
 _RATES = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}
 """The course's rate for SGD; torch's own defaults for the other two."""
 
+_DECAYS = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
+"""torch's own defaults."""
+
+_OF_SGD = {"momentum": 0.0, "nesterov": False}
+_OF_ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+"""Options that only one of the rules has, and their defaults."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig(Component):
@@ -19,10 +26,32 @@ class OptimizerConfig(Component):
 
     PANEL = "Optimizer"
 
-    optimizer: Annotated[OptimizerName, Option("The update rule; sgd is plain.")] = "sgd"
+    optimizer: Annotated[OptimizerName, Option("The update rule.")] = "sgd"
     lr: Annotated[float | None, Gt(0), Lt(float("inf")), Option("Learning rate.", default_by=("optimizer", _RATES))] = (
         None
     )
+    momentum: Annotated[float, Ge(0), Lt(1), Option("Share of the last update that the next one keeps; sgd only.")] = (
+        0.0
+    )
+    nesterov: Annotated[bool, Option("Nesterov's momentum; sgd only.", advanced=True)] = False
+    weight_decay: Annotated[
+        float | None,
+        Ge(0),
+        Lt(float("inf")),
+        Option("Weight decay; adamw decouples it from the gradient.", default_by=("optimizer", _DECAYS)),
+    ] = None
+    beta1: Annotated[float, Ge(0), Lt(1), Option("Decay of adam's mean of gradients.", advanced=True)] = 0.9
+    beta2: Annotated[float, Ge(0), Lt(1), Option("Decay of adam's mean of squares.", advanced=True)] = 0.999
+    eps: Annotated[float, Gt(0), Lt(1), Option("Added to the root of adam's mean of squares.", advanced=True)] = 1e-8
+
+    def check(self) -> None:
+        """Refuse options that the optimizer does not have."""
+        others = _OF_ADAM if self.optimizer == "sgd" else _OF_SGD
+        for name, default in others.items():
+            if getattr(self, name) != default:
+                self.refuse(name, f"{self.optimizer} has no such option")
+        if self.nesterov and not self.momentum:
+            self.refuse("nesterov", "it needs --momentum")
 
     @property
     def learning_rate(self) -> float:

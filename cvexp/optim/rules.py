@@ -57,11 +57,12 @@ class Rule(Protocol):
 
 
 class SGD:
-    """Stochastic gradient descent, as `torch.optim.SGD`."""
+    """Stochastic gradient descent with momentum and weight decay, as `torch.optim.SGD`."""
 
     def __init__(self, config: OptimizerConfig) -> None:
-        del config
-        self.slots: Sequence[str] = ()
+        self._momentum, self._nesterov = config.momentum, config.nesterov
+        self._decay = float(config.effective("weight_decay"))
+        self.slots: Sequence[str] = ("momentum_buffer",) if self._momentum else ()
 
     def coefficients(self, lr: Number, n_steps: Number) -> tuple[Number, ...]:  # noqa: ARG002 - a rule's signature
         """See Rule."""
@@ -71,15 +72,19 @@ class SGD:
         self,
         parameters: Tensors,
         gradients: Tensors,
-        slots: Mapping[str, Tensors],  # noqa: ARG002 - a rule's signature
+        slots: Mapping[str, Tensors],
         coefficients: Sequence[Number],
     ) -> None:
         """See Rule."""
+        gradients = _decayed(gradients, parameters, self._decay)
+        if self._momentum:
+            buffers = slots["momentum_buffer"]
+            torch._foreach_mul_(buffers, self._momentum)
+            torch._foreach_add_(buffers, gradients)
+            gradients = (
+                list(torch._foreach_add(gradients, buffers, alpha=self._momentum)) if self._nesterov else buffers
+            )
         _add_scaled(parameters, gradients, coefficients[0])
-
-
-BETAS, EPS = (0.9, 0.999), 1e-8
-"""torch's own settings of adam and adamw."""
 
 
 class Adam:
@@ -87,13 +92,15 @@ class Adam:
 
     def __init__(self, config: OptimizerConfig) -> None:
         self.slots: Sequence[str] = ("exp_avg", "exp_avg_sq")
-        self._decay = 0.01 if config.optimizer == "adamw" else 0.0
+        self._beta1, self._beta2, self._eps = config.beta1, config.beta2, config.eps
+        self._decay = float(config.effective("weight_decay"))
+        self._decoupled = config.optimizer == "adamw" and self._decay > 0
 
     def coefficients(self, lr: Number, n_steps: Number) -> tuple[Number, ...]:
         """See Rule."""
-        scale = (1 - BETAS[1] ** n_steps) ** 0.5
-        rate = -lr / (1 - BETAS[0] ** n_steps)
-        return (scale, rate, 1 - lr * self._decay) if self._decay else (scale, rate)
+        scale = (1 - self._beta2**n_steps) ** 0.5
+        rate = -lr / (1 - self._beta1**n_steps)
+        return (scale, rate, 1 - lr * self._decay) if self._decoupled else (scale, rate)
 
     def apply(
         self,
@@ -105,14 +112,16 @@ class Adam:
         """See Rule."""
         means, squares = slots["exp_avg"], slots["exp_avg_sq"]
         scale, rate, *kept = coefficients
-        if self._decay:
+        if self._decoupled:
             torch._foreach_mul_(parameters, kept[0])
-        torch._foreach_lerp_(means, gradients, 1 - BETAS[0])
-        torch._foreach_mul_(squares, BETAS[1])
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - BETAS[1])
+        else:
+            gradients = _decayed(gradients, parameters, self._decay)
+        torch._foreach_lerp_(means, gradients, 1 - self._beta1)
+        torch._foreach_mul_(squares, self._beta2)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - self._beta2)
         roots = torch._foreach_sqrt(squares)
         torch._foreach_div_(roots, scale)
-        torch._foreach_add_(roots, EPS)
+        torch._foreach_add_(roots, self._eps)
         if isinstance(rate, torch.Tensor):
             _add_scaled(parameters, list(torch._foreach_div(means, roots)), rate)
         else:
@@ -125,6 +134,11 @@ RULES: Mapping[str, Callable[[OptimizerConfig], Rule]] = {"sgd": SGD, "adam": Ad
 def rule_for(config: OptimizerConfig) -> Rule:
     """The rule that `config` names, with its settings."""
     return RULES[config.optimizer](config)
+
+
+def _decayed(gradients: Tensors, parameters: Tensors, decay: float) -> Tensors:
+    """The gradients of the loss with `decay` / 2 times the sum of the squared parameters added."""
+    return list(torch._foreach_add(gradients, parameters, alpha=decay)) if decay else gradients
 
 
 def _add_scaled(targets: Tensors, values: Tensors, scale: Number) -> None:

@@ -93,6 +93,17 @@ def test_captured_steps_are_the_eager_ones_bit_for_bit(name, optimizer):
     assert all(not torch.equal(found[key], start[key]) for key in start if start[key].is_floating_point())
 
 
+@pytest.mark.parametrize("name", ["linear", "regular"])
+def test_momentum_and_weight_decay_are_captured_too(name):
+    options = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01, "lr": 0.01}
+    (eager, expected), (captured, found), (plain, _) = (
+        trained(name, step, **settings)
+        for step, settings in (("eager", options), ("captured", options), ("eager", {"lr": 0.01}))
+    )
+    assert [epoch.train for epoch in captured] == [epoch.train for epoch in eager] != [epoch.train for epoch in plain]
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
 def test_the_last_short_batch_is_run():
     history, _ = trained("linear", "captured", batch_size=50)
     assert len(history[0].step_losses) == 5
