@@ -11,12 +11,7 @@ def course_model(name: str) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.Linear(10, 10))
     if name == "mlp":
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.ReLU(), nn.Linear(10, 10), nn.ReLU())
-    return nn.Sequential(
-        *_block(1),
-        *_block(10),
-        nn.Flatten(),
-        nn.Linear(490, 10),
-    )
+    return nn.Sequential(*_block(1), *_block(10), nn.Flatten(), nn.Linear(490, 10))
 
 
 def _block(channels: int) -> list[nn.Module]:

@@ -49,22 +49,14 @@ def per_class(confusion: npt.NDArray[np.int64], class_names: Sequence[str]) -> t
     f1 = 2 * hits / np.maximum(predicted + support, 1)
     return tuple(
         ClassMetrics(
-            name=name,
-            precision=float(precision[k]),
-            recall=float(recall[k]),
-            f1=float(f1[k]),
-            support=int(support[k]),
+            name=name, precision=float(precision[k]), recall=float(recall[k]), f1=float(f1[k]), support=int(support[k])
         )
         for k, name in enumerate(class_names)
     )
 
 
 def evaluation(
-    *,
-    loss_sum: float,
-    labels: npt.NDArray[np.int64],
-    predictions: npt.NDArray[np.int64],
-    class_names: Sequence[str],
+    *, loss_sum: float, labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], class_names: Sequence[str]
 ) -> Evaluation:
     """All metrics of one pass over a split.
 

@@ -9,10 +9,7 @@ from cvexp import device
 from cvexp.device import GeneratorStates, choose, seed_everything, threads
 from cvexp.errors import DeviceError
 
-HERE = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")),
-]
+HERE = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here"))]
 
 
 @pytest.fixture

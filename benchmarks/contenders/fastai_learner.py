@@ -71,12 +71,7 @@ def in_memory(split: Split, *, batch_size: int, shuffle: bool, device: torch.dev
         return images[where].float().div_(255), labels[where]
 
     return DataLoader(
-        range(len(labels)),
-        bs=batch_size,
-        shuffle=shuffle,
-        create_batch=gather,
-        retain=_as_it_is,
-        device=device,
+        range(len(labels)), bs=batch_size, shuffle=shuffle, create_batch=gather, retain=_as_it_is, device=device
     )
 
 

@@ -47,8 +47,7 @@ def compare(
     where: Annotated[
         str | None,
         typer.Option(
-            help="Only the runs that MLflow's filter selects: 'params.model = \"tinyvgg\"'.",
-            show_default=False,
+            help="Only the runs that MLflow's filter selects: 'params.model = \"tinyvgg\"'.", show_default=False
         ),
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,

@@ -27,8 +27,7 @@ def data(
     ] = None,
     *,
     samples: Annotated[
-        Path | None,
-        typer.Option(help="Draw a grid of random titled training images to this file.", show_default=False),
+        Path | None, typer.Option(help="Draw a grid of random titled training images to this file.", show_default=False)
     ] = None,
     given: Given,
     data_dir: options.DataDir = None,
@@ -54,12 +53,7 @@ def data(
         return
     config = validated(DataConfig, {"dataset": name, **given.settings})
     description = job.describe(
-        name,
-        folder,
-        val_split=config.val_split,
-        split_seed=config.split_seed,
-        limit=config.limit,
-        samples=samples,
+        name, folder, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit, samples=samples
     )
     then = [flags.command("train", "linear", "--dataset", description.name)]
     present(description, report, as_json=as_json, then=then)

@@ -19,8 +19,7 @@ def evaluate(
     run: options.RunOrFile,
     *,
     dataset: Annotated[
-        str | None,
-        typer.Option(help="Another dataset than the run's, of the same shape.", show_default=False),
+        str | None, typer.Option(help="Another dataset than the run's, of the same shape.", show_default=False)
     ] = None,
     device: options.Device = "auto",
     model: options.TrustedModel = None,

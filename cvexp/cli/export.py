@@ -40,14 +40,7 @@ def export(
     from cvexp.report import export as report
 
     store = options.store(tracking_uri, experiment, data_dir)
-    result = job(
-        run,
-        store,
-        data_dir=resolve_data_dir(data_dir),
-        format_name=output,
-        out=out,
-        trusted_factory=model,
-    )
+    result = job(run, store, data_dir=resolve_data_dir(data_dir), format_name=output, out=out, trusted_factory=model)
     file = [str(result.path), *(("--model", model) if model else ())]
     commands = (
         Flags(data=store.flags.data).command(*words) for words in (("evaluate", *file), ("predict", *file, "IMAGE"))

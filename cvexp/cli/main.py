@@ -83,8 +83,7 @@ def _root(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True),
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     del debug, version  # read before the command line is parsed, and in the callback
@@ -108,10 +107,7 @@ def run(arguments: Sequence[str], *, started: float | None = None) -> int:
     process.take()
     _listen_for_signals()
     command = typer.main.get_command(app)
-    context = {
-        "arguments": list(arguments),
-        "started": time.monotonic() if started is None else started,
-    }
+    context = {"arguments": list(arguments), "started": time.monotonic() if started is None else started}
     if COMPLETION in os.environ:
         command(prog_name="cvexp")
     try:

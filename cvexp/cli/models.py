@@ -16,8 +16,7 @@ from cvexp.errors import ConfigError
 @with_flags(RunConfig, only=("dataset", "hidden_units", "model_args"))
 def models(
     name: Annotated[
-        str | None,
-        typer.Argument(help="The model to take apart; without it, all are listed.", show_default=False),
+        str | None, typer.Argument(help="The model to take apart; without it, all are listed.", show_default=False)
     ] = None,
     *,
     given: Given,

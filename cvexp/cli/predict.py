@@ -25,8 +25,7 @@ def predict(
         bool, typer.Option("--wrong", help="Draw the most confident mistakes instead, and list all in a CSV.")
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Where to draw. Without it: predictions.png, or wrong.png.", show_default=False),
+        Path | None, typer.Option(help="Where to draw. Without it: predictions.png, or wrong.png.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses the random test images.", min=0)] = RunConfig.seed,
     device: options.Device = "auto",

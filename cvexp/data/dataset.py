@@ -93,12 +93,7 @@ class Dataset:
 
 
 def load(
-    spec: DatasetSpec,
-    data_dir: Path,
-    *,
-    val_split: float = 0.0,
-    split_seed: int = 42,
-    limit: int | None = None,
+    spec: DatasetSpec, data_dir: Path, *, val_split: float = 0.0, split_seed: int = 42, limit: int | None = None
 ) -> Dataset:
     """Find, verify and cut a dataset, downloading it first where it is not on this machine.
 
@@ -142,8 +137,7 @@ def _arrays(spec: DatasetSpec, data_dir: Path) -> tuple[Arrays, str]:
             except NotThisDataset:
                 continue
     raise DatasetError(
-        f"{spec.name} was downloaded to {data_dir}, and is not complete there",
-        f"run again: cvexp data {spec.name}",
+        f"{spec.name} was downloaded to {data_dir}, and is not complete there", f"run again: cvexp data {spec.name}"
     )
 
 

@@ -111,8 +111,5 @@ def stratified(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], *, 
 
     train, test = train_test_split(np.arange(len(labels)), test_size=n_test, stratify=labels, random_state=SPLIT_SEED)
     return Arrays(
-        train_images=images[train],
-        train_labels=labels[train],
-        test_images=images[test],
-        test_labels=labels[test],
+        train_images=images[train], train_labels=labels[train], test_images=images[test], test_labels=labels[test]
     )

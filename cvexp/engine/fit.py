@@ -224,9 +224,7 @@ class Fit:
             held_out=evaluation,
             held_out_name="test" if data.val is None else "val",
             timing=EpochTiming(
-                train_seconds=self._seconds,
-                evaluate_seconds=seconds,
-                first_step_seconds=self._first_step_seconds,
+                train_seconds=self._seconds, evaluate_seconds=seconds, first_step_seconds=self._first_step_seconds
             ),
         )
 

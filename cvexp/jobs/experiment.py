@@ -239,22 +239,12 @@ def run(
 
 
 def _train(
-    step: Step,
-    settings: StoreSettings,
-    *,
-    data_dir: Path,
-    command: Sequence[str] | None,
-    observer: Observer | None,
+    step: Step, settings: StoreSettings, *, data_dir: Path, command: Sequence[str] | None, observer: Observer | None
 ) -> TrainResult:
     """Train a configuration, from where its interrupted run stopped if there is one."""
     if step.interrupted is None:
         return train.run(
-            step.planned.config,
-            settings,
-            data_dir=data_dir,
-            name=step.planned.name,
-            command=command,
-            observer=observer,
+            step.planned.config, settings, data_dir=data_dir, name=step.planned.name, command=command, observer=observer
         )
     return resume.run(
         step.interrupted.run_id,

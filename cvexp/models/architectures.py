@@ -29,9 +29,7 @@ def linear(image_shape: Sequence[int], n_classes: int, *, hidden_units: int = 10
         hidden_units: Width between the two layers.
     """
     return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(math.prod(image_shape), hidden_units),
-        nn.Linear(hidden_units, n_classes),
+        nn.Flatten(), nn.Linear(math.prod(image_shape), hidden_units), nn.Linear(hidden_units, n_classes)
     )
 
 

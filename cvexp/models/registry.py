@@ -110,8 +110,7 @@ def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
     if _PATH.fullmatch(name):
         if not allow_path:
             raise ModelError(
-                f"{name!r} is code, which only the command line may name",
-                f"if you trust it, add: --model {name}",
+                f"{name!r} is code, which only the command line may name", f"if you trust it, add: --model {name}"
             )
         return ModelEntry(name=name, summary="from the command line", factory=name, typed=True)
     known = entries()

@@ -67,10 +67,7 @@ def _load_pyfunc(path: str) -> Classifier:
     if spec["model"] not in BUILDERS:
         raise ValueError(f"unknown architecture: {spec['model']!r}")
     model = BUILDERS[spec["model"]](
-        tuple(spec["image_shape"]),
-        len(spec["class_names"]),
-        hidden_units=spec["hidden_units"],
-        **spec["model_args"],
+        tuple(spec["image_shape"]), len(spec["class_names"]), hidden_units=spec["hidden_units"], **spec["model_args"]
     )
     model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     return Classifier(model, Transform(**spec["transform"]))

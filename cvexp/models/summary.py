@@ -51,8 +51,7 @@ def model_size(model: nn.Module) -> ModelSize:
     """Count parameters, and the bytes of parameters and buffers."""
     tensors = [*model.parameters(), *model.buffers()]
     return ModelSize(
-        parameters=sum(p.numel() for p in model.parameters()),
-        bytes=sum(t.numel() * t.element_size() for t in tensors),
+        parameters=sum(p.numel() for p in model.parameters()), bytes=sum(t.numel() * t.element_size() for t in tensors)
     )
 
 

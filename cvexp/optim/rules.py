@@ -44,11 +44,7 @@ class Rule(Protocol):
         ...
 
     def apply(
-        self,
-        parameters: Tensors,
-        gradients: Tensors,
-        slots: Mapping[str, Tensors],
-        coefficients: Sequence[Number],
+        self, parameters: Tensors, gradients: Tensors, slots: Mapping[str, Tensors], coefficients: Sequence[Number]
     ) -> None:
         """Move `parameters` and `slots` in place, and leave `gradients` as they are; call it with gradients off.
 
@@ -69,11 +65,7 @@ class SGD:
         return (-lr,)
 
     def apply(
-        self,
-        parameters: Tensors,
-        gradients: Tensors,
-        slots: Mapping[str, Tensors],
-        coefficients: Sequence[Number],
+        self, parameters: Tensors, gradients: Tensors, slots: Mapping[str, Tensors], coefficients: Sequence[Number]
     ) -> None:
         """See Rule."""
         gradients = _decayed(gradients, parameters, self._decay)
@@ -103,11 +95,7 @@ class Adam:
         return (scale, rate, 1 - lr * self._decay) if self._decoupled else (scale, rate)
 
     def apply(
-        self,
-        parameters: Tensors,
-        gradients: Tensors,
-        slots: Mapping[str, Tensors],
-        coefficients: Sequence[Number],
+        self, parameters: Tensors, gradients: Tensors, slots: Mapping[str, Tensors], coefficients: Sequence[Number]
     ) -> None:
         """See Rule."""
         means, squares = slots["exp_avg"], slots["exp_avg_sq"]

@@ -39,11 +39,7 @@ def show(model: Described) -> None:
     made = table(("layer", "left"), ("kind", "left"), ("output", "left"), ("parameters", "right"), ("MACs", "right"))
     for layer in model.summary.layers:
         made.add_row(
-            cell(layer.name),
-            cell(layer.kind),
-            shape(layer.output_shape),
-            f"{layer.parameters:,}",
-            f"{layer.macs:,}",
+            cell(layer.name), cell(layer.kind), shape(layer.output_shape), f"{layer.parameters:,}", f"{layer.macs:,}"
         )
     made.add_section()
     made.add_row("all", "", "", f"{model.summary.size.parameters:,}", f"{model.summary.macs:,}")

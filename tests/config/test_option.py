@@ -39,11 +39,7 @@ def test_a_default_follows_the_field_it_depends_on():
 def test_components_are_combined_with_their_panels_and_checks():
     settings = settings_of(Both)
     assert list(settings)[-3:] == ["rule", "weight_in_kg", "ahead"]
-    assert (settings["ahead"].flag, settings["ahead"].panel, settings["lr"].panel) == (
-        "--ahead",
-        "Rule",
-        "Optimizer",
-    )
+    assert (settings["ahead"].flag, settings["ahead"].panel, settings["lr"].panel) == ("--ahead", "Rule", "Optimizer")
     with pytest.raises(ConfigError, match=r"^--ahead true: needs a --weight-in-kg above 0$"):
         validated(Both, {"model": "linear", "ahead": True})
     with pytest.raises(ConfigError, match=r"^--model-arg a=nan: not a finite number$"):

@@ -176,17 +176,7 @@ def test_model_arguments_are_gathered_by_name():
     assert parse_model_args([]) == {}
 
 
-@pytest.mark.parametrize(
-    "pair",
-    [
-        "output_relu",
-        "=3",
-        " =3",
-        "",
-        "a=",
-        "a= ",
-    ],
-)
+@pytest.mark.parametrize("pair", ["output_relu", "=3", " =3", "", "a=", "a= "])
 def test_a_model_argument_that_is_no_pair_of_name_and_value_is_refused(pair):
     with pytest.raises(ConfigError, match="--model-arg") as caught:
         parse_model_args([pair])

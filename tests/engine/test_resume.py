@@ -31,13 +31,7 @@ def noise(n_images, seed):
 
 
 DATA = Dataset(
-    name="noise",
-    class_names=("a", "b", "c"),
-    train=noise(150, 1),
-    val=None,
-    test=noise(1200, 2),
-    digest="0",
-    place="-",
+    name="noise", class_names=("a", "b", "c"), train=noise(150, 1), val=None, test=noise(1200, 2), digest="0", place="-"
 )
 
 

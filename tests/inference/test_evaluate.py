@@ -54,8 +54,7 @@ def test_every_model_is_evaluated_on_every_shape(model, shape):
 
 
 @pytest.mark.parametrize(
-    ("hidden_units", "bytes_of_an_image", "budget"),
-    [(1, 4 * 64, CPU_BATCH_BYTES), (50, 4 * 50 * 64, CPU_LAYER_BYTES)],
+    ("hidden_units", "bytes_of_an_image", "budget"), [(1, 4 * 64, CPU_BATCH_BYTES), (50, 4 * 50 * 64, CPU_LAYER_BYTES)]
 )
 def test_batches_hold_what_the_images_and_the_widest_layer_leave_room_for(hidden_units, bytes_of_an_image, budget):
     model = nn.Sequential(nn.Conv2d(1, hidden_units, 3, padding=1), nn.Flatten(), nn.Linear(hidden_units * 64, 5))

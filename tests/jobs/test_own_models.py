@@ -179,10 +179,7 @@ STEPS = pytest.mark.parametrize("step", ["auto", "eager", "captured"])
 
 
 @STEPS
-@pytest.mark.parametrize(
-    "factory",
-    list(REFUSED),
-)
+@pytest.mark.parametrize("factory", list(REFUSED))
 def test_a_model_that_cannot_be_trained_is_refused_before_a_run_is_opened(cvexp, lab, nets, factory, step):
     complaint = refused(cvexp, lab, f"{nets}:{factory}", *TRAIN, "--step", step)
     assert REFUSED[factory] in complaint

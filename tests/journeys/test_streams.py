@@ -29,10 +29,7 @@ VERBS = {
     "version": (("--version",), ()),
     "data": (("data", "digits"), (NEXT,)),
     "models": (("models",), ("for one 1x28x28 image of fashion-mnist, 10 hidden units", NEXT)),
-    "one model": (
-        ("models", "tinyvgg"),
-        ("for one 1x28x28 image of fashion-mnist; MACs are multiply-accumulates",),
-    ),
+    "one model": (("models", "tinyvgg"), ("for one 1x28x28 image of fashion-mnist; MACs are multiply-accumulates",)),
     "train": (TRAIN, (*TRAINING, NEXT)),
     "train with eager adam": ((*TRAIN, "--step", "eager", "--optimizer", "adam"), (*TRAINING, NEXT)),
     "train that only prints its settings": ((*TRAIN, "--print-config"), ()),
@@ -53,12 +50,7 @@ VERBS = {
 
 def process(words, folder):
     return subprocess.run(
-        words,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
+        words, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
 
 
