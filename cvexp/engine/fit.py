@@ -118,8 +118,8 @@ class Fit:
             WeightsError: The state is of another model or of other data, or no state of this version.
         """
         try:
-            self._runner.state.load_state_dict(state["state"])
             self._start_at(state)
+            self._runner.state.load_state_dict(state["state"])
         except ValueError as error:
             raise WeightsError("the checkpoint does not fit this model and dataset", "start a new run") from error
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:

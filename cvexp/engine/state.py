@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from cvexp.optim.rules import Number, Rule
+    from cvexp.optim.rules import Numbers, Rule
 
 
 class Unsupported(Exception):  # noqa: N818 - it names a property of the model, not a fault
@@ -50,11 +50,11 @@ class TrainState:
         """The indices of the parameters that have a gradient."""
         return [index for index, parameter in enumerate(self.parameters) if parameter.grad is not None]
 
-    def coefficients(self, n_steps: int) -> tuple[Number, ...]:
+    def coefficients(self, n_steps: int) -> Numbers:
         """The rule's numbers for a parameter's step number `n_steps`, counted from 1."""
         return self.rule.coefficients(self.lr.item(), n_steps)
 
-    def update(self, coefficients: Sequence[Number] | None = None) -> None:
+    def update(self, coefficients: Numbers | None = None) -> None:
         """Move every parameter that has a gradient; call it with gradients off.
 
         Args:
@@ -77,7 +77,7 @@ class TrainState:
         for index in trained:
             self.n_steps[index] += n_steps
 
-    def _apply(self, group: Sequence[int], coefficients: Sequence[Number]) -> None:
+    def _apply(self, group: Sequence[int], coefficients: Numbers) -> None:
         parameters = [self.parameters[index] for index in group]
         gradients = [gradient for parameter in parameters if (gradient := parameter.grad) is not None]
         slots = {name: [tensors[index] for index in group] for name, tensors in self.slots.items()}

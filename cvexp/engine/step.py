@@ -8,17 +8,15 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
     from cvexp.data.batches import BatchSource
     from cvexp.engine.state import TrainState
-    from cvexp.optim.rules import Number
+    from cvexp.optim.rules import Numbers
 
 
 def train_step(
-    state: TrainState, images: Tensor, labels: Tensor, coefficients: Sequence[Number] | None = None
+    state: TrainState, images: Tensor, labels: Tensor, coefficients: Numbers | None = None
 ) -> tuple[Tensor, Tensor]:
     """Forward, mean cross-entropy, backward, update.
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Number = float | Tensor
     """A float, or a 0-dimensional tensor on the parameters' device, as a CUDA graph needs it."""
 
+    Numbers = Sequence[Number]
     Tensors = list[Tensor]
+    Slots = Mapping[str, Tensors]
 
 
 class Rule(Protocol):
@@ -34,7 +36,7 @@ class Rule(Protocol):
 
     slots: Sequence[str]
 
-    def coefficients(self, lr: Number, n_steps: Number) -> tuple[Number, ...]:
+    def coefficients(self, lr: Number, n_steps: Number) -> Numbers:
         """The numbers of one step.
 
         Args:
@@ -43,9 +45,7 @@ class Rule(Protocol):
         """
         ...
 
-    def apply(
-        self, parameters: Tensors, gradients: Tensors, slots: Mapping[str, Tensors], coefficients: Sequence[Number]
-    ) -> None:
+    def apply(self, parameters: Tensors, gradients: Tensors, slots: Slots, coefficients: Numbers) -> None:
         """Move `parameters` and `slots` in place, and leave `gradients` as they are; call it with gradients off.
 
         Every operator takes a coefficient as it is: arithmetic on it would not be part of a recording.
@@ -60,13 +60,11 @@ class SGD:
         self._decay = float(config.effective("weight_decay"))
         self.slots: Sequence[str] = ("momentum_buffer",) if self._momentum else ()
 
-    def coefficients(self, lr: Number, n_steps: Number) -> tuple[Number, ...]:  # noqa: ARG002 - a rule's signature
+    def coefficients(self, lr: Number, n_steps: Number) -> Numbers:  # noqa: ARG002 - a rule's signature
         """See Rule."""
         return (-lr,)
 
-    def apply(
-        self, parameters: Tensors, gradients: Tensors, slots: Mapping[str, Tensors], coefficients: Sequence[Number]
-    ) -> None:
+    def apply(self, parameters: Tensors, gradients: Tensors, slots: Slots, coefficients: Numbers) -> None:
         """See Rule."""
         gradients = _decayed(gradients, parameters, self._decay)
         if self._momentum:
@@ -88,15 +86,13 @@ class Adam:
         self._decay = float(config.effective("weight_decay"))
         self._decoupled = config.optimizer == "adamw" and self._decay > 0
 
-    def coefficients(self, lr: Number, n_steps: Number) -> tuple[Number, ...]:
+    def coefficients(self, lr: Number, n_steps: Number) -> Numbers:
         """See Rule."""
         scale = (1 - self._beta2**n_steps) ** 0.5
         rate = -lr / (1 - self._beta1**n_steps)
         return (scale, rate, 1 - lr * self._decay) if self._decoupled else (scale, rate)
 
-    def apply(
-        self, parameters: Tensors, gradients: Tensors, slots: Mapping[str, Tensors], coefficients: Sequence[Number]
-    ) -> None:
+    def apply(self, parameters: Tensors, gradients: Tensors, slots: Slots, coefficients: Numbers) -> None:
         """See Rule."""
         means, squares = slots["exp_avg"], slots["exp_avg_sq"]
         scale, rate, *kept = coefficients
