@@ -46,7 +46,7 @@ class Source(Protocol):
         """Read and verify the dataset at one of the locations that `find` returned.
 
         Raises:
-            DatasetError: A file there is damaged; it is named.
+            DatasetError: A file there is damaged.
             NotThisDataset: The files there are another dataset's.
         """
         ...
