@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import pickletools
 import zipfile
 from collections.abc import Mapping
@@ -29,17 +28,13 @@ _REBUILDS = (
 
 
 def write(path: Path, content: bytes) -> str:
-    """Write a file atomically, in the place of an earlier one, and return its SHA-256."""
+    """Write a file atomically and return its SHA-256."""
     files.write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
 def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
-    """Write `state` atomically to `folder`, in a file named by `stem` and its SHA-256.
-
-    Returns:
-        The file, `STEM-SHA256.pt`.
-    """
+    """Write `state` atomically to `folder`, as `STEM-SHA256.pt`."""
     content = serialised(state)
     path = folder / f"{stem}-{hashlib.sha256(content).hexdigest()}.pt"
     files.write_atomically(path, content)
@@ -48,11 +43,8 @@ def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
 
 def serialised(state: Mapping[str, Any]) -> bytes:
     """The bytes of a file that `parsed` reads."""
-    plain = dict(state)
-    if not all(map(_is_whole, _tensors_in(plain))):
-        plain = _contiguous(plain)
     buffer = io.BytesIO()
-    torch.save(plain, buffer)
+    torch.save(dict(state) if all(map(_is_whole, _tensors_in(state))) else _contiguous(state), buffer)
     return buffer.getvalue()
 
 
@@ -68,11 +60,7 @@ def _contiguous(state: Any) -> Any:
 
 
 def load(path: Path, *, sha256: str) -> dict[str, Any]:
-    """Read tensors and plain values from a file, onto the CPU.
-
-    Args:
-        path: The file.
-        sha256: The digest it must have; it is checked before anything is parsed.
+    """Read tensors and plain values from a file, onto the CPU; its digest is checked before anything is parsed.
 
     Raises:
         WeightsError: The file is missing, altered, or not made of tensors and plain values.
@@ -107,20 +95,16 @@ def n_bytes_stored(tensors: Iterable[torch.Tensor]) -> int:
 
 
 def _tensors_in(state: Any) -> Iterator[torch.Tensor]:
-    """Every tensor in nested containers."""
     if isinstance(state, torch.Tensor):
         yield state
-    elif isinstance(state, Mapping):
-        yield from itertools.chain.from_iterable(map(_tensors_in, state.values()))
-    elif isinstance(state, list | tuple):
-        yield from itertools.chain.from_iterable(map(_tensors_in, state))
+    elif isinstance(state, Mapping | list | tuple):
+        for value in state.values() if isinstance(state, Mapping) else state:
+            yield from _tensors_in(value)
 
 
 def _is_whole(tensor: torch.Tensor) -> bool:
     """Whether the storage has a value for each element; that of an expanded tensor has fewer."""
-    return (
-        tensor.layout is torch.strided and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-    )
+    return tensor.layout is torch.strided and tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def _is_plain_archive(content: bytes) -> bool:
@@ -145,12 +129,10 @@ def _is_plain_archive(content: bytes) -> bool:
 def _names_only_tensors(pickled: bytes) -> bool:
     """Whether a pickle names only storages, dtypes and the functions that make tensors of them."""
     called = {str(argument) for opcode, argument, _ in pickletools.genops(pickled) if opcode.name == "GLOBAL"}
-    return all(name in _REBUILDS or _is_storage_or_dtype(name) for name in called)
+    return all(name in _REBUILDS or _is_storage_or_dtype(*name.split(" ", 1)) for name in called)
 
 
-def _is_storage_or_dtype(name: str) -> bool:
-    """Whether a pickled name is a storage class or a dtype."""
-    module, _, attribute = name.partition(" ")
+def _is_storage_or_dtype(module: str, attribute: str = "") -> bool:
     if attribute.endswith("Storage"):
         return module in ("torch", "torch.storage")
     return module == "torch" and isinstance(getattr(torch, attribute, None), torch.dtype)

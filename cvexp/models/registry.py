@@ -1,8 +1,7 @@
 """The models by name: built-in, from plug-ins, or `package.module:factory` from the command line.
 
-A factory takes the image shape (C, H, W) and the number of classes by position, `hidden_units` and arguments
-of its own by keyword, and returns a torch module from float images to logits. This file loads no torch until
-a model is built.
+A factory takes the image shape (C, H, W) and the number of classes by position, `hidden_units` and arguments of its own
+by keyword, and returns a torch module from float images to logits. Only building a model loads torch.
 """
 
 from __future__ import annotations
@@ -35,11 +34,7 @@ _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 class ModelEntry:
     """What is known of a model before its code is imported.
 
-    Attributes:
-        name: As typed on the command line.
-        summary: What it is in a few words.
-        factory: `package.module:factory`.
-        typed: Whether the user typed the factory, so that it may lie in the working folder.
+    `factory` is `package.module:factory`; if the user `typed` it, it may lie in the working folder.
     """
 
     name: str
@@ -98,8 +93,8 @@ def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
 
     Args:
         name: A registered name, or `package.module:factory`.
-        allow_path: Whether the second form is accepted. True only for what the user typed: importing a module that a
-            stored run names would execute code chosen by whoever wrote the run.
+        allow_path: Whether the second form is accepted. True only for what the user typed: a stored run could name any
+            code.
 
     Raises:
         ModelError: There is no such model; the nearest name is suggested.
@@ -129,13 +124,6 @@ def build(
 ) -> nn.Module:
     """Build the model for this data; its initial weights come from torch's default generator.
 
-    Args:
-        entry: Which model.
-        image_shape: (C, H, W).
-        n_classes: K.
-        hidden_units: Units of the hidden layer, or channels of the convolutions.
-        model_args: Arguments of the factory's own.
-
     Raises:
         ModelError: An argument is unknown or has the wrong type, or the model does not fit the shape.
     """
@@ -156,10 +144,7 @@ def build(
 
 
 def arguments(factory: Factory) -> dict[str, Any]:
-    """The factory's own arguments that can be passed by keyword, and their defaults, `hidden_units` left out.
-
-    The first two, the image shape and the number of classes, are passed by position and are not among them.
-    """
+    """The factory's own keyword arguments and their defaults, without `hidden_units` and the two passed by position."""
     parameters = inspect.signature(factory).parameters.values()
     by_position = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:2]
     return {
