@@ -49,7 +49,7 @@ def serialised(state: Mapping[str, Any]) -> bytes:
 
 
 def _contiguous(state: Any) -> Any:
-    """The same containers, expanded tensors in them made contiguous, since `load` refuses them."""
+    """The state with its expanded tensors, which `load` refuses, made contiguous."""
     if isinstance(state, torch.Tensor):
         return state if _is_whole(state) else state.contiguous()
     if isinstance(state, Mapping):
@@ -111,14 +111,13 @@ def _is_plain_archive(content: bytes) -> bool:
     """Whether the bytes are a zip archive as torch writes it, of tensors and plain values.
 
     Nothing in it is compressed (no decompression bombs), and unpickling calls only functions that make tensors of
-    stored values. Others that torch allows would allocate as much memory as the file claims to need.
+    stored values: others that torch allows would allocate as much memory as the file claims to need.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
-            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-                return False
-            if sum(member.file_size for member in members) > len(content):
+            is_compressed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+            if is_compressed or sum(member.file_size for member in members) > len(content):
                 return False
             pickles = [archive.read(member) for member in members if member.filename.endswith(".pkl")]
         return all(_names_only_tensors(pickled) for pickled in pickles)
@@ -150,8 +149,6 @@ def read_verified(path: Path, *, sha256: str) -> bytes:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}", REMEDY) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise WeightsError(
-            f"damaged or altered weights: {path}",
-            f"its sha256 is {found[:16]}…, and {sha256[:16]}… was recorded; {REMEDY}",
-        )
+        seen = f"its sha256 is {found[:16]}…, and {sha256[:16]}… was recorded"
+        raise WeightsError(f"damaged or altered weights: {path}", f"{seen}; {REMEDY}")
     return content

@@ -59,7 +59,7 @@ def choose(name: str = "auto") -> Device:
     """The device called `name`; `auto` takes CUDA, then Apple's MPS, then the CPU.
 
     Raises:
-        DeviceError: The name is not one of the known forms, or this machine has no such device.
+        DeviceError: The name is unknown, or this machine has no such device.
     """
     match = _NAME.fullmatch(name)
     if not match or (match["index"] and match["kind"] != "cuda"):
@@ -154,10 +154,8 @@ def threads(n_threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-# From glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES = 2**28
-_HEAP_BYTES = 2**25  # the largest threshold glibc takes
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_KEPT_BYTES, _HEAP_BYTES = 2**28, 2**25  # the latter is the largest threshold glibc takes
 
 
 def keep_freed_pages() -> bool:
@@ -197,8 +195,9 @@ class GeneratorStates:
     @classmethod
     def capture(cls, device: torch.device) -> GeneratorStates:
         """Read the states as they are now."""
-        readers = {"cuda": lambda: torch.cuda.get_rng_state(device), "mps": torch.mps.get_rng_state}
-        own = readers.get(device.type, lambda: None)()
+        own = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        if device.type == "mps":
+            own = torch.mps.get_rng_state()
         of_numpy = np.random.get_state(legacy=False)  # noqa: NPY002 - user code draws from it
         return cls(torch.get_rng_state(), own, random.getstate(), of_numpy)
 

@@ -53,11 +53,11 @@ class Dataset:
 
     Attributes:
         name: As in the registry.
-        class_names: In label order; K of them.
+        class_names: K of them, in label order.
         train: What to learn from.
         val: What to choose by; None unless a validation part was asked for.
         test: What to report, and never to choose by.
-        digest: Hexadecimal digits that identify the published images and labels, whatever was left out afterwards.
+        digest: Of the published images and labels, whatever was left out afterwards; see `content_digest`.
         place: Where they were found, for people.
         transform: From the images to what a model takes; stored with the weights of a model trained on this dataset.
     """
@@ -91,14 +91,10 @@ class Dataset:
 def load(
     spec: DatasetSpec, data_dir: Path, *, val_split: float = 0.0, split_seed: int = 42, limit: int | None = None
 ) -> Dataset:
-    """Find, verify and split a dataset, downloading it first where it is not on this machine.
+    """Find, verify and split a dataset, downloading it first to `data_dir` where it is not on this machine.
 
-    Args:
-        spec: Which one.
-        data_dir: Where to look first, and where a download goes.
-        val_split: Fraction of the training images to set aside for validation, stratified.
-        split_seed: Seeds which images those are, and which ones `limit` keeps.
-        limit: At most so many images of each split.
+    `val_split` is the fraction of the training images to set aside for validation, stratified; `limit` the largest
+    number of images of each split; `split_seed` seeds the choice of both.
 
     Raises:
         DatasetError: A file is damaged, nothing can be downloaded, or the split leaves a class without images.

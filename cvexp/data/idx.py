@@ -26,13 +26,9 @@ _UNSIGNED_BYTE = 8
 
 @dataclass(frozen=True, slots=True)
 class IdxFile:
-    """One file of a dataset: (N,) labels or (N, H, W) images.
+    """One file of a dataset: (N,) labels or (N, H, W) images; its name is without `.gz`.
 
-    Attributes:
-        name: Without `.gz`.
-        shape: Of its array.
-        sha256: Digest of the uncompressed content, where it is known.
-        gz_sha256: Digest of the published `.gz`, for datasets that publish no other.
+    `sha256` is the digest of the uncompressed content, `gz_sha256` that of the `.gz` where only this is published.
     """
 
     name: str
@@ -56,11 +52,11 @@ class IdxSource:
     """A dataset in four idx files, in the order train images, train labels, test images, test labels.
 
     Attributes:
-        dataset: The dataset's name here, and its folder's name in Debian.
-        torchvision: Name of the torchvision class that downloads it, and of its folder.
+        dataset: The dataset's name here, and its folder's in Debian.
+        torchvision: The torchvision class that downloads it, and its folder's name.
         files: The four files.
         others: Digests of other datasets' files, which have the same names.
-        apt_package: The Debian package that carries it, if there is one.
+        apt_package: The Debian package that carries it, if any.
     """
 
     dataset: str

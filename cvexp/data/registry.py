@@ -63,7 +63,7 @@ _MNIST_FILES = _mnist_files(
     "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 )
-# Only the digests of the packed files are published for KMNIST.
+# For KMNIST, only the digests of the `.gz` files are published.
 _KMNIST_FILES = _mnist_files(
     "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
     "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",

@@ -58,10 +58,8 @@ class ModelEntry:
             with self.importable():
                 factory = getattr(importlib.import_module(module), attribute)
         except Exception as error:  # a module may raise anything while it is imported
-            raise ModelError(
-                f"model {self.factory!r} cannot be imported: {error}",
-                "it must be importable from this folder or the environment",
-            ) from error
+            hint = "it must be importable from this folder or the environment"
+            raise ModelError(f"model {self.factory!r} cannot be imported: {error}", hint) from error
         if not callable(factory):
             raise ModelError(f"model {self.factory!r} is not callable", "name a class or a function")
         return factory  # type: ignore[no-any-return]  # checked by building, not by type
@@ -89,12 +87,9 @@ def entries() -> dict[str, ModelEntry]:
 
 
 def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
-    """The model called `name`.
+    """The model called `name`: a registered name, or `package.module:factory` if `allow_path`.
 
-    Args:
-        name: A registered name, or `package.module:factory`.
-        allow_path: Whether the second form is accepted. True only for what the user typed: a stored run could name any
-            code.
+    Only what the user typed may be such a path: a stored run could name any code.
 
     Raises:
         ModelError: There is no such model; the nearest name is suggested.
@@ -104,9 +99,8 @@ def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
             return entry
     if _PATH.fullmatch(name):
         if not allow_path:
-            raise ModelError(
-                f"{name!r} is code, which only the command line may name", f"if you trust it, add: --model {name}"
-            )
+            hint = f"if you trust it, add: --model {name}"
+            raise ModelError(f"{name!r} is code, which only the command line may name", hint)
         return ModelEntry(name=name, summary="from the command line", factory=name, typed=True)
     known = entries()
     if name not in known:
@@ -168,9 +162,7 @@ def complete_arguments(name: str, factory: Factory, given: Mapping[str, ModelArg
         kind = type(valid[argument])
         fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
         if kind in (bool, int, float, str) and not (fits or (kind is float and type(value) is int)):
-            raise ModelError(
-                f"{name}: {argument}={value!r} should be of type {kind.__name__}",
-                f"for example: --model-arg {argument}={str(valid[argument]).lower()}",
-            )
+            hint = f"for example: --model-arg {argument}={str(valid[argument]).lower()}"
+            raise ModelError(f"{name}: {argument}={value!r} should be of type {kind.__name__}", hint)
     defaults = {key: value for key, value in valid.items() if isinstance(value, bool | int | float | str)}
     return {**defaults, **given}

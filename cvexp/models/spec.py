@@ -30,9 +30,8 @@ class ModelSpec:
         hidden_units: Units of the hidden layer, or channels of the convolutions.
         image_shape: (C, H, W) of the images it takes.
         class_names: In the order of its logits.
-        dataset: What it was trained on.
-        dataset_digest: `Dataset.digest` of that.
-        weights_sha256: Digest of the weights file beside this specification.
+        dataset_digest: Of the dataset it was trained on.
+        weights_sha256: Of the weights file beside this specification.
         transform: From stored images to what the model takes.
         schema_version: Version 1 had `preprocessing`, which named its only transform; it is written again as version 2.
     """

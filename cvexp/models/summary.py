@@ -17,15 +17,15 @@ from cvexp.results import ModelSize
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    Hooks = Mapping[nn.Module, Callable[..., None]]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSummary:
     """One layer in a forward pass of one image, or a module with parameters or MACs besides those of its layers.
 
     Attributes:
-        name: Its path in the module.
-        kind: Its class.
-        output_shape: Of one image, without the batch dimension; empty where it did not run.
+        output_shape: Without the batch dimension; empty where the layer did not run.
         parameters: Its own; shared ones count for the first layer that has them.
         macs: Multiply-accumulates for one image, without those of layers within.
     """
@@ -115,12 +115,7 @@ def _copy_of(model: nn.Module) -> nn.Module:
         return model
 
 
-def _run(
-    model: nn.Module,
-    image_shape: Sequence[int],
-    hooks: Mapping[nn.Module, Callable[..., None]],
-    device: torch.device | None = None,
-) -> object:
+def _run(model: nn.Module, image_shape: Sequence[int], hooks: Hooks, device: torch.device | None = None) -> object:
     """The output for one all-zero image with forward hooks, in evaluation mode and without gradients."""
     modes = {module: module.training for module in model.modules()}
     handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
