@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import pickletools
 import zipfile
 from collections.abc import Mapping
@@ -29,17 +28,13 @@ _REBUILDS = (
 
 
 def write(path: Path, content: bytes) -> str:
-    """Write a file atomically, in the place of an earlier one, and return its SHA-256."""
+    """Write a file atomically and return its SHA-256."""
     files.write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
 def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
-    """Write `state` atomically to `folder`, in a file named by `stem` and its SHA-256.
-
-    Returns:
-        The file, `STEM-SHA256.pt`.
-    """
+    """Write `state` atomically to `folder`, as `STEM-SHA256.pt`."""
     content = serialised(state)
     path = folder / f"{stem}-{hashlib.sha256(content).hexdigest()}.pt"
     files.write_atomically(path, content)
@@ -48,16 +43,13 @@ def save_named(folder: Path, stem: str, state: Mapping[str, Any]) -> Path:
 
 def serialised(state: Mapping[str, Any]) -> bytes:
     """The bytes of a file that `parsed` reads."""
-    plain = dict(state)
-    if not all(map(_is_whole, _tensors_in(plain))):
-        plain = _contiguous(plain)
     buffer = io.BytesIO()
-    torch.save(plain, buffer)
+    torch.save(dict(state) if all(map(_is_whole, _tensors_in(state))) else _contiguous(state), buffer)
     return buffer.getvalue()
 
 
 def _contiguous(state: Any) -> Any:
-    """The same containers, expanded tensors in them made contiguous, since `load` refuses them."""
+    """The state with its expanded tensors, which `load` refuses, made contiguous."""
     if isinstance(state, torch.Tensor):
         return state if _is_whole(state) else state.contiguous()
     if isinstance(state, Mapping):
@@ -68,11 +60,7 @@ def _contiguous(state: Any) -> Any:
 
 
 def load(path: Path, *, sha256: str) -> dict[str, Any]:
-    """Read tensors and plain values from a file, onto the CPU.
-
-    Args:
-        path: The file.
-        sha256: The digest it must have; it is checked before anything is parsed.
+    """Read tensors and plain values from a file, onto the CPU; its digest is checked before anything is parsed.
 
     Raises:
         WeightsError: The file is missing, altered, or not made of tensors and plain values.
@@ -107,34 +95,29 @@ def n_bytes_stored(tensors: Iterable[torch.Tensor]) -> int:
 
 
 def _tensors_in(state: Any) -> Iterator[torch.Tensor]:
-    """Every tensor in nested containers."""
     if isinstance(state, torch.Tensor):
         yield state
-    elif isinstance(state, Mapping):
-        yield from itertools.chain.from_iterable(map(_tensors_in, state.values()))
-    elif isinstance(state, list | tuple):
-        yield from itertools.chain.from_iterable(map(_tensors_in, state))
+    elif isinstance(state, Mapping | list | tuple):
+        for value in state.values() if isinstance(state, Mapping) else state:
+            yield from _tensors_in(value)
 
 
 def _is_whole(tensor: torch.Tensor) -> bool:
     """Whether the storage has a value for each element; that of an expanded tensor has fewer."""
-    return (
-        tensor.layout is torch.strided and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-    )
+    return tensor.layout is torch.strided and tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def _is_plain_archive(content: bytes) -> bool:
     """Whether the bytes are a zip archive as torch writes it, of tensors and plain values.
 
     Nothing in it is compressed (no decompression bombs), and unpickling calls only functions that make tensors of
-    stored values. Others that torch allows would allocate as much memory as the file claims to need.
+    stored values: others that torch allows would allocate as much memory as the file claims to need.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
-            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-                return False
-            if sum(member.file_size for member in members) > len(content):
+            is_compressed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+            if is_compressed or sum(member.file_size for member in members) > len(content):
                 return False
             pickles = [archive.read(member) for member in members if member.filename.endswith(".pkl")]
         return all(_names_only_tensors(pickled) for pickled in pickles)
@@ -145,12 +128,10 @@ def _is_plain_archive(content: bytes) -> bool:
 def _names_only_tensors(pickled: bytes) -> bool:
     """Whether a pickle names only storages, dtypes and the functions that make tensors of them."""
     called = {str(argument) for opcode, argument, _ in pickletools.genops(pickled) if opcode.name == "GLOBAL"}
-    return all(name in _REBUILDS or _is_storage_or_dtype(name) for name in called)
+    return all(name in _REBUILDS or _is_storage_or_dtype(*name.split(" ", 1)) for name in called)
 
 
-def _is_storage_or_dtype(name: str) -> bool:
-    """Whether a pickled name is a storage class or a dtype."""
-    module, _, attribute = name.partition(" ")
+def _is_storage_or_dtype(module: str, attribute: str = "") -> bool:
     if attribute.endswith("Storage"):
         return module in ("torch", "torch.storage")
     return module == "torch" and isinstance(getattr(torch, attribute, None), torch.dtype)
@@ -168,8 +149,6 @@ def read_verified(path: Path, *, sha256: str) -> bytes:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}", REMEDY) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise WeightsError(
-            f"damaged or altered weights: {path}",
-            f"its sha256 is {found[:16]}…, and {sha256[:16]}… was recorded; {REMEDY}",
-        )
+        seen = f"its sha256 is {found[:16]}…, and {sha256[:16]}… was recorded"
+        raise WeightsError(f"damaged or altered weights: {path}", f"{seen}; {REMEDY}")
     return content

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conditions:
-    """Everything besides the model that decides how long training takes, or how many images it saw.
+    """Everything besides the model that decides how long training takes; times may be ranked when all of it is equal.
 
-    Times of two runs may be ranked only when all of this is equal. What cvexp derives from the model, such as its
-    memory format, is no condition: `threads` is the requested number, or the name of the rule and its maximum.
+    What cvexp derives from the model, such as its memory format, is no condition: `threads` is the requested number, or
+    the name of the rule and its maximum.
     """
 
     device: str
@@ -34,7 +35,7 @@ class Conditions:
 
     @property
     def key(self) -> str:
-        """Ten hexadecimal digits that are equal exactly when the conditions are."""
+        """See `digest`."""
         return digest(asdict(self))
 
     def to_json(self) -> str:
@@ -48,10 +49,7 @@ def digest(conditions: Mapping[str, object]) -> str:
 
 
 def train_split(*, val_split: str, limit: str, split_seed: str, train_images: int) -> str:
-    """Which of the published training images a run was trained on, in words, from its settings as text.
-
-    The seed is named only where it matters: where a validation part was cut off or `limit` left images out.
-    """
+    """Which of the published training images a run was trained on; the seed is named where any were left out."""
     chosen = [f"val {val_split}"] if float(val_split) else []
     chosen += [f"limit {limit}"] if limit == str(train_images) else []
     return ", ".join([*chosen, f"seed {split_seed}"]) if chosen else "none"
@@ -67,11 +65,9 @@ def test_set(dataset_digest: str, *, limit: object, split_seed: object) -> str:
 
 
 def test_set_labels(runs: Sequence[RunSummary]) -> dict[str, str]:
-    """A label for each test set of `runs`: the dataset's name, or its digest where two contents share a name.
+    """Labels by test set, such as `digits` and `digits,limit=300,split_seed=7`.
 
-    Returns:
-        Labels such as `digits` and `digits,limit=300,split_seed=7`, by test set. The seed is named where it tells
-        two sets apart.
+    The dataset's digest stands for its name where two contents share it; the seed is named where it tells sets apart.
     """
     parts = {run.test_set: run.test_set.split(",") for run in runs}
     names = {run.test_set: run.params.get("dataset", "unknown") for run in reversed(runs)}
@@ -85,19 +81,15 @@ def test_set_labels(runs: Sequence[RunSummary]) -> dict[str, str]:
 
 
 def condition_groups(runs: Sequence[RunSummary]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Give every set of conditions a letter, in order of appearance, and say in what they differ."""
+    """The letter of each run's conditions, in order of appearance, and for each letter what sets it apart, in words."""
     letters: dict[str, str] = {}
-    conditions: dict[str, dict[str, object]] = {}
-    groups = []
-    for run in runs:
-        letter = letters.setdefault(run.comparability_key, group_label(len(letters)))
-        conditions.setdefault(letter, run.conditions)
-        groups.append(letter)
+    groups = tuple(letters.setdefault(run.comparability_key, group_label(len(letters))) for run in runs)
     if len(letters) <= 1:
-        return tuple(groups), {}
+        return groups, {}
+    conditions = {letter: run.conditions for letter, run in zip(groups, runs, strict=True)}
     names = sorted({name for one in conditions.values() for name in one})
     differing = [name for name in names if len({str(one.get(name)) for one in conditions.values()}) > 1]
-    return tuple(groups), {
+    return groups, {
         letter: ", ".join(f"{name.replace('_', ' ')} {one.get(name, 'unknown')}" for name in differing)
         for letter, one in conditions.items()
     }
@@ -105,10 +97,5 @@ def condition_groups(runs: Sequence[RunSummary]) -> tuple[tuple[str, ...], dict[
 
 def group_label(n: int) -> str:
     """The n-th of a, b, … z, aa, ab, … zz, aaa, … in that order."""
-    alphabet = "abcdefghijklmnopqrstuvwxyz"
-    letters = ""
-    n += 1
-    while n:
-        n, k = divmod(n - 1, len(alphabet))
-        letters = alphabet[k] + letters
-    return letters
+    rest, k = divmod(n, len(ascii_lowercase))
+    return (group_label(rest - 1) if rest else "") + ascii_lowercase[k]

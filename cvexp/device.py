@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PRECISION = "float32"
-
 ROOT = Path("/")
 """Of `/proc` and `/sys`; another folder in tests."""
+
+_MT19937 = "MT19937"
+"""numpy's global generator, unless it was replaced; a replacement is not stored in checkpoints."""
 
 _NAME = re.compile(r"(?P<kind>auto|cpu|cuda|mps)(:(?P<index>\d+))?")
 
@@ -33,10 +35,7 @@ _NAME = re.compile(r"(?P<kind>auto|cpu|cuda|mps)(:(?P<index>\d+))?")
 class Device:
     """Where tensors live and steps run.
 
-    Attributes:
-        torch: The device for torch.
-        name: The product's name, shown to users and part of the comparability key.
-        threads: CPU threads for one operation, at most the CPUs that this process may use.
+    `name` is the product's, part of the comparability key; `threads` are the CPU threads for one operation.
     """
 
     torch: torch.device
@@ -60,7 +59,7 @@ def choose(name: str = "auto") -> Device:
     """The device called `name`; `auto` takes CUDA, then Apple's MPS, then the CPU.
 
     Raises:
-        DeviceError: The name is not one of the known forms, or this machine has no such device.
+        DeviceError: The name is unknown, or this machine has no such device.
     """
     match = _NAME.fullmatch(name)
     if not match or (match["index"] and match["kind"] != "cuda"):
@@ -74,24 +73,23 @@ def choose(name: str = "auto") -> Device:
         index = int(match["index"] or 0)
         if index >= n_cuda:
             raise DeviceError(_no_cuda(name, n_cuda), "use --device cpu, or --device auto for what this machine has")
-        return _described(torch.device("cuda", index), torch.cuda.get_device_name(index))
-    if kind == "mps":
+        device, product = torch.device("cuda", index), torch.cuda.get_device_name(index)
+    elif kind == "mps":
         if not has_mps:
             raise DeviceError("device 'mps' is not available on this machine", "use --device cpu or --device auto")
-        return _described(torch.device("mps"), f"Apple {platform.machine()} GPU")
-    return _described(torch.device("cpu"), _cpu_name())
-
-
-def _described(device: torch.device, name: str) -> Device:
-    return Device(torch=device, name=name, threads=default_threads())
+        device, product = torch.device("mps"), f"Apple {platform.machine()} GPU"
+    else:
+        device, product = torch.device("cpu"), _cpu_name()
+    return Device(torch=device, name=product, threads=default_threads())
 
 
 def _no_cuda(name: str, n_cuda: int) -> str:
+    reason = f"torch {torch.__version__} finds no CUDA GPU here"
     if n_cuda:
-        return f"device {name!r} is not available: this machine has {n_cuda}, cuda:0 to cuda:{n_cuda - 1}"
-    if torch.version.cuda is None:
-        return f"device {name!r} is not available: this build of torch ({torch.__version__}) has no CUDA"
-    return f"device {name!r} is not available: torch {torch.__version__} finds no CUDA GPU here"
+        reason = f"this machine has {n_cuda}, cuda:0 to cuda:{n_cuda - 1}"
+    elif torch.version.cuda is None:
+        reason = f"this build of torch ({torch.__version__}) has no CUDA"
+    return f"device {name!r} is not available: {reason}"
 
 
 def _cpu_name() -> str:
@@ -109,8 +107,7 @@ def default_threads() -> int:
 def usable_cpus() -> int:
     """Logical CPUs this process may use: the smallest of its affinity and its control groups' quotas.
 
-    torch and OpenMP respect affinity alone: with a quota of 2 of 64 CPUs they would start 64 threads, which the kernel
-    then throttles.
+    torch and OpenMP respect affinity alone, and would start threads that the kernel then throttles.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.floor(min(affinity, *_quotas())))
@@ -157,20 +154,15 @@ def threads(n_threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-# From glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES = 2**28
-_HEAP_BYTES = 2**25  # the largest threshold glibc takes
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_KEPT_BYTES, _HEAP_BYTES = 2**28, 2**25  # the latter is the largest threshold glibc takes
 
 
 def keep_freed_pages() -> bool:
-    """Let glibc's malloc keep up to 256 MiB of freed memory, process-wide.
+    """Let glibc's malloc keep up to 256 MiB of freed memory, process-wide; False where the C library is another.
 
-    Otherwise large outputs of convolutions, and batches of evaluation, are unmapped and mapped again, with a page fault
-    every 4 KiB: evaluating tinyvgg takes 1.5 times as long.
-
-    Returns:
-        Whether it was set; False where the C library is not glibc.
+    Otherwise large outputs of convolutions are unmapped and mapped again, with a page fault every 4 KiB: evaluating
+    tinyvgg takes 1.5 times as long.
     """
     import ctypes
 
@@ -190,13 +182,9 @@ def seed_everything(seed: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorStates:
-    """The states of the process-wide random generators.
+    """The states of the process-wide random generators: torch's, the device's, Python's `random` and `numpy.random`'s.
 
-    Attributes:
-        cpu: Of torch's default generator.
-        device: Of the device's own, where it has one.
-        python: Of Python's `random`; None leaves it alone.
-        numpy: Of `numpy.random`'s global generator; None leaves it alone.
+    None stands for a generator that does not exist, or is left as it is.
     """
 
     cpu: torch.Tensor
@@ -207,31 +195,23 @@ class GeneratorStates:
     @classmethod
     def capture(cls, device: torch.device) -> GeneratorStates:
         """Read the states as they are now."""
-        own = None
-        if device.type == "cuda":
-            own = torch.cuda.get_rng_state(device)
-        elif device.type == "mps":
+        own = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        if device.type == "mps":
             own = torch.mps.get_rng_state()
         of_numpy = np.random.get_state(legacy=False)  # noqa: NPY002 - user code draws from it
         return cls(torch.get_rng_state(), own, random.getstate(), of_numpy)
 
     def to_plain(self) -> dict[str, Any]:
         """As tensors and plain values, which `torch.load(weights_only=True)` reads."""
-        plain: dict[str, Any] = {
-            "cpu": self.cpu.clone(),
-            "device": None if self.device is None else self.device.clone(),
-        }
+        own = None if self.device is None else self.device.clone()
+        plain: dict[str, Any] = {"cpu": self.cpu.clone(), "device": own}
         if self.python is not None:
             version, words, gauss = self.python
             plain["python"] = {"version": version, "words": torch.tensor(words), "gauss": gauss}
         if self.numpy is not None and self.numpy["bit_generator"] == _MT19937:
-            of_numpy = self.numpy
-            plain["numpy"] = {
-                "key": torch.from_numpy(of_numpy["state"]["key"].astype(np.int64)),
-                "pos": int(of_numpy["state"]["pos"]),
-                "has_gauss": int(of_numpy["has_gauss"]),
-                "gauss": float(of_numpy["gauss"]),
-            }
+            key = torch.from_numpy(self.numpy["state"]["key"].astype(np.int64))
+            gauss = {"has_gauss": int(self.numpy["has_gauss"]), "gauss": float(self.numpy["gauss"])}
+            plain["numpy"] = {"key": key, "pos": int(self.numpy["state"]["pos"]), **gauss}
         return plain
 
     @classmethod
@@ -244,8 +224,7 @@ class GeneratorStates:
         if python is not None:
             python = (int(python["version"]), tuple(python["words"].tolist()), python["gauss"])
         if of_numpy is not None:
-            key = of_numpy["key"].numpy().astype(np.uint32)
-            state = {"key": key, "pos": int(of_numpy["pos"])}
+            state = {"key": of_numpy["key"].numpy().astype(np.uint32), "pos": int(of_numpy["pos"])}
             gauss = {"has_gauss": int(of_numpy["has_gauss"]), "gauss": float(of_numpy["gauss"])}
             of_numpy = {"bit_generator": _MT19937, "state": state, **gauss}
         return cls(cpu, states["device"], python, of_numpy)
@@ -261,7 +240,3 @@ class GeneratorStates:
             random.setstate(self.python)
         if self.numpy is not None:
             np.random.set_state(self.numpy)  # noqa: NPY002 - user code draws from it
-
-
-_MT19937 = "MT19937"
-"""numpy's global generator, unless it was replaced; a replacement is not stored in checkpoints."""

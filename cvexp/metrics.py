@@ -17,40 +17,23 @@ if TYPE_CHECKING:
 def confusion_counts(
     labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], *, n_classes: int
 ) -> npt.NDArray[np.int64]:
-    """The confusion matrix, in one bincount.
-
-    Args:
-        labels: int64 (N,) in [0, K).
-        predictions: int64 (N,) in [0, K).
-        n_classes: K.
-
-    Returns:
-        int64 (K, K); rows are true classes, columns predicted ones.
-    """
+    """The confusion matrix, int64 (K, K), of int64 (N,) in [0, K); rows are true classes, columns predicted ones."""
     cells = np.bincount(labels * n_classes + predictions, minlength=n_classes * n_classes)
     return cells.reshape(n_classes, n_classes).astype(np.int64)
 
 
 def per_class(confusion: npt.NDArray[np.int64], class_names: Sequence[str]) -> tuple[ClassMetrics, ...]:
-    """Precision, recall, F1 and support of every class.
+    """Precision, recall, F1 and support of every class of a confusion matrix.
 
-    A class that was never predicted, or has no images, gets 0 where the figure would be 0 / 0, as
-    scikit-learn's `zero_division=0` does.
-
-    Args:
-        confusion: int64 (K, K), rows are true classes.
-        class_names: K of them, in label order.
+    0 / 0 counts as 0, as with scikit-learn's `zero_division=0`: a class was never predicted, or has no images.
     """
     hits = np.diag(confusion).astype(np.float64)
-    predicted = confusion.sum(axis=0)
-    support = confusion.sum(axis=1)
-    precision = hits / np.maximum(predicted, 1)
-    recall = hits / np.maximum(support, 1)
-    f1 = 2 * hits / np.maximum(predicted + support, 1)
+    predicted, support = confusion.sum(axis=0), confusion.sum(axis=1)
+    precision = (hits / np.maximum(predicted, 1)).tolist()
+    recall = (hits / np.maximum(support, 1)).tolist()
+    f1 = (2 * hits / np.maximum(predicted + support, 1)).tolist()
     return tuple(
-        ClassMetrics(
-            name=name, precision=float(precision[k]), recall=float(recall[k]), f1=float(f1[k]), support=int(support[k])
-        )
+        ClassMetrics(name=name, precision=precision[k], recall=recall[k], f1=f1[k], support=int(support[k]))
         for k, name in enumerate(class_names)
     )
 

@@ -1,7 +1,4 @@
-"""What comes out of cvexp: frozen values over numbers and numpy arrays, no torch.
-
-Metric keys are defined here and nowhere else. A key's part before the slash groups its charts in MLflow.
-"""
+"""What comes out of cvexp: frozen values over numbers and numpy arrays, no torch; and every metric key."""
 
 from __future__ import annotations
 
@@ -23,7 +20,10 @@ HeldOutName = Literal["val", "test"]
 
 
 class Metric(StrEnum):
-    """The metric keys of a run. Accuracies are fractions, losses nats per image, times seconds."""
+    """The metric keys of a run: accuracies as fractions, losses in nats per image, times in seconds.
+
+    The part before the slash groups charts in MLflow.
+    """
 
     TRAIN_LOSS = "train/loss"
     TRAIN_ACCURACY = "train/accuracy"
@@ -59,13 +59,7 @@ def rank(metrics: Mapping[str, float], metric: str) -> tuple[int, float]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitMetrics:
-    """How well a model did on one split, every image counting once.
-
-    Attributes:
-        loss: Mean cross-entropy, nats per image.
-        accuracy: Fraction of images whose top class is the true one, in [0, 1].
-        n_images: How many images that was.
-    """
+    """Mean cross-entropy in nats per image, and accuracy in [0, 1], over the `n_images` of a split."""
 
     loss: float
     accuracy: float
@@ -92,8 +86,8 @@ class Evaluation:
     """One pass over a split.
 
     Attributes:
-        metrics: Loss and accuracy.
-        per_class: Figures per class, in label order.
+        metrics: Over all images.
+        per_class: In label order.
         confusion: int64 (K, K), images counted by true class (row) and predicted class (column).
         predictions: int64 (N,), the top class of every image, in the split's order.
     """
@@ -115,15 +109,13 @@ class EpochTiming:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochMetrics:
-    """One epoch: training figures gathered while the weights moved, then one pass over the held-out split.
+    """One epoch, and one pass over the held-out split with its final weights.
 
     Attributes:
         epoch: Counted from 1.
         train: Over the epoch's training images, each measured with the weights of its own step.
         step_losses: float32 (steps,), every step's mean loss in nats per image.
-        held_out: Over the held-out split with the epoch's final weights.
-        held_out_name: `val` where a validation part was cut, else `test`, which is for watching only.
-        timing: Seconds.
+        held_out: Over `held_out_name`: `val` where there is a validation part, else `test`, for watching only.
     """
 
     epoch: int
@@ -134,7 +126,7 @@ class EpochMetrics:
     timing: EpochTiming
 
     def keyed(self) -> dict[str, float]:
-        """Everything that is logged for this epoch, under its metric keys."""
+        """Every figure that is logged for this epoch, under its metric key."""
         return {
             **self.train.keyed("train"),
             **self.held_out.metrics.keyed(self.held_out_name),
@@ -167,7 +159,7 @@ class ModelSize:
     bytes: int
 
     def keyed(self) -> dict[str, float]:
-        """The figures under their metric keys."""
+        """The numbers under their metric keys."""
         return {Metric.PARAMETERS.value: float(self.parameters), Metric.BYTES.value: float(self.bytes)}
 
 
@@ -175,9 +167,8 @@ class ModelSize:
 class TrainResult:
     """A finished training run.
 
-    Attributes:
-        undelivered: How many records the tracking store does not know yet; `cvexp sync` delivers them.
-        trouble: Why, in one line.
+    `undelivered` counts records that the tracking store does not know yet, until `cvexp sync` delivers them; `trouble`
+    says why, in one line.
     """
 
     run_id: str
@@ -199,9 +190,5 @@ class TrainResult:
 
     def metrics(self) -> dict[str, float]:
         """The last value of every metric of the run, keyed as in MLflow."""
-        return {
-            **self.history[-1].keyed(),
-            **self.evaluation.metrics.keyed("test"),
-            **self.timing.keyed(),
-            **self.size.keyed(),
-        }
+        test = self.evaluation.metrics.keyed("test")
+        return {**self.history[-1].keyed(), **test, **self.timing.keyed(), **self.size.keyed()}

@@ -22,10 +22,8 @@ NAME_DIGITS = 6
 ID_DIGITS = 12
 """Digits of a run's id that are enough to name it in a command."""
 
-
 EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
 """Settings that may change on resume, and the tags of their current values: MLflow's parameters are immutable."""
-
 
 RECIPE = "cvexp.recipe"
 """The tag with the digest of a run's configuration without its seed; see config.recipe."""
@@ -33,11 +31,7 @@ RECIPE = "cvexp.recipe"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
-    """A run as the store remembers it; metrics are last values.
-
-    Attributes:
-        params: MLflow's parameters: what the run was asked to do first. See `settings` for what it did.
-    """
+    """A run as the store remembers it: `params` as first asked for (see `settings`), and the metrics' last values."""
 
     run_id: str
     name: str
@@ -85,7 +79,7 @@ class RunSummary:
 
     @property
     def comparability_key(self) -> str:
-        """Equal for runs whose times may be ranked against each other."""
+        """Equal for runs whose times may be ranked."""
         conditions = self.conditions
         return digest(conditions) if conditions else self.tags.get("cvexp.comparability_key", "")
 
@@ -101,8 +95,8 @@ class RunSummary:
 def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:
     """What to type for a run: its name where that means this run alone, else a part of its id.
 
-    A name means one run where it holds digits of the id, or where the caller knows it to be `unique`. One that reads
-    as a flag, a selector or an exported file means no run.
+    A name that ends in digits of the id means one run; so does one that the caller knows to be `unique`, unless it
+    reads as a flag, a selector or an exported file.
     """
     misread = name[:1] in "@-" or name.endswith(tuple(EXPORT_SUFFIXES.values()))
     if name.endswith(f"-{run_id[:NAME_DIGITS]}") or (unique and not misread):

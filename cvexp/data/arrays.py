@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
 
 def checked(spec: DatasetSpec, arrays: object) -> Arrays:
-    """Validate arrays against the dataset's specification; the result is contiguous and writable, as torch needs it.
+    """Validate arrays against the dataset's specification, and make them contiguous and writable, as torch needs it.
 
-    Args:
-        spec: What the arrays should hold.
-        arrays: As read; labels may be of any integer dtype.
+    Labels may be of any integer dtype.
 
     Raises:
         DatasetError: A dtype, a shape, a label or a count is not what it should be.
@@ -30,8 +28,11 @@ def checked(spec: DatasetSpec, arrays: object) -> Arrays:
     parts: dict[str, npt.NDArray[Any]] = {}
     for split, name in (("train", "training"), ("test", "test")):
         images, labels = getattr(arrays, f"{split}_images"), getattr(arrays, f"{split}_labels")
-        _check_images(spec, images, name)
-        _check_labels(spec, labels, name)
+        wanted = f"a numpy array of uint8, {'x'.join(map(str, ('N', *spec.image_shape)))}"
+        if not _is_array(images, np.uint8) or images.shape[1:] != tuple(spec.image_shape):
+            raise _refusal(spec, f"its {name} images are {_kind(images)}", wanted)
+        if not _is_array(labels, np.integer) or labels.ndim != 1:
+            raise _refusal(spec, f"its {name} labels are {_kind(labels)}", "a numpy array of integers, N")
         if len(images) != len(labels):
             seen = f"it has {len(images):,} {name} images and {len(labels):,} {name} labels"
             raise _refusal(spec, seen, "a label for each image")
@@ -45,15 +46,8 @@ def checked(spec: DatasetSpec, arrays: object) -> Arrays:
     return Arrays(**parts)
 
 
-def _check_images(spec: DatasetSpec, images: object, name: str) -> None:
-    wanted = f"a numpy array of uint8, {'x'.join(map(str, ('N', *spec.image_shape)))}"
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != tuple(spec.image_shape):
-        raise _refusal(spec, f"its {name} images are {_kind(images)}", wanted)
-
-
-def _check_labels(spec: DatasetSpec, labels: object, name: str) -> None:
-    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise _refusal(spec, f"its {name} labels are {_kind(labels)}", "a numpy array of integers, N")
+def _is_array(value: object, dtype: Any) -> bool:
+    return isinstance(value, np.ndarray) and np.issubdtype(value.dtype, dtype)
 
 
 def _kind(value: object) -> str:

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 class BatchSource(Protocol):
     """Where steps take their images from.
 
-    Attributes:
-        device: Where its batches are.
-        is_resident: Whether all images are in the device's memory, so that `gather` can be captured in a CUDA graph.
+    `is_resident` says whether all images are in the device's memory, so that `gather` can be captured in a CUDA graph.
     """
 
     device: torch.device
@@ -40,23 +38,15 @@ class BatchSource(Protocol):
         ...
 
     def chunks(self, order: Tensor, size: int, *, prefetch: bool) -> Iterator[Batch]:
-        """The images and labels at `order`, `size` at a time.
+        """The images and labels at `order`, int64 (M,) on the device, `size` at a time; the last chunk may be smaller.
 
-        Args:
-            order: int64 (M,), on the device.
-            size: Images per chunk; the last one has what is left.
-            prefetch: Gather the next chunk in another thread while the caller works on one.
+        With `prefetch`, another thread gathers the next chunk while the caller works on one.
         """
         ...
 
 
 class ResidentSource:
-    """All images of a split in the device's memory, gathered by index.
-
-    Args:
-        split: On the device.
-        transform: Applied to each batch.
-    """
+    """A split whose images are all in the device's memory, transformed when they are gathered by index."""
 
     is_resident = True
 
@@ -97,11 +87,8 @@ def epoch_order(n_images: int) -> Tensor:
     takes whether it has workers or not, and once for the sampler, which shuffles with that seed. The course's
     figures depend on both.
 
-    Args:
-        n_images: N.
-
     Returns:
-        int64 (N,), a permutation.
+        int64 (n_images,), a permutation.
     """
     torch.empty((), dtype=torch.int64).random_()
     seed = int(torch.empty((), dtype=torch.int64).random_())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +23,8 @@ MD5 = {
 """Of the published files; copied from torchvision, which takes seconds to import."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Cifar10Source:
     """CIFAR-10's batches."""
-
-    dataset: str = "cifar10"
 
     def find(self, data_dir: Path) -> list[str]:
         """The batches' folder in the data directory, or the data directory itself when it is that folder."""
@@ -39,14 +35,13 @@ class Cifar10Source:
         """Verify every batch, then let torchvision read them."""
         folder = Path(location)
         for name, md5 in MD5.items():
-            self._verify(folder / name, md5)
+            _verify(folder / name, md5)
         from torchvision.datasets import CIFAR10
 
         class Here(CIFAR10):  # type: ignore[misc]  # torchvision carries no types
             base_folder = folder.name
 
-        train = Here(root=str(folder.parent), train=True)
-        test = Here(root=str(folder.parent), train=False)
+        train, test = (Here(root=str(folder.parent), train=is_train) for is_train in (True, False))
         return Arrays(
             train_images=np.ascontiguousarray(train.data.transpose(0, 3, 1, 2)),
             train_labels=np.asarray(train.targets, np.int64),
@@ -54,23 +49,22 @@ class Cifar10Source:
             test_labels=np.asarray(test.targets, np.int64),
         )
 
-    def _verify(self, path: Path, md5: str) -> None:
-        remedy = f"delete it, then run: cvexp data {self.dataset}"
-        if not path.is_file():
-            raise DatasetError(
-                f"missing file: {path}", f"run: cvexp data {self.dataset} --data-dir {path.parent.parent}"
-            )
-        # The publisher gives MD5: it detects damage, and no second preimage of it is known.
-        try:
-            found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-        except OSError as error:
-            raise DatasetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
-        if found != md5:
-            raise DatasetError(f"damaged file: {path}: md5 {found[:12]}… where {md5[:12]}… is expected", remedy)
-
     def fetch(self, data_dir: Path) -> None:
         """Download through torchvision."""
         from cvexp.data.download import torchvision_download
 
         hint = f"point --data-dir at a folder that holds torchvision's {FOLDER}"
-        torchvision_download(self.dataset, "CIFAR10", data_dir, hint)
+        torchvision_download("cifar10", "CIFAR10", data_dir, hint)
+
+
+def _verify(path: Path, md5: str) -> None:
+    if not path.is_file():
+        raise DatasetError(f"missing file: {path}", f"run: cvexp data cifar10 --data-dir {path.parent.parent}")
+    # The publisher gives MD5: it detects damage, and no second preimage of it is known.
+    try:
+        found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
+    if found != md5:
+        seen = f"md5 {found[:12]}… where {md5[:12]}… is expected"
+        raise DatasetError(f"damaged file: {path}: {seen}", "delete it, then run: cvexp data cifar10")

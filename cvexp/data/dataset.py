@@ -49,15 +49,15 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Dataset:
-    """A dataset, verified and cut.
+    """A dataset, verified and split.
 
     Attributes:
         name: As in the registry.
-        class_names: In label order; K of them.
+        class_names: K of them, in label order.
         train: What to learn from.
         val: What to choose by; None unless a validation part was asked for.
         test: What to report, and never to choose by.
-        digest: Hexadecimal digits that identify the published images and labels, whatever was cut afterwards.
+        digest: Of the published images and labels, whatever was left out afterwards; see `content_digest`.
         place: Where they were found, for people.
         transform: From the images to what a model takes; stored with the weights of a model trained on this dataset.
     """
@@ -79,12 +79,8 @@ class Dataset:
 
     def to(self, device: torch.device) -> Dataset:
         """The dataset with its tensors on `device`."""
-        return replace(
-            self,
-            train=self.train.to(device),
-            val=None if self.val is None else self.val.to(device),
-            test=self.test.to(device),
-        )
+        val = None if self.val is None else self.val.to(device)
+        return replace(self, train=self.train.to(device), val=val, test=self.test.to(device))
 
     @property
     def n_classes(self) -> int:
@@ -95,14 +91,10 @@ class Dataset:
 def load(
     spec: DatasetSpec, data_dir: Path, *, val_split: float = 0.0, split_seed: int = 42, limit: int | None = None
 ) -> Dataset:
-    """Find, verify and cut a dataset, downloading it first where it is not on this machine.
+    """Find, verify and split a dataset, downloading it first to `data_dir` where it is not on this machine.
 
-    Args:
-        spec: Which one.
-        data_dir: Where to look first, and where a download goes.
-        val_split: Fraction of the training images to set aside for validation, stratified.
-        split_seed: Seeds which images those are, and which ones `limit` keeps.
-        limit: At most so many images of each split.
+    `val_split` is the fraction of the training images to set aside for validation, stratified; `limit` the largest
+    number of images of each split; `split_seed` seeds the choice of both.
 
     Raises:
         DatasetError: A file is damaged, nothing can be downloaded, or the split leaves a class without images.
@@ -110,9 +102,7 @@ def load(
     arrays, place = _arrays(spec, data_dir)
     train = Split(images=torch.from_numpy(arrays.train_images), labels=torch.from_numpy(arrays.train_labels))
     test = Split(images=torch.from_numpy(arrays.test_images), labels=torch.from_numpy(arrays.test_labels))
-    val = None
-    if val_split:
-        train, val = _cut(train, val_split, split_seed)
+    train, val = _cut(train, val_split, split_seed) if val_split else (train, None)
     return Dataset(
         name=spec.name,
         class_names=spec.class_names,
@@ -128,8 +118,8 @@ def _arrays(spec: DatasetSpec, data_dir: Path) -> tuple[Arrays, str]:
     check_named = getattr(spec.source, "check_named", None)
     if check_named is not None and data_dir != cached_data_dir():
         check_named(data_dir)
-    for attempt in ("find", "fetch"):
-        if attempt == "fetch":
+    for is_first in (True, False):
+        if not is_first:
             spec.source.fetch(data_dir)
         for place in spec.source.find(data_dir):
             try:
@@ -142,24 +132,17 @@ def _arrays(spec: DatasetSpec, data_dir: Path) -> tuple[Arrays, str]:
 
 
 def content_digest(arrays: Arrays) -> str:
-    """Identify a dataset by its images and labels: SHA-256 over shapes and contents, shortened.
-
-    Where the bytes came from, and how they were compressed, plays no part.
-    """
-    whole = hashlib.sha256()
-    for array, dtype in (
-        (arrays.train_images, "u1"),
-        (arrays.train_labels, "<i8"),
-        (arrays.test_images, "u1"),
-        (arrays.test_labels, "<i8"),
-    ):
-        whole.update(repr(array.shape).encode())
-        whole.update(np.ascontiguousarray(array, dtype=dtype).data)
-    return whole.hexdigest()[:DIGEST_DIGITS]
+    """Identify a dataset by its images and labels, from wherever: the first digits of a SHA-256."""
+    digest = hashlib.sha256()
+    for images, labels in ((arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels)):
+        for array, dtype in ((images, "u1"), (labels, "<i8")):
+            digest.update(repr(array.shape).encode())
+            digest.update(np.ascontiguousarray(array, dtype=dtype).data)
+    return digest.hexdigest()[:DIGEST_DIGITS]
 
 
 def _cut(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """Cut a stratified validation part off; both parts keep the published order."""
+    """Set a stratified validation part aside; both parts keep the published order."""
     from sklearn.model_selection import train_test_split
 
     labels = train.labels.numpy()

@@ -17,16 +17,10 @@ TIMEOUT_SECONDS = 30
 
 
 def torchvision_download(dataset: str, class_name: str, data_dir: Path, hint: str) -> None:
-    """Download with torchvision's dataset class into `data_dir`, with its own progress bar on stderr.
-
-    Args:
-        dataset: The dataset's name here, for messages.
-        class_name: torchvision's, such as `FashionMNIST`.
-        data_dir: torchvision's root; created if missing.
-        hint: What else the user can do, in a line.
+    """Download `dataset` with torchvision's class into `data_dir`, created if missing; progress goes to stderr.
 
     Raises:
-        DatasetError: The download failed or the folder cannot be written.
+        DatasetError: The download failed or the folder cannot be written; `hint` says what else the user can do.
     """
     import torchvision.datasets
 

@@ -1,8 +1,4 @@
-"""The MNIST family's idx files: found on disk, uncompressed or gzipped, and verified by digest.
-
-The format is described by LeCun, Cortes and Burges at the MNIST page: two zero bytes, a type code (8 is
-unsigned byte), the number of dimensions, each dimension as a big-endian 32-bit count, then the values.
-"""
+"""The MNIST family's idx files: found on disk, uncompressed or gzipped, and verified by digest."""
 
 from __future__ import annotations
 
@@ -30,13 +26,9 @@ _UNSIGNED_BYTE = 8
 
 @dataclass(frozen=True, slots=True)
 class IdxFile:
-    """One file of a dataset.
+    """One file of a dataset: (N,) labels or (N, H, W) images; its name is without `.gz`.
 
-    Attributes:
-        name: Without `.gz`.
-        shape: What it holds: (N,) labels or (N, H, W) images.
-        sha256: Digest of the uncompressed content, where it is known.
-        gz_sha256: Digest of the published `.gz`, for datasets that publish no other.
+    `sha256` is the digest of the uncompressed content, `gz_sha256` that of the `.gz` where only this is published.
     """
 
     name: str
@@ -51,7 +43,7 @@ class IdxFile:
 
 
 def header(shape: tuple[int, ...]) -> bytes:
-    """The idx header of an unsigned-byte array of `shape`."""
+    """The idx header of an unsigned-byte array: two zero bytes, the type, and big-endian dimensions."""
     return struct.pack(f">HBB{len(shape)}I", 0, _UNSIGNED_BYTE, len(shape), *shape)
 
 
@@ -60,11 +52,11 @@ class IdxSource:
     """A dataset in four idx files, in the order train images, train labels, test images, test labels.
 
     Attributes:
-        dataset: The dataset's name here, and its folder's name in Debian.
-        torchvision: Name of the torchvision class that downloads it, and of its folder.
+        dataset: The dataset's name here, and its folder's in Debian.
+        torchvision: The torchvision class that downloads it, and its folder's name.
         files: The four files.
         others: Digests of other datasets' files, which have the same names.
-        apt_package: The Debian package that carries it, if there is one.
+        apt_package: The Debian package that carries it, if any.
     """
 
     dataset: str
@@ -74,16 +66,9 @@ class IdxSource:
     apt_package: str | None = None
 
     def find(self, data_dir: Path) -> list[str]:
-        """Folders with all four files: the data directory's, then Debian's.
-
-        Where the test labels, a small file, are another dataset's, the folder is left out.
-        """
-        folders = (
-            data_dir,
-            data_dir / self.torchvision / "raw",
-            data_dir / self.dataset,
-            DEBIAN_DATASETS / self.dataset,
-        )
+        """Folders with all four files, unless the test labels, a small file, are another dataset's."""
+        own = (data_dir, data_dir / self.torchvision / "raw", data_dir / self.dataset)
+        folders = (*own, DEBIAN_DATASETS / self.dataset)
         complete = (folder for folder in folders if all(_on_disk(folder, file) for file in self.files))
         return [str(folder) for folder in complete if not self._is_other(folder, self.files[3])]
 
@@ -162,11 +147,7 @@ def _on_disk(folder: Path, file: IdxFile) -> Path | None:
 
 
 def _content(path: Path, file: IdxFile) -> bytes:
-    """The uncompressed bytes, read up to one more than expected.
-
-    Raises:
-        DatasetError: The file cannot be read, or its compression is broken.
-    """
+    """The uncompressed bytes, read up to one more than expected."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             return stream.read(file.n_bytes + 1)
@@ -177,16 +158,12 @@ def _content(path: Path, file: IdxFile) -> bytes:
 
 
 def _problem(content: bytes, digest: str, path: Path, file: IdxFile) -> str | None:
-    """What is wrong with the content, or None."""
     if len(content) != file.n_bytes:
         n_bytes = f"more than {file.n_bytes:,}" if len(content) > file.n_bytes else f"{len(content):,}"
         return f"{n_bytes} bytes where {file.n_bytes:,} are expected"
     if not content.startswith(header(file.shape)):
         return f"its header is not that of {'x'.join(map(str, file.shape))} unsigned bytes"
-    if file.sha256 is not None and digest != file.sha256:
-        return f"sha256 {digest[:12]}… where {file.sha256[:12]}… is expected"
-    if file.sha256 is None and path.suffix == ".gz":
-        packed = hashlib.sha256(path.read_bytes()).hexdigest()
-        if packed != file.gz_sha256:
-            return f"sha256 {packed[:12]}… where {str(file.gz_sha256)[:12]}… is expected"
-    return None
+    if file.sha256 is None:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    wanted = file.sha256 or str(file.gz_sha256)
+    return None if digest == wanted else f"sha256 {digest[:12]}… where {wanted[:12]}… is expected"

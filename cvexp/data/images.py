@@ -17,24 +17,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 GREY, COLOUR = 1, 3
+# By content, not by file name. For some others Pillow runs external programs, such as Ghostscript for EPS.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
-"""By content, not by file name. For some others Pillow runs external programs, such as Ghostscript for EPS."""
-
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 def read_image(path: Path, image_shape: Sequence[int]) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    """Read an image of any common mode and size.
+    """Read an image of any common mode and size as uint8 (C, H, W), and describe each lossy conversion.
 
     EXIF orientation is applied, 16-bit values are scaled to 8 bits, transparent parts become black, the mode is
     converted to greyscale or RGB, and the image is resized without keeping its aspect ratio.
-
-    Args:
-        path: The file.
-        image_shape: (C, H, W) of the training images, C 1 or 3.
-
-    Returns:
-        uint8 (C, H, W), and a note for each lossy conversion.
 
     Raises:
         DatasetError: The file cannot be read, is no image, or is too large to be opened safely.

@@ -1,7 +1,4 @@
-"""The datasets by name. Others join through the entry-point group `cvexp.datasets`.
-
-An entry point names a DatasetSpec. Nothing here imports torch.
-"""
+"""The datasets by name, without torch. Entry points of the group `cvexp.datasets` add a DatasetSpec each."""
 
 from __future__ import annotations
 
@@ -27,14 +24,8 @@ ENTRY_POINTS = "cvexp.datasets"
 class DatasetSpec:
     """What is known of a dataset before any of it is read.
 
-    Attributes:
-        name: As typed on the command line.
-        title: What the images show, in a line.
-        class_names: In label order.
-        image_shape: (C, H, W).
-        n_train: Images in the published training split.
-        n_test: Images in the published test split.
-        source: Where its bytes come from.
+    `title` says in a line what the images show; `class_names` are in label order; `image_shape` is (C, H, W); `n_train`
+    and `n_test` count the images of the published splits.
     """
 
     name: str
@@ -46,23 +37,18 @@ class DatasetSpec:
     source: Source
 
 
-def _mnist_files(*digests: str, packed: bool = False) -> tuple[IdxFile, ...]:
-    """The four files of a dataset in MNIST's layout.
+_SHAPES = {
+    "train-images-idx3-ubyte": (60000, 28, 28),
+    "train-labels-idx1-ubyte": (60000,),
+    "t10k-images-idx3-ubyte": (10000, 28, 28),
+    "t10k-labels-idx1-ubyte": (10000,),
+}
 
-    Args:
-        *digests: SHA-256 of train images, train labels, test images, test labels.
-        packed: Whether they are of the published `.gz` files; else of the uncompressed content.
-    """
-    shapes = {
-        "train-images-idx3-ubyte": (60000, 28, 28),
-        "train-labels-idx1-ubyte": (60000,),
-        "t10k-images-idx3-ubyte": (10000, 28, 28),
-        "t10k-labels-idx1-ubyte": (10000,),
-    }
-    return tuple(
-        IdxFile(name, shape, gz_sha256=digest) if packed else IdxFile(name, shape, sha256=digest)
-        for (name, shape), digest in zip(shapes.items(), digests, strict=True)
-    )
+
+def _mnist_files(*digests: str, key: str = "sha256") -> tuple[IdxFile, ...]:
+    """The four files of a dataset in MNIST's layout, and their digests, which `IdxFile` takes as `key`."""
+    pairs = zip(_SHAPES.items(), digests, strict=True)
+    return tuple(IdxFile(name, shape, **{key: digest}) for (name, shape), digest in pairs)
 
 
 _FASHION_FILES = _mnist_files(
@@ -77,68 +63,61 @@ _MNIST_FILES = _mnist_files(
     "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 )
-# Only the digests of the packed files are published for KMNIST.
+# For KMNIST, only the digests of the `.gz` files are published.
 _KMNIST_FILES = _mnist_files(
     "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
     "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
     "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
     "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
-    packed=True,
+    key="gz_sha256",
 )
 
 
-def _digests(*groups: tuple[IdxFile, ...]) -> frozenset[str]:
-    return frozenset(file.sha256 for group in groups for file in group if file.sha256)
+def _mnist_family(
+    name: str,
+    title: str,
+    class_names: tuple[str, ...],
+    files: tuple[IdxFile, ...],
+    *,
+    torchvision: str,
+    others: tuple[IdxFile, ...] = (),
+    apt_package: str | None = None,
+) -> DatasetSpec:
+    digests = frozenset(file.sha256 for file in others if file.sha256)
+    return DatasetSpec(
+        name=name,
+        title=title,
+        class_names=class_names,
+        image_shape=(1, 28, 28),
+        n_train=60000,
+        n_test=10000,
+        source=IdxSource(dataset=name, torchvision=torchvision, files=files, others=digests, apt_package=apt_package),
+    )
 
 
 _DIGITS = tuple("0123456789")
+_CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 BUILTIN: tuple[DatasetSpec, ...] = (
-    DatasetSpec(
-        name="fashion-mnist",
-        title="clothes from the Zalando shop, grey",
-        class_names=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
-        ),
-        image_shape=(1, 28, 28),
-        n_train=60000,
-        n_test=10000,
-        source=IdxSource(
-            dataset="fashion-mnist",
-            torchvision="FashionMNIST",
-            files=_FASHION_FILES,
-            others=_digests(_MNIST_FILES),
-            apt_package="dataset-fashion-mnist",
-        ),
+    _mnist_family(
+        "fashion-mnist",
+        "clothes from the Zalando shop, grey",
+        _CLOTHES,
+        _FASHION_FILES,
+        torchvision="FashionMNIST",
+        others=_MNIST_FILES,
+        apt_package="dataset-fashion-mnist",
     ),
-    DatasetSpec(
-        name="mnist",
-        title="handwritten digits, grey",
-        class_names=_DIGITS,
-        image_shape=(1, 28, 28),
-        n_train=60000,
-        n_test=10000,
-        source=IdxSource(dataset="mnist", torchvision="MNIST", files=_MNIST_FILES, others=_digests(_FASHION_FILES)),
+    _mnist_family(
+        "mnist", "handwritten digits, grey", _DIGITS, _MNIST_FILES, torchvision="MNIST", others=_FASHION_FILES
     ),
-    DatasetSpec(
-        name="kmnist",
-        title="cursive Japanese characters, grey",
-        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-        image_shape=(1, 28, 28),
-        n_train=60000,
-        n_test=10000,
-        source=IdxSource(
-            dataset="kmnist", torchvision="KMNIST", files=_KMNIST_FILES, others=_digests(_FASHION_FILES, _MNIST_FILES)
-        ),
+    _mnist_family(
+        "kmnist",
+        "cursive Japanese characters, grey",
+        ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        _KMNIST_FILES,
+        torchvision="KMNIST",
+        others=(*_FASHION_FILES, *_MNIST_FILES),
     ),
     DatasetSpec(
         name="cifar10",

@@ -1,9 +1,7 @@
-"""The three models of the course, for images of any shape.
+"""The three models of the course, for images of any shape (C, H, W); their logits are float (N, K).
 
-Each factory takes the data's shape. Layers are created in the course's order, so that one seed gives the course's
-initial weights.
-
-Logged models contain a copy of this file, so it imports torch and nothing of cvexp.
+Layers are created in the course's order, so that one seed gives the course's initial weights. Logged models contain a
+copy of this file, so it imports torch and nothing of cvexp.
 """
 
 from __future__ import annotations
@@ -21,13 +19,7 @@ MIN_TINYVGG_SIDE = 4
 
 
 def linear(image_shape: Sequence[int], n_classes: int, *, hidden_units: int = 10) -> nn.Module:
-    """Two linear layers without an activation: a baseline that is linear in the pixels.
-
-    Args:
-        image_shape: (C, H, W).
-        n_classes: K; the logits are float (N, K).
-        hidden_units: Width between the two layers.
-    """
+    """Two linear layers, `hidden_units` wide between them, without an activation: a baseline linear in the pixels."""
     return nn.Sequential(
         nn.Flatten(), nn.Linear(math.prod(image_shape), hidden_units), nn.Linear(hidden_units, n_classes)
     )
@@ -39,12 +31,6 @@ def mlp(image_shape: Sequence[int], n_classes: int, *, hidden_units: int = 10, o
     The ReLU after the output layer is the course's. It clips every negative logit to zero, and with it the
     gradient, so a class whose logit stays negative stops learning; `output_relu=false` leaves it out and
     gains about nine points of accuracy on Fashion-MNIST in three epochs.
-
-    Args:
-        image_shape: (C, H, W).
-        n_classes: K; the logits are float (N, K).
-        hidden_units: Width between the two layers.
-        output_relu: Whether a ReLU follows the output layer too.
     """
     layers: list[nn.Module] = [
         nn.Flatten(),
@@ -90,15 +76,10 @@ def _block(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 def tinyvgg(image_shape: Sequence[int], n_classes: int, *, hidden_units: int = 10) -> nn.Module:
-    """A small convolutional network: two blocks of conv-ReLU-conv-ReLU-pool and a linear classifier.
-
-    Args:
-        image_shape: (C, H, W); H and W at least 4, since each block halves them.
-        n_classes: K; the logits are float (N, K).
-        hidden_units: Channels of every convolution.
+    """A small convolutional network; every convolution has `hidden_units` channels.
 
     Raises:
-        ValueError: The images are too small to be halved twice.
+        ValueError: The images are smaller than 4x4, and each of the two blocks halves them.
     """
     _, height, width = image_shape
     if min(height, width) < MIN_TINYVGG_SIDE:

@@ -1,8 +1,7 @@
 """The models by name: built-in, from plug-ins, or `package.module:factory` from the command line.
 
-A factory takes the image shape (C, H, W) and the number of classes by position, `hidden_units` and arguments
-of its own by keyword, and returns a torch module from float images to logits. This file loads no torch until
-a model is built.
+A factory takes the image shape (C, H, W) and the number of classes by position, `hidden_units` and arguments of its own
+by keyword, and returns a torch module from float images to logits. Only building a model loads torch.
 """
 
 from __future__ import annotations
@@ -35,11 +34,7 @@ _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 class ModelEntry:
     """What is known of a model before its code is imported.
 
-    Attributes:
-        name: As typed on the command line.
-        summary: What it is in a few words.
-        factory: `package.module:factory`.
-        typed: Whether the user typed the factory, so that it may lie in the working folder.
+    `factory` is `package.module:factory`; if the user `typed` it, it may lie in the working folder.
     """
 
     name: str
@@ -63,10 +58,8 @@ class ModelEntry:
             with self.importable():
                 factory = getattr(importlib.import_module(module), attribute)
         except Exception as error:  # a module may raise anything while it is imported
-            raise ModelError(
-                f"model {self.factory!r} cannot be imported: {error}",
-                "it must be importable from this folder or the environment",
-            ) from error
+            hint = "it must be importable from this folder or the environment"
+            raise ModelError(f"model {self.factory!r} cannot be imported: {error}", hint) from error
         if not callable(factory):
             raise ModelError(f"model {self.factory!r} is not callable", "name a class or a function")
         return factory  # type: ignore[no-any-return]  # checked by building, not by type
@@ -94,12 +87,9 @@ def entries() -> dict[str, ModelEntry]:
 
 
 def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
-    """The model called `name`.
+    """The model called `name`: a registered name, or `package.module:factory` if `allow_path`.
 
-    Args:
-        name: A registered name, or `package.module:factory`.
-        allow_path: Whether the second form is accepted. True only for what the user typed: importing a module that a
-            stored run names would execute code chosen by whoever wrote the run.
+    Only what the user typed may be such a path: a stored run could name any code.
 
     Raises:
         ModelError: There is no such model; the nearest name is suggested.
@@ -109,9 +99,8 @@ def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
             return entry
     if _PATH.fullmatch(name):
         if not allow_path:
-            raise ModelError(
-                f"{name!r} is code, which only the command line may name", f"if you trust it, add: --model {name}"
-            )
+            hint = f"if you trust it, add: --model {name}"
+            raise ModelError(f"{name!r} is code, which only the command line may name", hint)
         return ModelEntry(name=name, summary="from the command line", factory=name, typed=True)
     known = entries()
     if name not in known:
@@ -128,13 +117,6 @@ def build(
     model_args: Mapping[str, ModelArg],
 ) -> nn.Module:
     """Build the model for this data; its initial weights come from torch's default generator.
-
-    Args:
-        entry: Which model.
-        image_shape: (C, H, W).
-        n_classes: K.
-        hidden_units: Units of the hidden layer, or channels of the convolutions.
-        model_args: Arguments of the factory's own.
 
     Raises:
         ModelError: An argument is unknown or has the wrong type, or the model does not fit the shape.
@@ -156,10 +138,7 @@ def build(
 
 
 def arguments(factory: Factory) -> dict[str, Any]:
-    """The factory's own arguments that can be passed by keyword, and their defaults, `hidden_units` left out.
-
-    The first two, the image shape and the number of classes, are passed by position and are not among them.
-    """
+    """The factory's own keyword arguments and their defaults, without `hidden_units` and the two passed by position."""
     parameters = inspect.signature(factory).parameters.values()
     by_position = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:2]
     return {
@@ -183,9 +162,7 @@ def complete_arguments(name: str, factory: Factory, given: Mapping[str, ModelArg
         kind = type(valid[argument])
         fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
         if kind in (bool, int, float, str) and not (fits or (kind is float and type(value) is int)):
-            raise ModelError(
-                f"{name}: {argument}={value!r} should be of type {kind.__name__}",
-                f"for example: --model-arg {argument}={str(valid[argument]).lower()}",
-            )
+            hint = f"for example: --model-arg {argument}={str(valid[argument]).lower()}"
+            raise ModelError(f"{name}: {argument}={value!r} should be of type {kind.__name__}", hint)
     defaults = {key: value for key, value in valid.items() if isinstance(value, bool | int | float | str)}
     return {**defaults, **given}

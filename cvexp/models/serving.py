@@ -29,12 +29,7 @@ BUILDERS = {"linear": linear, "mlp": mlp, "tinyvgg": tinyvgg}
 
 
 class Classifier:
-    """A trained model that answers uint8 images with logits.
-
-    Args:
-        model: From float (N, C, H, W) to logits (N, K).
-        transform: From uint8 images to those.
-    """
+    """A trained model that answers uint8 images with logits."""
 
     def __init__(self, model: nn.Module, transform: Transform) -> None:
         self._model, self._transform = model.eval(), transform

@@ -30,12 +30,10 @@ class ModelSpec:
         hidden_units: Units of the hidden layer, or channels of the convolutions.
         image_shape: (C, H, W) of the images it takes.
         class_names: In the order of its logits.
-        dataset: What it was trained on.
-        dataset_digest: Which content that was.
-        weights_sha256: Digest of the weights file beside this specification.
+        dataset_digest: Of the dataset it was trained on.
+        weights_sha256: Of the weights file beside this specification.
         transform: From stored images to what the model takes.
-        schema_version: Of this layout. Version 1 had `preprocessing`, which named the one transform there was then; it
-            is read, and written again as version 2.
+        schema_version: Version 1 had `preprocessing`, which named its only transform; it is written again as version 2.
     """
 
     model: str
@@ -66,8 +64,7 @@ class ModelSpec:
     def build(self, *, trusted_factory: str | None = None) -> nn.Module:
         """Build the module with fresh weights.
 
-        Args:
-            trusted_factory: A `package.module:factory` the user typed; the specification's own is never imported.
+        The specification's own `package.module:factory` is never imported, only the one that the user typed.
 
         Raises:
             ModelError: The model is unknown here, or is code that was not trusted.
@@ -86,15 +83,10 @@ T = TypeVar("T")
 
 
 def parse_json(kind: type[T], text: str, *, origin: str) -> T:
-    """Validate untrusted JSON as a dataclass.
-
-    Args:
-        kind: Which dataclass.
-        text: JSON.
-        origin: Its source, for messages.
+    """Validate untrusted JSON as the dataclass `kind`.
 
     Raises:
-        WeightsError: It is not valid for this version.
+        WeightsError: It is not valid for this version; `origin` is named.
     """
     from pydantic import TypeAdapter, ValidationError
 

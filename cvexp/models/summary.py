@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from cvexp.errors import ModelError
 from cvexp.results import ModelSize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    Hooks = Mapping[nn.Module, Callable[..., None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,9 +25,7 @@ class LayerSummary:
     """One layer in a forward pass of one image, or a module with parameters or MACs besides those of its layers.
 
     Attributes:
-        name: Its path in the module.
-        kind: Its class.
-        output_shape: Of one image, without the batch dimension; empty where it did not run.
+        output_shape: Without the batch dimension; empty where the layer did not run.
         parameters: Its own; shared ones count for the first layer that has them.
         macs: Multiply-accumulates for one image, without those of layers within.
     """
@@ -60,37 +59,30 @@ def layer_macs(model: nn.Module, image_shape: Sequence[int]) -> int:
 
     Counted with forward hooks, in 0.1 ms; torch's own counter takes over a second to import.
     """
-    model, total = _copy_of(model), 0
+    macs: list[int] = []
 
     def count(module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-        nonlocal total
         positions = output[0].numel() // output.shape[1]
-        total += positions * sum(p.numel() for name, p in module.named_parameters(recurse=False) if name == "weight")
+        macs.extend(positions * p.numel() for name, p in module.named_parameters(recurse=False) if name == "weight")
 
+    model = _copy_of(model)
     kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    with _with_hooks(model, {module: count for module in model.modules() if isinstance(module, kinds)}):
-        model(torch.zeros(1, *image_shape))
-    return total
+    _run(model, image_shape, {module: count for module in model.modules() if isinstance(module, kinds)})
+    return sum(macs)
 
 
 def widest_output(model: nn.Module, image_shape: Sequence[int], *, device: torch.device) -> int:
-    """Elements of the largest tensor that a layer makes of one image, or of the image where none is larger.
-
-    Args:
-        model: On `device`.
-        image_shape: (C, H, W).
-        device: Where the model is.
-    """
-    model, widest = _copy_of(model), math.prod(image_shape)
+    """Elements of the largest tensor that a layer of a model on `device` makes of one image, or of the image itself."""
+    widths = [math.prod(image_shape)]
 
     def measure(_module: nn.Module, _inputs: object, output: object) -> None:
-        nonlocal widest
         tensor = _first_tensor(output)
-        widest = max(widest, 0 if tensor is None else tensor.numel())
+        widths.append(0 if tensor is None else tensor.numel())
 
-    with _with_hooks(model, {module: measure for module in model.modules() if not list(module.children())}):
-        model(torch.zeros(1, *image_shape, device=device))
-    return widest
+    model = _copy_of(model)
+    leaves = [module for module in model.modules() if not list(module.children())]
+    _run(model, image_shape, dict.fromkeys(leaves, measure), device)
+    return max(widths)
 
 
 def check_output(model: nn.Module, *, name: str, image_shape: Sequence[int], n_classes: int) -> None:
@@ -99,10 +91,8 @@ def check_output(model: nn.Module, *, name: str, image_shape: Sequence[int], n_c
     Raises:
         ModelError: It does not; the message has its own error, or the shape it returned.
     """
-    model = _copy_of(model)
     try:
-        with _with_hooks(model, {}):
-            logits = model(torch.zeros(1, *image_shape))
+        logits = _run(_copy_of(model), image_shape, {})
     except Exception as error:  # a user's module may raise anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         shape = "x".join(map(str, image_shape))
@@ -125,15 +115,14 @@ def _copy_of(model: nn.Module) -> nn.Module:
         return model
 
 
-@contextlib.contextmanager
-def _with_hooks(model: nn.Module, hooks: Mapping[nn.Module, Callable[..., None]]) -> Iterator[None]:
-    """Register forward hooks, with the model in evaluation mode and without gradients; undone on exit."""
+def _run(model: nn.Module, image_shape: Sequence[int], hooks: Hooks, device: torch.device | None = None) -> object:
+    """The output for one all-zero image with forward hooks, in evaluation mode and without gradients."""
     modes = {module: module.training for module in model.modules()}
     handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
     try:
         model.eval()
         with torch.no_grad():
-            yield
+            return model(torch.zeros(1, *image_shape, device=device))
     finally:
         for handle in handles:
             handle.remove()
@@ -142,13 +131,9 @@ def _with_hooks(model: nn.Module, hooks: Mapping[nn.Module, Callable[..., None]]
 
 
 def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
-    """Run one all-zero image through the model and record each layer's output shape and cost.
+    """Run one all-zero image through a model on the CPU and record each layer's output shape and cost.
 
     Multiply-accumulates are half of what torch's `FlopCounterMode` counts: matrix products and convolutions only.
-
-    Args:
-        model: On the CPU.
-        image_shape: (C, H, W).
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -156,8 +141,8 @@ def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
     modules = dict(model.named_modules())
     shapes: dict[str, tuple[int, ...]] = {}
     hooks = {module: _record_shape(shapes, name) for name, module in modules.items()}
-    with _with_hooks(model, hooks), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, *image_shape))
+    with FlopCounterMode(display=False) as counter:
+        _run(model, image_shape, hooks)
     flops = counter.get_flop_counts()
     root = type(model).__name__
 
@@ -173,21 +158,14 @@ def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
         children = [f"{name}.{child}" if name else child for child, _ in module.named_children()]
         macs = max(0, macs_within(name) - sum(map(macs_within, children)))
         if own or macs or (name in shapes and not children):
+            kind, shape = type(module).__name__, shapes.get(name, ())
             layers.append(
-                LayerSummary(
-                    name=name or root,
-                    kind=type(module).__name__,
-                    output_shape=shapes.get(name, ()),
-                    parameters=sum(own.values()),
-                    macs=macs,
-                )
+                LayerSummary(name=name or root, kind=kind, output_shape=shape, parameters=sum(own.values()), macs=macs)
             )
     return ModelSummary(size=model_size(model), macs=counter.get_total_flops() // 2, layers=tuple(layers))
 
 
 def _record_shape(shapes: dict[str, tuple[int, ...]], name: str) -> Callable[..., None]:
-    """A forward hook that records the output's shape."""
-
     def hook(_module: nn.Module, _inputs: object, output: object) -> None:
         tensor = _first_tensor(output)
         shapes[name] = () if tensor is None else tuple(tensor.shape[1:])

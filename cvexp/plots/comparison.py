@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 LABEL_GAP_PIXELS = 15
 LABELS_IN_A_CROWD = 10
-FEWEST_BARS = 5
-"""Fewer bars than this are drawn as thick as if there were so many."""
+FEWEST_BARS = 5  # fewer are drawn as thick as if there were so many
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,8 +28,8 @@ class Panel:
         title: Which images; empty where all runs share them.
         names: Of the first runs, short enough for a label; the rest is drawn without names, and has no bars.
         accuracies: Fractions, finite, the highest first.
-        train_seconds: Of the same runs.
-        groups: Comparability groups of the same runs; times are comparable within one group only.
+        train_seconds: Comparable within one of `groups` only.
+        groups: The letters of the runs' conditions.
     """
 
     title: str
@@ -41,14 +40,12 @@ class Panel:
 
 
 def accuracy_and_time(panels: Sequence[Panel]) -> Figure:
-    """Draw the course's bar chart of accuracy, beside accuracy against training time; a row for each test set."""
+    """Draw the course's bar chart of accuracy beside accuracy against training time, a row for each test set."""
     import matplotlib.pyplot as plt
 
     heights = [max(3.5, 0.4 * len(panel.names) + 1.5) for panel in panels]
-    size = (11, sum(heights))
-    figure, rows = plt.subplots(
-        len(panels), 2, figsize=size, height_ratios=heights, layout="constrained", squeeze=False
-    )
+    figure, rows = plt.subplots(len(panels), 2, height_ratios=heights, layout="constrained", squeeze=False)
+    figure.set_size_inches(11, sum(heights))
     for panel, (bars, scatter) in zip(panels, rows, strict=True):
         _bars(bars, panel)
         _scatter(scatter, panel)
@@ -78,8 +75,8 @@ def _bars(axes: Axes, panel: Panel) -> None:
     axes.set_xlim(0, 1.15)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    left_out = len(panel.accuracies) - n_bars
-    best = f" (best {n_bars} of {len(panel.accuracies):,} runs)" if left_out else ""
+    n_runs = len(panel.accuracies)
+    best = f" (best {n_bars} of {n_runs:,} runs)" if n_runs > n_bars else ""
     axes.set_title(_titled("test accuracy", panel) + best)
 
 
@@ -87,20 +84,16 @@ def _scatter(axes: Axes, panel: Panel) -> None:
     from matplotlib.ticker import PercentFormatter
 
     n_named = len(panel.names)
-    if len(panel.accuracies) > n_named:
-        rest = slice(n_named, None)
-        axes.scatter(panel.train_seconds[rest], panel.accuracies[rest], marker=".", color=GREY, alpha=0.4, s=20)
+    seconds, accuracies = np.asarray(panel.train_seconds), np.asarray(panel.accuracies)
+    if len(accuracies) > n_named:
+        axes.scatter(seconds[n_named:], accuracies[n_named:], marker=".", color=GREY, alpha=0.4, s=20)
     markers, colors = "osD^vP*X", (BLUE, ORANGE, GREEN, GREY)
     groups = sorted(set(panel.groups[:n_named]))
     for k, group in enumerate(groups):
         members = [i for i in range(n_named) if panel.groups[i] == group]
+        marker, color = markers[k % len(markers)], colors[k % len(colors)]
         axes.scatter(
-            [panel.train_seconds[i] for i in members],
-            [panel.accuracies[i] for i in members],
-            marker=markers[k % len(markers)],
-            color=colors[k % len(colors)],
-            s=60,
-            label=f"conditions {group}",
+            seconds[members], accuracies[members], marker=marker, color=color, s=60, label=f"conditions {group}"
         )
     several = len(set(panel.groups)) > 1
     axes.margins(x=0.25, y=0.2)

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 MAX_MATRIX_INCHES = 16.0
 SMALLEST_FONT = 5.0
-UPRIGHT_FROM = 20
-"""With more classes than this, slanted names would overlap."""
+UPRIGHT_FROM = 20  # with more classes than this, slanted names would overlap
 
 
 def confusion_matrix(
@@ -37,8 +36,7 @@ def confusion_matrix(
         matrix: (K, K) counts, or shares in [0, 1].
         class_names: K of them.
         title: Above the picture.
-        normalize: What the shares are of: `true` the true class, `pred` the predicted one, `all` all images;
-            `none` for counts.
+        normalize: `none` for counts; else what the shares are of: the `true` class, the predicted one (`pred`), `all`.
     """
     import matplotlib.pyplot as plt
 

@@ -13,12 +13,10 @@ if TYPE_CHECKING:
 
 DPI = 120
 SOFTWARE = "cvexp"
+# The metadata that names cvexp; PNG has a field for it.
 _CREATOR = {".svg": b"<dc:title>cvexp</dc:title>", ".pdf": b"/Creator (cvexp)"}
-"""The metadata that names cvexp; PNG has a field for it."""
-
+# Matplotlib writes others too, but needs LaTeX for some, and no browser shows the rest.
 SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
-"""Matplotlib writes others too, but needs LaTeX for some, and no browser shows the rest."""
-
 VALID = "name a file that ends in .png, .svg, .pdf, .jpg or .webp"
 
 
@@ -26,7 +24,7 @@ def check_path(path: Path) -> Path:
     """The path that `save` will write to: `path`, with the suffix .png if it has none.
 
     Raises:
-        InputError: There is no such folder, it cannot be written to, or the path's ending is no picture's.
+        InputError: It cannot be written, or its suffix is no picture's.
     """
     if not path.suffix:
         path = path.with_name(f"{path.name}.png")
@@ -38,7 +36,7 @@ def check_path(path: Path) -> Path:
 
 
 def path_below(folder: Path, name: str) -> Path:
-    """The path of the picture that an experiment file in `folder` asks for; the file is untrusted input.
+    """The path of the picture that an experiment file in `folder`, which is untrusted, asks for.
 
     Raises:
         InputError: It is outside of the folder, or a file that `save` did not write.
@@ -78,15 +76,12 @@ def save(figure: Figure, path: Path) -> None:
     """
     import matplotlib.pyplot as plt
 
+    suffix = path.suffix.lower() or ".png"
+    metadata = {"Software" if suffix == ".png" else "Creator": SOFTWARE} if suffix in (".png", *_CREATOR) else None
     try:
-        figure.savefig(path, dpi=DPI, bbox_inches="tight", facecolor="white", metadata=_metadata(path))
+        figure.savefig(path, dpi=DPI, bbox_inches="tight", facecolor="white", metadata=metadata)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "unknown kind of picture"
         raise InputError(f"cannot draw to {path}: {reason}", VALID) from error
     finally:
         plt.close(figure)
-
-
-def _metadata(path: Path) -> dict[str, str] | None:
-    suffix = path.suffix.lower() or ".png"
-    return {"Software": SOFTWARE} if suffix == ".png" else {"Creator": SOFTWARE} if suffix in _CREATOR else None

@@ -20,21 +20,16 @@ RGB = 3
 def image_grid(
     images: npt.NDArray[np.uint8], titles: Sequence[str], *, title: str, colors: Sequence[str] | None = None
 ) -> Figure:
-    """Draw a square grid of titled images.
+    """Draw a square grid of images, uint8 (N, C, H, W), with N titles and their colours.
 
-    Args:
-        images: uint8 (N, C, H, W); other than 3 channels are shown by their mean.
-        titles: N of them, short enough already.
-        title: Above the grid.
-        colors: Of the titles, N of them.
+    Images of other than 3 channels are shown by the channels' mean.
     """
     import matplotlib.pyplot as plt
 
     n_columns = int(np.ceil(np.sqrt(len(images))))
     n_rows = int(np.ceil(len(images) / n_columns))
-    figure, grid = plt.subplots(
-        n_rows, n_columns, figsize=(2.6 * n_columns, 2.7 * n_rows), layout="constrained", squeeze=False
-    )
+    size = (2.6 * n_columns, 2.7 * n_rows)
+    figure, grid = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
     for cell in grid.flat:
         cell.axis("off")
     for k, (cell, image) in enumerate(zip(grid.flat, images, strict=False)):

@@ -1,7 +1,4 @@
-"""What all figures share: colours, and text as matplotlib can show it.
-
-The colours are Okabe and Ito's, which colour-blind readers can tell apart (jfly.uni-koeln.de/color).
-"""
+"""What all figures share: text as matplotlib can show it, and Okabe and Ito's colours (jfly.uni-koeln.de/color)."""
 
 from __future__ import annotations
 
