@@ -121,7 +121,7 @@ def of_test_images(
     device_name: str = "auto",
     trusted_factory: str | None = None,
 ) -> PredictResult:
-    """Predict test images and draw GRID of them to `out` as a grid, titled with prediction and truth.
+    """Predict test images and draw a grid of them to `out`, each titled with prediction and truth.
 
     They are random images, which `seed` chooses; or, with `wrong`, the most confident mistakes, and a CSV beside the
     picture lists all mistakes.

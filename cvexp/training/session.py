@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cvexp.training.request import Request
 
 ONE_AT_A_TIME = threading.RLock()
-"""Held while training: generators and thread counts belong to the process. An observer may start one in its thread."""
+"""Held during a training: generators and thread counts belong to the process. Reentrant: an observer may train too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
