@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
     from cvexp.tracking.recovery import SyncResult
 
+SECONDS = 60.0
+"""How long to wait for a store that makes no progress."""
+
 
 def sync(
     *,
@@ -47,19 +50,24 @@ def sync(
     Training never waits long for the store: what it cannot deliver stays in a journal under .cvexp, and is delivered
     from there once, to the store and the experiment it belongs to, now or when the next command starts.
     """
-    from cvexp.jobs import sync as job
     from cvexp.report import sync as report
+    from cvexp.tracking import local, recovery
+    from cvexp.tracking.checks import check_settings
 
     if show_list + (discard is not None) + (to is not None) > 1:
         raise ConfigError("--list, --discard and --to exclude each other", "give one of them")
     settings = options.store(tracking_uri, experiment)
     if show_list:
-        present(job.leftovers(settings), report.Leftovers, as_json=as_json)
+        present(local.leftovers(settings), report.Leftovers, as_json=as_json)
     elif discard is not None:
-        present(job.discard(settings, discard), report.Discarded, as_json=as_json)
+        present(local.discard(settings, discard), report.Discarded, as_json=as_json)
     else:
         target = None if to is None else replace(options.store(to, experiment), experiment=settings.experiment)
-        result = job.run(settings, to=target)
+        check_settings(target or settings, create=True)
+        if target is None:
+            result = recovery.sync(settings, seconds=SECONDS)
+        else:
+            result = recovery.send_to(target, settings, seconds=SECONDS)
         present(result, report, as_json=as_json)
         _raise_for(result, settings)
 

@@ -68,7 +68,7 @@ def train(
     if resume is not None:
         _refuse_settings(given)
     elif print_config:
-        from cvexp.jobs.explain import run as explain
+        from cvexp.jobs.train import explain
         from cvexp.report import explain as report_settings
 
         present(explain(Settings(config, typed)), report_settings, as_json=as_json)

@@ -21,17 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
-    """How to rebuild an exported model, where it comes from, how good it was.
+    """How to rebuild an exported model, and the run it was exported from.
 
     Attributes:
         spec: Architecture, shapes, classes, transform; its digest is the exported file's.
         format: A key of `cvexp.runs.EXPORT_SUFFIXES`.
-        run_id: The run it was exported from.
-        run_name: That run's name.
-        device_name: Where that run was measured.
-        split_seed: Of that run, so that the same test images can be found again.
-        limit: Of that run, likewise.
-        settings: Of that run, as in the end they were.
+        split_seed: Of the run, as `limit` and `settings`: the same test images can be found again.
         metrics: The run's last figures; None for one that is no finite number.
     """
 
@@ -52,16 +47,12 @@ class ModelCard:
 
 
 def card_path(path: Path) -> Path:
-    """Where the card of the exported file `path` is."""
+    """The card of the exported file `path`."""
     return path.with_name(f"{path.name}.json")
 
 
 def load_card(path: Path) -> ModelCard:
-    """Read the card beside the exported file `path`.
-
-    Raises:
-        WeightsError: It is missing or not a card.
-    """
+    """Read the card beside the exported file `path`; WeightsError if it is missing or not a card."""
     file = card_path(path)
     card = read_json(ModelCard, file)
     if EXPORT_SUFFIXES.get(card.format) != path.suffix:

@@ -25,11 +25,7 @@ class Exporter(Protocol):
     """Writes a trained model as one file, and predicts with such a file."""
 
     def write(self, path: Path, model: nn.Module, spec: ModelSpec) -> str:
-        """Write `model`, built from `spec`, to `path` atomically, and return the file's SHA-256.
-
-        Raises:
-            OSError: It cannot be written.
-        """
+        """Write `model`, built from `spec`, to `path` atomically, and return the file's SHA-256, or raise OSError."""
         ...
 
     def read(
@@ -45,11 +41,7 @@ class Exporter(Protocol):
 
 
 def exporter_of(format_name: str) -> Exporter:
-    """The exporter of a format.
-
-    Raises:
-        ConfigError: There is none; the nearest name is suggested.
-    """
+    """The exporter of a format; ConfigError suggests the nearest name where there is none."""
     if format_name not in EXPORT_SUFFIXES:
         raise ConfigError(f"unknown export format: {format_name!r}", nearest(format_name, EXPORT_SUFFIXES))
     return cast("Exporter", import_module(f"cvexp.export.{format_name.replace('-', '_')}").EXPORTER)

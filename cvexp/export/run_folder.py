@@ -25,17 +25,7 @@ SPEC = "model.json"
 
 
 def save_weights(model: nn.Module, folder: Path, *, config: RunConfig, dataset: Dataset) -> ModelSpec:
-    """Write `state_dict.pt` and `model.json`.
-
-    Args:
-        model: Trained; its tensors are written as they are on the CPU.
-        folder: Exists.
-        config: What it was built from.
-        dataset: What it was trained on.
-
-    Returns:
-        The specification, with the digest of the weights.
-    """
+    """Write `state_dict.pt` and `model.json` to `folder`, which exists, and return the specification in the latter."""
     spec = ModelSpec(
         model=config.model,
         model_args=dict(config.model_args),

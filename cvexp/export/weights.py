@@ -53,11 +53,7 @@ class WeightsExporter:
 
 
 def read_json(kind: type[T], path: Path) -> T:
-    """A dataclass from an untrusted JSON file.
-
-    Raises:
-        WeightsError: The file is missing, or not such a dataclass.
-    """
+    """A dataclass from an untrusted JSON file; WeightsError if it is missing, or not such a dataclass."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -76,11 +72,7 @@ def _rebuilt(spec: ModelSpec, state: dict[str, Any], path: Path, trusted_factory
 
 
 def _check_amount(model: nn.Module, state: dict[str, Any], path: Path) -> None:
-    """Refuse a file whose tensors are expanded views of less memory than the model has.
-
-    Raises:
-        WeightsError: It holds less.
-    """
+    """Refuse a file whose tensors are expanded views of less memory than the model has."""
     wanted = sum(one.nbytes for one in {id(one): one for one in model.state_dict(keep_vars=True).values()}.values())
     stored = checkpoint.n_bytes_stored(state.values())
     if wanted > stored:

@@ -31,19 +31,10 @@ def evaluate(
     n_threads: int | None = None,
     after_batch: Callable[[], None] | None = None,
 ) -> Evaluation:
-    """Evaluate `model` during training: one pass over `split`, with one wait for the device at the end.
+    """Evaluate `model` during training: one pass over `split`, on its device, with one wait for the device at the end.
 
-    Like a pass of torch's DataLoader, this draws one number from the default generator; the course's figures depend
-    on that draw.
-
-    Args:
-        model: From float (N, C, H, W) to logits (N, K); left in evaluation mode.
-        split: On the model's device.
-        transform: From the split's images to what the model takes.
-        class_names: K of them, in label order.
-        batch_size: Images per forward pass; by default what `images_per_batch` says.
-        n_threads: CPU threads for one operation; by default `default_threads()`.
-        after_batch: Called after each forward pass; what it raises ends the evaluation.
+    Like a pass of torch's DataLoader, this draws one number from the default generator; the course's figures depend on
+    that draw. Arguments are as for `logits_by_class`, and `class_names` are in label order.
     """
     torch.empty((), dtype=torch.int64).random_()
     logits = logits_by_class(
@@ -61,11 +52,7 @@ def evaluate(
 def score(logits: Tensor, labels: Tensor, *, class_names: Sequence[str], n_threads: int | None = None) -> Evaluation:
     """Loss, accuracy, confusion counts and per-class figures; every image counts once.
 
-    Args:
-        logits: float32 (K, N).
-        labels: int64 (N,) in [0, K), on the same device.
-        class_names: K of them, in label order.
-        n_threads: CPU threads for one operation; by default `default_threads()`.
+    `logits` are float32 (K, N); `labels` are int64 (N,) in [0, K), on the same device.
     """
     with torch.inference_mode(), threads(n_threads or default_threads()):
         losses = functional.cross_entropy(logits[None], labels[None], reduction="none")

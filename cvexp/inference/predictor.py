@@ -34,14 +34,7 @@ class Predictor(Protocol):
 
 
 class TorchPredictor:
-    """A torch module with the transform of its images.
-
-    Args:
-        model: From float32 (N, C, H, W) to logits (N, K); moved to `device` and put in evaluation mode.
-        transform: Applied to the images first.
-        device: Where the model runs.
-        n_threads: CPU threads for one operation; by default `default_threads()`.
-    """
+    """A torch module, moved to `device`, with the transform of its images; it uses `n_threads` CPU threads."""
 
     def __init__(
         self, model: nn.Module, transform: Transform, device: torch.device, *, n_threads: int | None = None
@@ -64,13 +57,13 @@ def logits_by_class(
     n_threads: int | None = None,
     after_batch: Callable[[], None] | None = None,
 ) -> Tensor:
-    """Run `model` on all images, in batches, without gradients.
+    """Run `model`, which is left in evaluation mode, on all images, in batches, without gradients.
 
     Args:
-        model: On `device`; left in evaluation mode.
-        images: uint8 (N, C, H, W), N at least 1.
+        model: From float (N, C, H, W) to logits (N, K); on `device`.
+        images: uint8 (N, C, H, W), N at least 1; each batch is moved to `device`.
         transform: From them to what the model takes.
-        device: Each batch is moved to it.
+        device: Where the model is.
         batch_size: Images per forward pass; by default what `images_per_batch` says.
         n_threads: CPU threads for one operation; by default `default_threads()`.
         after_batch: Called after each forward pass; what it raises ends the prediction.

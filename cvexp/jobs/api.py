@@ -67,8 +67,8 @@ def train(
     """Train a model and track the run, as `cvexp train` does.
 
     A process trains one model at a time, since torch's random generators are the whole process's: a call from another
-    thread waits until the training under way has ended. To train at the same time, start a process for each. What
-    other threads draw from the generators of torch, `random` or numpy meanwhile still changes the result.
+    thread waits. To train at the same time, start a process for each. What other threads draw from the generators of
+    torch, `random` or numpy meanwhile still changes the result.
 
     Args:
         model: A registered name, or `package.module:factory`.
@@ -76,9 +76,8 @@ def train(
         tracking_uri: The MLflow store; by default the one that MLflow was told, then as on the command line.
         experiment: The MLflow experiment; by default likewise.
         name: The run's name.
-        observer: Called with each event of the training (see `cvexp.events`); by default nothing is printed. The answer
-            `cvexp.events.STOP` (True) makes the epoch under way the last one: early stopping. The run then ends there
-            as FINISHED, with its test figures, weights and pictures.
+        observer: Called with each event of the training (see `cvexp.events`). The answer `cvexp.events.STOP` (True)
+            makes the epoch under way the last one (early stopping); the run ends as FINISHED, with its test figures.
         **config: Fields of RunConfig, such as `epochs=3` or `model_args={"output_relu": False}`.
 
     Raises:
@@ -103,17 +102,12 @@ def load_model(
     experiment: str | None = None,
     trusted_factory: str | None = None,
 ) -> nn.Module:
-    """A trained model with its weights, in evaluation mode.
+    """A trained model with its weights, in evaluation mode, on `device` (see `cvexp.device.choose`).
 
-    It takes float32 (N, C, H, W), which are uint8 pixels divided by 255 and, where it was trained so, standardized;
-    and gives logits (N, K).
-
-    Args:
-        run: A run by id, prefix, name, `@last` or `@best`, as on the command line; or the path of an exported file.
-        device: Where to put it; see `cvexp.device.choose`.
-        tracking_uri: The MLflow store; by default the one that MLflow was told, then as on the command line.
-        experiment: The MLflow experiment; by default likewise.
-        trusted_factory: `package.module:factory` of a model that is not in the registry.
+    It maps float32 (N, C, H, W), which are uint8 pixels divided by 255 and, where it was trained so, standardized, to
+    logits (N, K). `run` is a run by id, prefix, name, `@last` or `@best`, as on the command line, or the path of an
+    exported file. `trusted_factory` is the `package.module:factory` of a model that is not in the registry;
+    `tracking_uri` and `experiment` are as for `train`.
 
     Raises:
         cvexp.errors.InputError: There is no such run or file, or its weights are damaged or do not fit.
@@ -132,15 +126,11 @@ def compare(
     tracking_uri: str | None = None,
     experiment: str | None = None,
 ) -> pd.DataFrame:
-    """Runs side by side, the best of each test set first, as `cvexp compare` does.
+    """Runs side by side, the best of each test set first, as `cvexp compare` does; of all runs where none is named.
 
-    Args:
-        *runs: Selectors; none at all means every run of the experiment.
-        sort: `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`, `parameters`, `started`, or a metric's key.
-        last: Only the most recently started so many.
-        where: A filter in MLflow's language.
-        tracking_uri: The MLflow store; by default the one that MLflow was told, then as on the command line.
-        experiment: The MLflow experiment; by default likewise.
+    `runs` are selectors as for `load_model`; `sort` is `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`,
+    `parameters`, `started`, or a metric's key; `last` leaves only the most recently started so many, and `where` is a
+    filter in MLflow's language. `tracking_uri` and `experiment` are as for `train`.
 
     Returns:
         A row a run, indexed by run id. Columns `name`, `status`, `started_at`, `conditions` (times may be ranked
@@ -174,10 +164,7 @@ def compare(
 def history(run: str, *, tracking_uri: str | None = None, experiment: str | None = None) -> pd.DataFrame:
     """The metrics of a run after each of its epochs, read back from the store, or from its journal if that is down.
 
-    Args:
-        run: A run by id, prefix, name, `@last` or `@best`, as on the command line.
-        tracking_uri: The MLflow store; by default the one that MLflow was told, then as on the command line.
-        experiment: The MLflow experiment; by default likewise.
+    `run` is a selector as for `load_model`; `tracking_uri` and `experiment` are as for `train`.
 
     Returns:
         float64, a row an epoch, indexed by `epoch` from 1; a column a metric that is logged per epoch, by its key,

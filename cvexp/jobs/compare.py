@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.comparability import condition_groups, test_set_labels
@@ -49,10 +49,8 @@ class Comparison:
         best: Ids of the runs with the highest test accuracy of their test set.
         groups: For each run, the letter of its conditions; times are comparable within one letter only.
         differences: For each letter, what sets its conditions apart, in words; empty when there is one letter.
-        notes: What to know about how the runs were chosen.
+        notes: What to know about how the runs were chosen, and what the plot leaves out.
         sort: The metric they are sorted by, or `started`.
-        experiment: The MLflow experiment that was asked.
-        plot: Where they were drawn, if anywhere.
     """
 
     runs: tuple[RunSummary, ...]
@@ -80,15 +78,9 @@ def run(
     where: str | None = None,
     plot: Path | None = None,
 ) -> Comparison:
-    """Compare the selected runs, or all of the experiment's.
+    """Compare the selected runs (see tracking.queries), or all of the experiment's, and draw them to `plot`.
 
-    Args:
-        selectors: Which runs; see tracking.queries. None at all means every run that `where` and `last` leave.
-        settings: Where the runs are.
-        sort: `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`, `parameters`, `started`, or a metric's key.
-        last: Only the most recently started so many.
-        where: Only those that MLflow's filter language selects.
-        plot: Where to draw accuracy, and accuracy against training time.
+    `sort`, `last` and `where` are as for `cvexp.compare`.
 
     Raises:
         InputError: A selector, the filter, the order or the store cannot be used.
@@ -115,9 +107,12 @@ def run(
     labels = test_set_labels(runs)
     runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
     groups, differences = condition_groups(runs)
-    comparison = Comparison(
+    test_sets = tuple(labels[run.test_set] for run in runs)
+    if plot is not None:
+        notes += _draw(list(zip(runs, test_sets, groups, strict=True)), settings, plot)
+    return Comparison(
         runs=tuple(runs),
-        test_sets=tuple(labels[run.test_set] for run in runs),
+        test_sets=test_sets,
         best=_best(runs),
         groups=groups,
         differences=differences,
@@ -126,10 +121,6 @@ def run(
         experiment=settings.experiment,
         plot=plot,
     )
-    if plot is not None:
-        left_out = _draw(comparison, settings, plot)
-        comparison = replace(comparison, notes=(*notes, *left_out))
-    return comparison
 
 
 def _other_experiments(store: Store) -> tuple[str, ...]:
@@ -149,13 +140,10 @@ def _other_experiments(store: Store) -> tuple[str, ...]:
 
 
 def _sort_key(sort: str, runs: Sequence[RunSummary]) -> str:
-    key = SORT_KEYS.get(sort, sort)
-    if key == "started" or sort in SORT_KEYS:
-        return key
-    known = sorted({metric for run in runs for metric in run.metrics})
-    if runs and key not in known:
-        raise ConfigError(f"cannot sort by {sort!r}", nearest(sort, [*SORT_KEYS, "started", *known]))
-    return key
+    names = [*SORT_KEYS, "started", *sorted({metric for run in runs for metric in run.metrics})]
+    if runs and sort not in names:
+        raise ConfigError(f"cannot sort by {sort!r}", nearest(sort, names))
+    return SORT_KEYS.get(sort, sort)
 
 
 def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int, float], float]:
@@ -170,32 +158,26 @@ def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int,
 
 
 def _measured_on_images(key: str) -> bool:
-    """Whether a metric's values can be compared over the same images only."""
     return key.startswith(("test/", "val/"))
 
 
 def _best(runs: Sequence[RunSummary]) -> frozenset[str]:
     """The run with the highest test accuracy of each test set, if any is a number; the first among equals."""
     best: dict[str, RunSummary] = {}
-    for run in runs:
-        if math.isnan(run.metrics.get(Metric.TEST_ACCURACY, math.nan)):
-            continue
-        so_far = best.setdefault(run.test_set, run)
-        if rank(run.metrics, Metric.TEST_ACCURACY) < rank(so_far.metrics, Metric.TEST_ACCURACY):
-            best[run.test_set] = run
+    for run in sorted(runs, key=lambda run: rank(run.metrics, Metric.TEST_ACCURACY)):
+        if not math.isnan(run.metrics.get(Metric.TEST_ACCURACY, math.nan)):
+            best.setdefault(run.test_set, run)
     return frozenset(run.run_id for run in best.values())
 
 
-def _draw(comparison: Comparison, settings: StoreSettings, path: Path) -> tuple[str, ...]:
+def _draw(rows: Sequence[tuple[RunSummary, str, str]], settings: StoreSettings, path: Path) -> tuple[str, ...]:
     """Draw the runs that have figures, the best of each test set by name, and say what the picture leaves out."""
     sets: dict[str, list[tuple[RunSummary, str]]] = {}
-    drawable = 0
-    for run, test_set, group in zip(comparison.runs, comparison.test_sets, comparison.groups, strict=True):
+    for run, test_set, group in rows:
         figures = [run.metrics.get(key, math.nan) for key in (Metric.TEST_ACCURACY, Metric.TRAIN_SECONDS)]
         if all(map(math.isfinite, figures)):
             sets.setdefault(test_set, []).append((run, group))
-            drawable += 1
-    if not drawable:
+    if not sets:
         raise ConfigError("there is no finished run to draw", f"train one first: {settings.command('train', 'linear')}")
     drawn = dict(sorted(sets.items(), key=lambda pair: -len(pair[1]))[:MAX_DRAWN_SETS])
     share = MAX_DRAWN // len(drawn)
@@ -214,7 +196,7 @@ def _draw(comparison: Comparison, settings: StoreSettings, path: Path) -> tuple[
             )
         )
     save(accuracy_and_time(panels), path)
-    n_named = sum(len(panel.names) for panel in panels)
+    n_named, drawable = sum(len(panel.names) for panel in panels), sum(map(len, sets.values()))
     notes = []
     if len(sets) > len(drawn):
         notes.append(f"the picture shows {len(drawn)} of {len(sets):,} test sets, those with the most runs")

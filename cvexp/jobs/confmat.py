@@ -27,14 +27,7 @@ N_PAIRS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfusedPair:
-    """How often images of one class were taken for another.
-
-    Attributes:
-        truth: The true class.
-        taken_for: The predicted one.
-        count: Images.
-        share: Of the true class's images.
-    """
+    """How often images of the class `truth` were taken for another; `share` is of the true class's images."""
 
     truth: str
     taken_for: str
@@ -49,8 +42,7 @@ class ConfmatResult:
     Attributes:
         matrix: (K, K), rows are true classes; counts, or shares when it is normalised.
         pairs: The most confused pairs, the worst first.
-        picture: Where it was drawn.
-        logged_as: The artifact's name in the run; None for an exported file.
+        logged_as: The picture's name in the run; None for an exported file.
     """
 
     run_id: str
@@ -76,17 +68,10 @@ def run(
     device_name: str = "auto",
     trusted_factory: str | None = None,
 ) -> ConfmatResult:
-    """Count a model's confusion matrix on its test split, draw it, and log the picture to its run.
+    """Count a model's confusion matrix on its test split, draw it to `out`, and log the picture to its run.
 
-    Args:
-        selector: Which run, or which exported file; see `load_trained`.
-        settings: Where runs are.
-        data_dir: Where datasets are looked for first.
-        normalize: `none` for counts; `true` divides by the true class's images, `pred` by the predicted class's,
-            `all` by all images.
-        out: Where to draw; by default `confusion_matrix.png` in the working folder, or with `_true` and so on.
-        device_name: Where to predict.
-        trusted_factory: `package.module:factory` of a model that is not in the registry.
+    `normalize` is `none` for counts; `true` divides by the true class's images, `pred` by the predicted class's,
+    `all` by all images. Without `out`, the picture is `confusion_matrix.png` in the working folder, or with `_true`.
 
     Raises:
         InputError: The run, its weights, the dataset, the device or the output cannot be used.
@@ -129,20 +114,12 @@ def run(
     )
 
 
-def most_confused(
-    counts: npt.NDArray[np.int64], class_names: Sequence[str], *, n_pairs: int = N_PAIRS
-) -> tuple[ConfusedPair, ...]:
-    """The pairs with the most images off the diagonal, at most `n_pairs` of them.
-
-    Args:
-        counts: int64 (K, K), rows are true classes.
-        class_names: K of them.
-        n_pairs: At least 0.
-    """
+def most_confused(counts: npt.NDArray[np.int64], class_names: Sequence[str]) -> tuple[ConfusedPair, ...]:
+    """The N_PAIRS pairs with the most images off the diagonal of `counts`, int64 (K, K) with true classes as rows."""
     off = counts.copy()
     np.fill_diagonal(off, 0)
     support = np.maximum(counts.sum(axis=1), 1)
-    worst = np.argsort(-off, axis=None, kind="stable")[:n_pairs]
+    worst = np.argsort(-off, axis=None, kind="stable")[:N_PAIRS]
     pairs = zip(*np.unravel_index(worst, off.shape), strict=True)
     return tuple(
         ConfusedPair(

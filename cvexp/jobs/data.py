@@ -36,8 +36,7 @@ class Description:
 
     Attributes:
         counts: Images per class in label order, by split.
-        mean: Of the training pixels scaled to [0, 1], per channel.
-        std: Likewise.
+        mean: Of the training pixels scaled to [0, 1], per channel; `std` likewise.
         samples: Where the sample grid was drawn, if it was asked for.
     """
 
@@ -55,11 +54,7 @@ class Description:
 
 def list_all(data_dir: Path) -> list[Listed]:
     """Every dataset, with the location it would be read from; nothing is read or fetched."""
-    listed = []
-    for spec in specs().values():
-        locations = spec.source.find(data_dir)
-        listed.append(Listed(spec=spec, location=locations[0] if locations else None))
-    return listed
+    return [Listed(spec=spec, location=next(iter(spec.source.find(data_dir)), None)) for spec in specs().values()]
 
 
 def describe(
@@ -73,13 +68,7 @@ def describe(
 ) -> Description:
     """Fetch a dataset if need be, verify it, and describe the splits a run with the same options would get.
 
-    Args:
-        name: Which one.
-        data_dir: Where to look first, and where a download goes.
-        val_split: As for training.
-        split_seed: As for training.
-        limit: As for training.
-        samples: Where to draw a grid of random training images.
+    A grid of random training images is drawn to `samples`.
 
     Raises:
         InputError: It is unknown, damaged or cannot be downloaded, or the picture cannot be written.
@@ -124,11 +113,12 @@ def _mean_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _draw(dataset: Dataset, path: Path) -> None:
-    n_samples = min(N_SAMPLES, len(dataset.train))
-    chosen = dataset.train.take(np.random.default_rng(SAMPLE_SEED).choice(len(dataset.train), n_samples, replace=False))
+    from cvexp.training.artifacts import random_choice
+
+    chosen = dataset.train.take(random_choice(len(dataset.train), N_SAMPLES, SAMPLE_SEED))
     figure = image_grid(
         chosen.images.numpy(),
         [shortened(dataset.class_names[k]) for k in chosen.labels.tolist()],
-        title=f"{dataset.name}: {n_samples} of {len(dataset.train):,} training images",
+        title=f"{dataset.name}: {len(chosen)} of {len(dataset.train):,} training images",
     )
     save(figure, path)

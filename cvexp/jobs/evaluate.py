@@ -28,13 +28,7 @@ class EvaluateResult:
     """A run's weights, measured again.
 
     Attributes:
-        run_id: Which run trained it.
-        name: The run's name, or the exported file's.
-        note: What to know about how it was chosen.
-        dataset: What it was evaluated on.
-        device: Where.
-        evaluation: The figures.
-        logged: What the run had logged under the same keys.
+        logged: What the run had logged under the same metric keys.
         matches: Whether the two agree; None where they have no reason to, since the data differ.
         same_device: Whether the run was measured on the same device.
     """
@@ -43,7 +37,6 @@ class EvaluateResult:
     name: str
     note: str | None
     dataset: str
-    class_names: tuple[str, ...]
     device: str
     device_name: str
     evaluation: Evaluation
@@ -68,13 +61,7 @@ def run(
 ) -> EvaluateResult:
     """Rebuild a run's model from its specification and evaluate it on the test split.
 
-    Args:
-        selector: Which run, or which exported file; see `load_trained`.
-        settings: Where runs are.
-        data_dir: Where datasets are looked for first.
-        dataset_name: Another dataset than the run's, of the same shape.
-        device_name: Where to evaluate.
-        trusted_factory: `package.module:factory` of a model that is not in the registry.
+    `dataset_name` is another dataset than the run's, of the same shape; the rest is as for `load_trained`.
 
     Raises:
         InputError: The run, its weights, the dataset or the device cannot be used.
@@ -88,7 +75,8 @@ def run(
     dataset = trained.load_dataset(data_dir, dataset_name)
     logits = _as_in_training(trained).logits(dataset.test.images)
     evaluation = score(logits.t(), dataset.test.labels, class_names=dataset.class_names)
-    card, before = trained.card, trained.metrics
+    card = trained.card
+    before = {key: math.nan if value is None else value for key, value in card.metrics.items()}
     same_data = dataset.digest == card.spec.dataset_digest and (dataset_name is None or card.limit is None)
     logged = {key: before[key] for key in evaluation.metrics.keyed("test") if same_data and key in before}
     return EvaluateResult(
@@ -96,7 +84,6 @@ def run(
         name=trained.name,
         note=trained.note,
         dataset=dataset.name,
-        class_names=dataset.class_names,
         device=str(device.torch),
         device_name=device.name,
         evaluation=evaluation,

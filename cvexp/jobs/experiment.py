@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cvexp.config.experiment import read_experiment
 from cvexp.config.recipe import agree, recipe
 from cvexp.data.registry import find_spec
 from cvexp.jobs import compare, resume, train
-from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.plots.files import check_path, path_below
 from cvexp.settings import store_settings
+from cvexp.training.session import complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,13 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One configuration of the file, and what the store has of it.
-
-    Attributes:
-        planned: The configuration.
-        done: The finished run that answers it, if there is one.
-        interrupted: Else the run that began it and can be resumed here, if there is one.
-    """
+    """One configuration of the file: the finished run that has it, or else the one that can be resumed here."""
 
     planned: PlannedRun
     done: RunSummary | None
@@ -47,21 +42,18 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentResult:
-    """What an experiment file came to.
+    """The runs of an experiment file.
 
     Attributes:
         steps: Its configurations in order.
-        run_ids: Of the runs that answer them, in the same order.
+        run_ids: Of their runs, in the same order.
         trained: How many of them were trained now, or trained to their end.
-        comparison: Of those runs.
-        plot: Where the comparison was drawn, if anywhere.
     """
 
     steps: tuple[Step, ...]
     run_ids: tuple[str, ...]
     trained: int
     comparison: Comparison
-    plot: Path | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,18 +75,12 @@ def plan(
     again: bool = False,
     trusted_factories: Sequence[str] = (),
 ) -> Plan:
-    """Read an experiment file and find out which of its configurations are trained already.
+    """Read the experiment file `path` and find out which of its configurations are trained already; no run is begun.
 
-    No run is begun. A configuration counts as trained when a finished run has its recipe and its seed; where such a
-    run was interrupted, and its checkpoints are here, it is the one to resume.
-
-    Args:
-        path: The file.
-        tracking_uri: As for every verb.
-        experiment: As for every verb; without it, the file's own.
-        data_dir: As it was typed, for the commands that are printed.
-        again: Whether to count nothing as trained or begun.
-        trusted_factories: Each `package.module:factory` that the file may name; a file alone makes nothing run.
+    A configuration counts as trained when a finished run has its recipe and its seed; where such a run was interrupted,
+    and its checkpoints are here, it is the one to resume. With `again`, nothing counts as trained or begun. Without
+    `experiment`, the file's own is used; `data_dir` appears in the commands that are printed; `trusted_factories` are
+    the `package.module:factory` that the file may name, since a file alone makes nothing run.
 
     Raises:
         InputError: The file, a model, an argument or a dataset in it, or the store cannot be used.
@@ -103,19 +89,17 @@ def plan(
     settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
     completed, defaults = [], {}
     for planned in read.runs:
-        find_spec(planned.config.dataset)
         model = planned.config.model
-        factory = find_entry(model, allow_path=model in trusted_factories).load()
-        defaults[model] = complete_arguments(model, factory, {})
-        model_args = complete_arguments(model, factory, planned.config.model_args)
-        completed.append(replace(planned, config=replace(planned.config, model_args=model_args)))
+        config, _, defaults[model] = complete(planned.config, allow_path=model in trusted_factories)
+        completed.append(replace(planned, config=config))
     known = [] if again else _known(settings)
     finished = [(run, run.settings, run.recipe) for run in known if run.status == "FINISHED"]
     begun = _resumable([run for run in known if run.status != "FINISHED"], settings)
     steps = []
     for planned in completed:
-        done = _first(finished, planned.config, defaults[planned.config.model])
-        left = _first(begun, planned.config, defaults[planned.config.model]) if done is None else None
+        config, own = planned.config, defaults[planned.config.model]
+        done = _first(finished, config, own)
+        left = _first(begun, config, own) if done is None else None
         begun = [one for one in begun if one[0] is not left]
         steps.append(Step(planned=planned, done=done, interrupted=left))
     return Plan(path=path, settings=settings, steps=tuple(steps), plot=read.plot)
@@ -155,41 +139,27 @@ def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[Know
     from cvexp.tracking.local import folders, lock_if_free
     from cvexp.training.request import read_request
 
-    left = {}
+    asked = {}
     for folder in folders(settings):
         with contextlib.suppress(RunError), lock_if_free(folder) as free:
             if free and (journal := Journal(folder)).status != "FINISHED":
-                left[journal.run_id] = folder
-    found: list[Known] = []
-    for run in runs:
-        with contextlib.suppress(RunError):
-            if run.run_id in left:
-                found.append((run, read_request(left[run.run_id]).config.params(), ""))
-    return found
+                asked[journal.run_id] = read_request(folder).config.params()
+    return [(run, asked[run.run_id], "") for run in runs if run.run_id in asked]
 
 
-def _check_devices(steps: Sequence[Step]) -> None:
-    """Refuse a device that is not here before anything is trained."""
-    wanted = dict.fromkeys(step.planned.config.device for step in steps if step.done is None)
+def _check(steps: Sequence[Step], data_dir: Path) -> None:
+    """Refuse a device or a dataset that cannot be had before anything is trained; datasets are fetched."""
+    wanted = [step.planned.config for step in steps if step.done is None]
     if not wanted:
         return
+    from cvexp.data.dataset import load
     from cvexp.device import choose
 
-    for name in wanted:
-        choose(name)
-
-
-def _check_datasets(steps: Sequence[Step], data_dir: Path) -> None:
-    """Find, or fetch, and verify the datasets of later configurations before the first one is trained.
-
-    Raises:
-        DatasetError: One cannot be had.
-    """
-    wanted = list(dict.fromkeys(step.planned.config.dataset for step in steps if step.done is None))
-    for name in wanted[1:]:  # training reads the first one before it does anything else
-        from cvexp.data.dataset import load
-
-        load(find_spec(name), data_dir)
+    for device in dict.fromkeys(config.device for config in wanted):
+        choose(device)
+    _, *later = dict.fromkeys(config.dataset for config in wanted)  # training begins by reading the first one
+    for dataset in later:
+        load(find_spec(dataset), data_dir)
 
 
 def run(
@@ -203,15 +173,9 @@ def run(
 ) -> ExperimentResult:
     """Train what is not trained yet, one configuration after the other, then compare them all.
 
-    A configuration whose training was interrupted is trained on where it stopped, in the same run.
-
-    Args:
-        planned: From `plan`.
-        data_dir: Where datasets are looked for first.
-        plot: Where to draw the comparison; without it, where the file says, below its own folder.
-        command: What was typed, for the record.
-        observer: Called with each event of each training.
-        on_skip: Told of each configuration that is trained already.
+    A configuration whose training was interrupted is resumed, in the same run. The comparison is drawn to `plot`, or
+    where the file says, below its own folder. `observer` is called with each event of each training, and `on_skip`
+    with each configuration that is trained already.
 
     Raises:
         InputError: As for training; runs that ended before stay.
@@ -219,22 +183,21 @@ def run(
     drawn = plot or (path_below(planned.path.parent, planned.plot) if planned.plot else None)
     if drawn is not None:
         drawn = check_path(drawn)
-    _check_devices(planned.steps)
-    _check_datasets(planned.steps, data_dir)
+    _check(planned.steps, data_dir)
     run_ids = []
-    trained = 0
     for step in planned.steps:
-        if step.done is not None:
+        if step.done is None:
+            result = _train(step, planned.settings, data_dir=data_dir, command=command, observer=observer)
+            run_ids.append(result.run_id)
+        else:
             run_ids.append(step.done.run_id)
             if on_skip is not None:
                 on_skip(step)
-            continue
-        result = _train(step, planned.settings, data_dir=data_dir, command=command, observer=observer)
-        run_ids.append(result.run_id)
-        trained += 1
-    comparison = compare.run(run_ids, planned.settings, plot=drawn)
     return ExperimentResult(
-        steps=planned.steps, run_ids=tuple(run_ids), trained=trained, comparison=comparison, plot=drawn
+        steps=planned.steps,
+        run_ids=tuple(run_ids),
+        trained=sum(step.done is None for step in planned.steps),
+        comparison=compare.run(run_ids, planned.settings, plot=drawn),
     )
 
 
@@ -242,15 +205,9 @@ def _train(
     step: Step, settings: StoreSettings, *, data_dir: Path, command: Sequence[str] | None, observer: Observer | None
 ) -> TrainResult:
     """Train a configuration, from where its interrupted run stopped if there is one."""
-    if step.interrupted is None:
-        return train.run(
-            step.planned.config, settings, data_dir=data_dir, name=step.planned.name, command=command, observer=observer
-        )
-    return resume.run(
-        step.interrupted.run_id,
-        settings,
-        data_dir=data_dir,
-        model=step.planned.config.model,  # trusted when the file was planned
-        command=command,
-        observer=observer,
-    )
+    config, begun = step.planned.config, step.interrupted
+    if begun is None:
+        start = partial(train.run, config, settings, name=step.planned.name)
+    else:  # the model was trusted when the file was planned
+        start = partial(resume.run, begun.run_id, settings, model=config.model)
+    return start(data_dir=data_dir, command=command, observer=observer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,16 +26,11 @@ class ExportResult:
     """An exported model.
 
     Attributes:
-        run_id: Which run it is from.
-        name: That run's name.
-        path: The weights.
+        path: The weights; `sha256` and `n_bytes` are of this file.
         card: What it takes to rebuild the model, beside them.
         format: A key of `cvexp.runs.EXPORT_SUFFIXES`.
-        sha256: Of the weights file.
-        n_bytes: Of the weights file.
         n_compared: Test images whose logits were compared after reloading.
         identical: Whether those logits were equal bit for bit; they are close in any case.
-        note: What to know about how the run was chosen.
     """
 
     run_id: str
@@ -58,16 +54,10 @@ def run(
     out: Path | None = None,
     trusted_factory: str | None = None,
 ) -> ExportResult:
-    """Export a run's weights, reload what was written, and compare logits on test images.
+    """Export a run's weights to `out`, reload what was written, and compare logits on test images.
 
-    Args:
-        selector: Which run, or which exported file; see `load_trained`.
-        settings: Where runs are.
-        data_dir: Where the test images are looked for first.
-        format_name: A key of `cvexp.runs.EXPORT_SUFFIXES`.
-        out: The file to write; by default `models/<run name>` with the format's suffix, and with the first digits of
-            the run's id where that file is another run's.
-        trusted_factory: `package.module:factory` of a model that is not in the registry.
+    Without `out`, the file is `models/<run name>` with the format's suffix, and with the first digits of the run's id
+    where that file is another run's. `format_name` is a key of `cvexp.runs.EXPORT_SUFFIXES`.
 
     Raises:
         InputError: The run, its weights, the format or the path cannot be used.
@@ -106,20 +96,19 @@ def run(
 
 def _default_path(trained: TrainedModel, suffix: str) -> tuple[Path, str | None]:
     """A file that is not another run's, and a note where the usual name was taken."""
+    from cvexp.export.card import load_card
+
     stem = Path(trained.name).stem if trained.run is None else _as_file(trained.name)
     usual, run_id = DEFAULT_FOLDER / f"{stem}{suffix}", trained.card.run_id
-    if not usual.exists() or _holds(usual, run_id):
-        return usual, None
+    with contextlib.suppress(WeightsError):  # without a card of its own it is not this run's either
+        if not usual.exists() or load_card(usual).run_id == run_id:
+            return usual, None
     other = DEFAULT_FOLDER / f"{stem}-{run_id[:ID_DIGITS]}{suffix}"
     return other, f"{usual} is not of this run, and stays as it is"
 
 
 def _write(trained: TrainedModel, path: Path, exporter: Exporter, format_name: str) -> None:
-    """Write the file, and its card beside it.
-
-    Raises:
-        ConfigError: They cannot be written there.
-    """
+    """Write the file, and its card beside it."""
     from cvexp import files
     from cvexp.export.card import card_path
 
@@ -131,16 +120,6 @@ def _write(trained: TrainedModel, path: Path, exporter: Exporter, format_name: s
         files.write_atomically(card_path(path), card.to_json().encode())
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}", "choose another file with --out") from error
-
-
-def _holds(path: Path, run_id: str) -> bool:
-    """Whether an exported file is of this run."""
-    from cvexp.export.card import load_card
-
-    try:
-        return load_card(path).run_id == run_id
-    except WeightsError:
-        return False
 
 
 def _as_file(name: str) -> str:

@@ -19,16 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Described:
-    """A model built for one dataset's shape.
+    """A model built with `hidden_units` for the image shape (C, H, W) and the classes of `dataset`.
 
     Attributes:
         entry: Its name and a line about it.
         about: Its factory's docstring, without the arguments.
         arguments: Its own arguments and their defaults: plain values, or text for others; None without a default.
-        hidden_units: It was built with.
-        image_shape: (C, H, W).
-        n_classes: K.
-        dataset: Whose shape that is.
         summary: Totals and layers.
     """
 
@@ -37,7 +33,6 @@ class Described:
     arguments: dict[str, Any]
     hidden_units: int
     image_shape: tuple[int, int, int]
-    n_classes: int
     dataset: str
     summary: ModelSummary
 
@@ -70,7 +65,6 @@ def describe(
         arguments={name: _plain(default) for name, default in arguments(factory).items()},
         hidden_units=hidden_units,
         image_shape=shape.image_shape,
-        n_classes=len(shape.class_names),
         dataset=dataset,
         summary=summarize(model, shape.image_shape),
     )

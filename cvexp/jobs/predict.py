@@ -25,13 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """What a model makes of one image.
+    """A model's outputs for one image.
 
     Attributes:
         image: The file's path, or the index in the test split.
-        logits: One per class.
-        probabilities: Their softmax.
-        class_names: In the order of both.
+        logits: One per class, in the order of `class_names`; `probabilities` are their softmax.
         truth: The true class, where it is known.
         notes: What was done to the file that may surprise.
     """
@@ -60,14 +58,10 @@ class PredictResult:
     """Predictions of one model.
 
     Attributes:
-        name: Of the run or file.
-        run_id: Of the run that trained it.
         predictions: In the order asked for; for mistakes, the most confident first.
         failures: Files that could not be read, each with its error.
-        picture: Where a grid was drawn.
-        table: Where a CSV was written.
-        n_images: How many test images were looked at, when they were.
-        note: What to know about how the run was chosen.
+        picture: Where a grid was drawn; `table` is where a CSV was written.
+        n_images: How many test images were predicted, if any.
     """
 
     name: str
@@ -106,12 +100,11 @@ def of_files(
             images.append(image)
             read.append((str(file), notes))
     found = _predictions(trained, np.stack(images)) if images else []
+    named = [replace(one, image=name, notes=notes) for one, (name, notes) in zip(found, read, strict=True)]
     return PredictResult(
         name=trained.name,
         run_id=trained.card.run_id,
-        predictions=tuple(
-            replace(one, image=name, notes=notes) for one, (name, notes) in zip(found, read, strict=True)
-        ),
+        predictions=tuple(named),
         failures=tuple(failures),
         note=trained.note,
     )
@@ -124,30 +117,21 @@ def of_test_images(
     data_dir: Path,
     wrong: bool,
     out: Path,
-    n_images: int = 9,
     seed: int = 42,
     device_name: str = "auto",
     trusted_factory: str | None = None,
 ) -> PredictResult:
-    """Predict test images and draw them as a grid, titled with prediction and truth.
+    """Predict test images and draw a grid of them to `out`, each titled with prediction and truth.
 
-    Args:
-        selector: Which run, or which exported file; see `load_trained`.
-        settings: Where runs are.
-        data_dir: Where datasets are looked for first.
-        wrong: Whether to show the most confident mistakes instead of random images, and write them as CSV too.
-        out: Where the picture goes; the CSV goes beside it.
-        n_images: How many to show.
-        seed: Chooses the random images.
-        device_name: Where to predict.
-        trusted_factory: `package.module:factory` of a model that is not in the registry.
+    They are random images, which `seed` chooses; or, with `wrong`, the most confident mistakes, and a CSV beside the
+    picture lists all mistakes.
 
     Raises:
         InputError: The run, its weights, the dataset, the device or the output cannot be used.
     """
     out = check_path(out)
     trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
-    from cvexp.training.artifacts import draw_grid, random_choice
+    from cvexp.training.artifacts import GRID, draw_grid, random_choice
 
     dataset = trained.load_dataset(data_dir)
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
@@ -159,12 +143,12 @@ def of_test_images(
         confidences = np.max([found[i].probabilities for i in mistakes], axis=1)
         chosen = [mistakes[k] for k in np.argsort(-confidences, kind="stable")]
     else:
-        chosen = random_choice(len(labels), n_images, seed).tolist()
+        chosen = random_choice(len(labels), GRID, seed).tolist()
     predictions = [replace(found[i], truth=dataset.class_names[labels[i]]) for i in chosen]
-    shown = predictions[:n_images]
+    shown = predictions[:GRID]
     kind = "most confident mistakes" if wrong else "random test images"
     title = f"{trained.name} on {dataset.name}: {len(shown)} {kind}"
-    draw_grid(images[chosen[:n_images]], [(p.best, str(p.truth)) for p in shown], title=title, out=out)
+    draw_grid(images[chosen[:GRID]], [(p.best, str(p.truth)) for p in shown], title=title, out=out)
     return PredictResult(
         name=trained.name,
         run_id=trained.card.run_id,
@@ -177,7 +161,7 @@ def of_test_images(
 
 
 def _predictions(trained: TrainedModel, images: npt.NDArray[np.uint8]) -> list[Prediction]:
-    """What the model makes of images uint8 (N, C, H, W), called by their index."""
+    """Predictions for images uint8 (N, C, H, W), named by their index."""
     import torch
 
     logits = trained.predictor.logits(torch.from_numpy(images))

@@ -46,23 +46,12 @@ def run(
 ) -> TrainResult:
     """Resume a run that was interrupted, under its id, with the result bit for bit of an uninterrupted one.
 
-    Args:
-        selector: Which run; see tracking.queries.
-        settings: Where it is tracked.
-        data_dir: As for jobs.train.
-        model: Only for a run of `package.module:factory`, which has to be named again, since code is not taken from a
-            run's records.
-        epochs: More than the run asked for, to train on; by default as many.
-        allow_nan: As in the configuration; by default what the run asked for.
-        policy: As for jobs.train.
-        command: As for jobs.train.
-        started: As for jobs.train.
-        observer: As for jobs.train.
+    `model` is needed only for a run of `package.module:factory`, since code is not taken from a run's records. `epochs`
+    and `allow_nan` are by default what the run asked for; with more epochs a finished run is trained on. The other
+    arguments, and what else is raised, are as for jobs.train.
 
     Raises:
         InputError: The run cannot be resumed here, or needs no resuming.
-        TrainingError: As for jobs.train.
-        StorageError: As for jobs.train.
     """
     from cvexp.tracking.journal import Journal, run_lock
     from cvexp.tracking.outbox import reopen_run
@@ -114,11 +103,7 @@ def _opened(opening: AbstractContextManager[Outbox], request: Request) -> Iterat
 
 
 def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
-    """The store and experiment that the run belongs to.
-
-    Raises:
-        RunError: It belongs to another store than the one in use.
-    """
+    """The settings with the run's own experiment; a run of another store is refused."""
     from cvexp.tracking.address import uri_of
     from cvexp.tracking.local import belongs
 
@@ -132,11 +117,7 @@ def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
 
 
 def _find(selector: str, settings: StoreSettings) -> tuple[Path, StoreSettings]:
-    """The local folder of the run that `selector` means, and the settings of its experiment.
-
-    Raises:
-        RunError: No run fits, or it left nothing here.
-    """
+    """The local folder of the run that `selector` means, and the settings of its experiment."""
     from cvexp.jobs.source import find_run
     from cvexp.tracking.local import folder_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,15 +29,13 @@ LONGEST_NUMBER = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedModel:
-    """A model with its weights, and what is known of it.
+    """A model with its weights, and its run or file.
 
     Attributes:
         predictor: Runs the model on `device`.
-        device: Where to predict.
-        card: What it takes to rebuild it, and what is known of its run.
+        card: What it takes to rebuild it, and the facts of its run.
         name: The run's name, or the file's.
-        run: The run; None for an exported file.
-        store: Where the run is; None for an exported file.
+        run: The run, in `store`; None for an exported file.
         note: What to know about how it was chosen.
     """
 
@@ -51,17 +48,8 @@ class TrainedModel:
     note: str | None = None
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """The run's last figures; NaN for one of which an exported file says that it is no finite number."""
-        return {key: math.nan if value is None else value for key, value in self.card.metrics.items()}
-
-    @property
     def model(self) -> nn.Module:
-        """The torch module, on `device`.
-
-        Raises:
-            WeightsError: The exported file holds a program, which no module can be rebuilt from.
-        """
+        """The torch module, on `device`; WeightsError for an exported program, which no module can be rebuilt from."""
         from cvexp.inference.predictor import TorchPredictor
 
         if not isinstance(self.predictor, TorchPredictor):
@@ -69,10 +57,10 @@ class TrainedModel:
         return self.predictor.model
 
     def load_dataset(self, data_dir: Path, name: str | None = None) -> Dataset:
-        """The dataset it was trained on, cut as its run cut it, or another one that fits.
+        """The dataset it was trained on, cut as its run cut it, or the one called `name`.
 
         Raises:
-            DatasetError: The dataset cannot be had, or has other shapes or another number of classes.
+            DatasetError: It cannot be had, or has other shapes or another number of classes.
         """
         from cvexp.data.dataset import load
 
@@ -125,7 +113,7 @@ def _from_file(selector: str, settings: StoreSettings, device_name: str, trusted
 
 
 def find_run(selector: str, settings: StoreSettings) -> tuple[RunSummary, StoreSettings]:
-    """The run a selector means, also where so far only its journal knows it, and the settings of its own experiment."""
+    """The run a selector means, also where so far only its journal knows it, and its own experiment's settings."""
     from cvexp.tracking.queries import experiment_of
 
     store, selection = _select(selector, settings)
@@ -138,11 +126,8 @@ def find_run(selector: str, settings: StoreSettings) -> tuple[RunSummary, StoreS
 def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selection]:
     """The store, and the run that `selector` means there or among those that wait to be delivered to it.
 
-    A run that has a folder here is found by its
-    id, its name and `@last` also where the store does not know it, has lost it, or does not answer.
-
-    Raises:
-        InputError: The store cannot be used, no run fits, or several do.
+    A run that has a folder here is found by its id, its name and `@last` also where the store does not know it, has
+    lost it, or does not answer.
     """
     from cvexp.tracking.local import local_runs
     from cvexp.tracking.queries import Selection, find
@@ -154,10 +139,8 @@ def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selec
         selection = find(store, selector)
     except InputError:
         here = local_runs(settings)
-        if selector == "@last":
-            fitting = here[:1]
-        else:
-            fitting = [run for run in here if selector == run.name or (selector and run.run_id.startswith(selector))]
+        meant = [run for run in here if selector == run.name or (selector and run.run_id.startswith(selector))]
+        fitting = here[:1] if selector == "@last" else meant
         if len(fitting) != 1:
             raise
         return None, Selection(run=fitting[0])
@@ -203,11 +186,7 @@ def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_
 
 
 def _integer(run: RunSummary, name: str, *, least: int) -> int | None:
-    """A parameter of the run: an integer, or None for `none`; the store's content is untrusted.
-
-    Raises:
-        RunError: It is not one.
-    """
+    """A parameter of the run: an integer, or None for `none`; the store's content is untrusted."""
     text = run.params.get(name, "none")
     if text == "none":
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.training.loop import Training
 from cvexp.training.request import request_of, write_request
-from cvexp.training.session import ONE_AT_A_TIME, known_tags, prepare
+from cvexp.training.session import ONE_AT_A_TIME, complete, known_tags, prepare
 from cvexp.training.signals import StopSignals
 
 if TYPE_CHECKING:
@@ -16,9 +16,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.config import RunConfig
+    from cvexp.config.sources import Settings, Sourced
     from cvexp.events import Observer
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
+
+
+def explain(settings: Settings) -> dict[str, Sourced]:
+    """Every setting in effect, defaults of the model's own arguments among them, and its source; nothing is trained.
+
+    Raises:
+        InputError: A setting cannot be used; the model or the dataset is unknown.
+    """
+    config, _, _ = complete(settings.config(), allow_path=True)
+    return settings.explained(config)
 
 
 def run(
@@ -42,15 +53,16 @@ def run(
         settings: Where to track it.
         data_dir: Where datasets are looked for first, and downloaded to.
         name: The run's name; by default the model's with the first digits of the run's id.
-        policy: When they are written, and how many stay; by default after every epoch.
+        policy: When checkpoints are written, and how many stay; by default after every epoch.
         command: What was typed, for a tag; by default this process's own arguments.
         started: `time.monotonic()` when the command began, for the total time; by default when its turn comes.
-        observer: Called with each event; see `events.Observer`. Its answer may stop the training early.
+        observer: See `events.Observer`; its answer may stop the training early.
 
     Raises:
         InputError: The model, dataset, device or store cannot be used as asked.
         TrainingError: The loss is not finite, or there is no memory left.
         StorageError: The disk is full.
+        Interrupted: A signal asked for it; a checkpoint was written.
     """
     policy = policy or CheckpointPolicy()
     with StopSignals() as signals, ONE_AT_A_TIME:

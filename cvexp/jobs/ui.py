@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Served:
-    """The pages while they are served.
-
-    Attributes:
-        link: The address of the experiment's charts.
-        password_file: Holds the name and the password that the pages ask for; None where they ask for none.
-    """
+    """The pages while they are served at `link`; `password_file` holds the name and password they ask for, if any."""
 
     link: str
     password_file: Path | None
@@ -31,15 +26,10 @@ class Served:
 
 @contextlib.contextmanager
 def serving(settings: StoreSettings, *, port: int, host: str = LOOPBACK) -> Iterator[Served]:
-    """Serve the store's pages for as long as the block lasts.
+    """Serve the store's pages on `host` and `port` for as long as the block lasts.
 
     Nothing is started for a store that is a server, since it serves the pages itself. The pages can change and delete
     runs, so that they ask for a password unless they listen on loopback.
-
-    Args:
-        settings: Which store.
-        port: Where to listen.
-        host: On which of this machine's addresses.
 
     Raises:
         StoreError: The store does not exist, the port is taken, or the server does not come up.

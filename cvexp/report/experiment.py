@@ -77,8 +77,8 @@ def show(result: ExperimentResult) -> None:
             )
             previous = run_id
         console().print(made)
-    if result.plot is not None:
-        hint(f"drawn to {result.plot}")
+    if result.comparison.plot is not None:
+        hint(f"drawn to {result.comparison.plot}")
     hint(f"{result.trained} of {len(result.steps)} configurations were trained now")
 
 
@@ -108,7 +108,7 @@ def document(result: ExperimentResult) -> dict[str, Any]:
         "trained": result.trained,
         "runs": [{**_step(step), "run_id": run_id} for step, run_id in zip(result.steps, result.run_ids, strict=True)],
         "comparison": report_compare.document(result.comparison),
-        "plot": str(result.plot) if result.plot else None,
+        "plot": str(result.comparison.plot) if result.comparison.plot else None,
     }
 
 

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from cvexp.data.dataset import Dataset
-    from cvexp.inference.predictor import Predictor
     from cvexp.results import EpochMetrics, Evaluation
+    from cvexp.training.session import Prepared
 
 CONFUSION_PNG = "confusion_matrix.png"
 CONFUSION_JSON = "confusion_matrix.json"
@@ -36,8 +35,8 @@ GRID_SEED = 42
 
 def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence[str], *, title: str) -> None:
     """Write the confusion matrix as a picture and as JSON, and the per-class table as CSV."""
-    figure = confusion_matrix(evaluation.confusion, class_names, title=title)
-    save(figure, folder / CONFUSION_PNG)
+    title = f"{title}: test accuracy {evaluation.metrics.accuracy:.2%}"
+    save(confusion_matrix(evaluation.confusion, class_names, title=title), folder / CONFUSION_PNG)
     matrix = {
         "rows": "true class",
         "columns": "predicted class",
@@ -53,12 +52,16 @@ def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence
             writer.writerow([inert(row.name), *figures, row.support])
 
 
-def write_predictions(folder: Path, predictor: Predictor, dataset: Dataset, *, title: str) -> None:
+def write_predictions(folder: Path, prepared: Prepared, *, title: str) -> None:
     """Write a 3x3 grid of random test images, each with its predicted class, as a picture."""
-    test, names = dataset.test, dataset.class_names
-    some = test.take(random_choice(len(test), GRID, GRID_SEED))
+    from cvexp.inference.predictor import TorchPredictor
+
+    dataset, names = prepared.dataset, prepared.dataset.class_names
+    some = dataset.test.take(random_choice(len(dataset.test), GRID, GRID_SEED))
+    predictor = TorchPredictor(prepared.model, dataset.transform, prepared.device.torch)
     guesses = predictor.logits(some.images).argmax(dim=1).tolist()
     answers = [(names[guess], names[truth]) for guess, truth in zip(guesses, some.labels.tolist(), strict=True)]
+    title = f"{title}: random test images"
     draw_grid(some.images.cpu().numpy(), answers, title=title, out=folder / PREDICTIONS_PNG)
 
 
@@ -70,24 +73,13 @@ def random_choice(n_images: int, n_chosen: int, seed: int) -> npt.NDArray[np.int
 def draw_grid(images: npt.NDArray[np.uint8], answers: Sequence[tuple[str, str]], *, title: str, out: Path) -> None:
     """Draw images titled `prediction | truth`, right ones in green with a tick, wrong ones in red with a cross.
 
-    Args:
-        images: uint8 (N, C, H, W), C 1 or 3.
-        answers: N pairs of predicted and true class.
-        title: Above the grid.
-        out: The picture.
-
-    Raises:
-        InputError: The picture cannot be written.
+    `images` are uint8 (N, C, H, W), C 1 or 3; `answers` are N pairs of predicted and true class. An InputError says
+    that `out` cannot be written.
     """
-    shown = [(shortened(guess), shortened(truth)) for guess, truth in answers]
-    right = [guess == truth for guess, truth in answers]
-    figure = image_grid(
-        images,
-        [f"{guess} | {truth} {'✓' if ok else '✗'}" for (guess, truth), ok in zip(shown, right, strict=True)],
-        title=f"{title}\nprediction | truth",
-        colors=[RIGHT if ok else WRONG for ok in right],
-    )
-    save(figure, out)
+    marks = [("✓", RIGHT) if guess == truth else ("✗", WRONG) for guess, truth in answers]
+    titles = [f"{shortened(a)} | {shortened(b)} {tick}" for (a, b), (tick, _) in zip(answers, marks, strict=True)]
+    title = f"{title}\nprediction | truth"
+    save(image_grid(images, titles, title=title, colors=[color for _, color in marks]), out)
 
 
 def write_curves(folder: Path, history: Sequence[EpochMetrics], *, title: str) -> None:

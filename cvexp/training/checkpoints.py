@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 KEPT_WHILE_TRAINING = 2
 """The newest, and the one before it in case the newest is damaged."""
 
-HISTORY = "history.bin"
-"""Its name beside the checkpoints."""
-
 _NAME = re.compile(r"epoch-(?P<epoch>\d+)-step-(?P<step>\d+)-[0-9a-f]{64}\.pt")
 
 
@@ -37,10 +34,8 @@ class Checkpoint:
 
     Attributes:
         fit: See `Fit.state`.
-        history: The epochs before it.
         seconds: Of the whole command, summed over the processes that trained.
-        file: Where it was read from.
-        mark: The part of the history file that it was read with.
+        file: Where it was read from, with the part of the history file up to `mark`.
     """
 
     fit: dict[str, Any]
@@ -72,16 +67,11 @@ class CheckpointSchedule:
 
 
 class Checkpoints:
-    """The checkpoints of one run, each a file that carries its own SHA-256 in its name.
+    """The checkpoints of one run, each a file that carries its own SHA-256 in its name; `keep` of them stay.
 
     An epoch's figures are appended once to a history file beside them; each checkpoint stores the length and the
     digest of its part of that file. So a checkpoint writes as many bytes after any number of epochs, and an older one
-    stays valid when the file has grown.
-
-    Args:
-        run_folder: The run's folder for local state.
-        keep: How many stay.
-        before_write: Called before each is written, in the thread that writes.
+    stays valid when the file has grown. `before_write` is called before each is written, in the thread that writes.
     """
 
     def __init__(self, run_folder: Path, keep: int | None, *, before_write: Callable[[], None] = lambda: None) -> None:
@@ -89,7 +79,7 @@ class Checkpoints:
         self._keep = keep or KEPT_WHILE_TRAINING
         self._before_write = before_write
         self._pending: Future[None] | None = None
-        self._history = HistoryFile(self._folder / HISTORY)
+        self._history = HistoryFile(self._folder / "history.bin")
 
     @cached_property
     def _writer(self) -> ThreadPoolExecutor:
@@ -102,28 +92,16 @@ class Checkpoints:
         self._writer.submit(int).result()
 
     def resume_from(self, checkpoint: Checkpoint) -> None:
-        """Let the next checkpoint follow `checkpoint`, which `newest` returned.
-
-        Raises:
-            WeightsError: The history was damaged since.
-        """
+        """Let the next one follow `checkpoint`, which `newest` returned; WeightsError if its history is damaged."""
         self._history.resume_from(checkpoint.mark)
 
     def begin(self, checkpoint: Checkpoint) -> None:
-        """Write one in the background, once the one before is written.
-
-        Raises:
-            StorageError: That one could not be; the older ones are still there.
-        """
+        """Write one in the background, once the one before is written; StorageError if that one could not be."""
         self.finish()
         self._pending = self._writer.submit(self.save, checkpoint)
 
     def finish(self) -> None:
-        """Wait until the one begun last is on the disk.
-
-        Raises:
-            StorageError: It could not be written.
-        """
+        """Wait until the one begun last is on the disk; StorageError if it could not be written."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
@@ -154,11 +132,7 @@ class Checkpoints:
             ) from error
 
     def newest(self) -> Checkpoint | None:
-        """The newest valid one; None where there is none at all.
-
-        Raises:
-            WeightsError: There are some, and every one is damaged.
-        """
+        """The newest valid one; None where there is none at all, and WeightsError where every one is damaged."""
         from cvexp.checkpoint import load
 
         damage: WeightsError | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cvexp import files
@@ -14,22 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
-
 _LENGTH_BYTES = 8
 """Before each record: its length, big-endian."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryMark:
-    """The first part of a history file.
-
-    Attributes:
-        epochs: How many it holds.
-        bytes: Its length.
-        sha256: Of those bytes.
-    """
+    """The first part of a history file: the epochs it holds, its length in bytes, and the SHA-256 of those bytes."""
 
     epochs: int = 0
     bytes: int = 0
@@ -37,10 +28,9 @@ class HistoryMark:
 
 
 class HistoryFile:
-    """Records of epochs, one after the other. What follows the last mark is left by a killed process, and ignored.
+    """Records of epochs, one after the other, in a folder that exists when something is appended.
 
-    Args:
-        path: The file; its folder exists when something is appended.
+    What follows the last mark was left by a killed process, and is ignored.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,23 +39,12 @@ class HistoryFile:
         self._digest = hashlib.sha256()
 
     def resume_from(self, mark: HistoryMark) -> None:
-        """Append after `mark` from now on.
-
-        Raises:
-            WeightsError: The file does not begin with what was marked.
-        """
+        """Append after `mark` from now on; WeightsError if the file does not begin with what was marked."""
         self._digest = hashlib.sha256(self._read(mark))
         self._mark = mark
 
     def append(self, history: Sequence[EpochMetrics]) -> HistoryMark:
-        """Write the epochs that the file does not hold yet, and flush them to the disk.
-
-        Args:
-            history: All epochs so far.
-
-        Returns:
-            The mark that a checkpoint needs to find them again.
-        """
+        """Write those of all epochs that the file does not hold yet, flush them to the disk, and return their mark."""
         from cvexp.checkpoint import serialised
 
         new = history[self._mark.epochs :]
@@ -80,11 +59,7 @@ class HistoryFile:
         return self._mark
 
     def read(self, mark: HistoryMark) -> tuple[EpochMetrics, ...]:
-        """The epochs up to `mark`.
-
-        Raises:
-            WeightsError: The file is missing or damaged before the mark.
-        """
+        """The epochs up to `mark`; WeightsError if the file is missing or damaged before it."""
         from cvexp.checkpoint import parsed
 
         content = self._read(mark)
@@ -121,7 +96,9 @@ def plain_epoch(epoch: EpochMetrics) -> dict[str, Any]:
     plain = asdict(epoch)
     plain["step_losses"] = torch.from_numpy(epoch.step_losses.copy())
     plain["held_out"]["confusion"] = torch.from_numpy(epoch.held_out.confusion.copy())
-    plain["held_out"]["predictions"] = torch.from_numpy(_narrowed(epoch.held_out.predictions))
+    predictions = epoch.held_out.predictions
+    narrow = "uint8" if predictions.max(initial=0) < 2**8 else "int32"
+    plain["held_out"]["predictions"] = torch.from_numpy(predictions.astype(narrow))
     return plain
 
 
@@ -134,17 +111,11 @@ def epoch_of(plain: dict[str, Any]) -> EpochMetrics:
         confusion=held_out["confusion"].numpy(),
         predictions=held_out["predictions"].numpy().astype("int64"),
     )
-    rest = {f.name: plain[f.name] for f in fields(EpochMetrics)}
-    rest |= {
-        "train": SplitMetrics(**plain["train"]),
-        "step_losses": plain["step_losses"].numpy(),
-        "held_out": evaluation,
-        "timing": EpochTiming(**plain["timing"]),
-    }
-    return EpochMetrics(**rest)
-
-
-def _narrowed(predictions: npt.NDArray[np.int64]) -> npt.NDArray[np.integer[Any]]:
-    """Class indices as uint8 where they fit."""
-    largest = int(predictions.max(initial=0))
-    return predictions.astype("uint8" if largest < 2**8 else "int32")
+    return EpochMetrics(
+        epoch=plain["epoch"],
+        train=SplitMetrics(**plain["train"]),
+        step_losses=plain["step_losses"].numpy(),
+        held_out=evaluation,
+        held_out_name=plain["held_out_name"],
+        timing=EpochTiming(**plain["timing"]),
+    )

@@ -6,17 +6,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cvexp.errors import Interrupted
-from cvexp.events import (
-    STOP,
-    CheckpointStarted,
-    EpochEnded,
-    FilesStored,
-    ModelStored,
-    StepsRun,
-    TagsSet,
-    TrainingStarted,
-)
+from cvexp import events
+from cvexp.errors import Interrupted, StorageError
 from cvexp.redaction import without_credentials
 from cvexp.results import Timing, TrainResult
 from cvexp.runs import ID_DIGITS
@@ -29,7 +20,6 @@ if TYPE_CHECKING:
 
     from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.engine.fit import Fit, Progress
-    from cvexp.events import Observed, Observer
     from cvexp.results import EpochMetrics, Evaluation, ModelSize
     from cvexp.settings import StoreSettings
     from cvexp.tracking.outbox import Outbox
@@ -48,13 +38,8 @@ class Training:
     as FINISHED, tested and stored as after its last epoch. A signal stops it between two steps instead, with a
     checkpoint, and the run is KILLED.
 
-    Args:
-        prepared: What to train.
+    Attributes:
         opening: Opens the run's outbox, and closes it.
-        settings: Where the run is tracked.
-        policy: When to write checkpoints.
-        signals: Say whether a signal asked for a stop.
-        observer: Called with each event.
         started: `time.monotonic()` when the command began.
         resumed: Where to resume; None from the start.
     """
@@ -64,10 +49,11 @@ class Training:
     settings: StoreSettings
     policy: CheckpointPolicy
     signals: StopSignals
-    observer: Observer | None
+    observer: events.Observer | None
     started: float
     resumed: Checkpoint | None = None
     tracked: Outbox = field(init=False)
+    _fit: Fit = field(init=False)
     _history: list[EpochMetrics] = field(default_factory=list)
     _checkpoints: Checkpoints = field(init=False)
     _schedule: CheckpointSchedule = field(init=False)
@@ -77,14 +63,7 @@ class Training:
     _shown_at: float = 0.0
 
     def run(self) -> TrainResult:
-        """Open the run, train, test, store what came out, and close it.
-
-        Raises:
-            StoreError: The store cannot be used.
-            Interrupted: A signal asked for it; a checkpoint was written.
-            TrainingError: The loss is not finite, or there is no memory left.
-            StorageError: The disk is full.
-        """
+        """Open the run, train, test, store what came out, and close it; raises what jobs.train.run does."""
         from cvexp.device import threads
 
         with threads(self.prepared.layout.threads), self.signals.deferred(), self.opening as self.tracked:
@@ -99,17 +78,21 @@ class Training:
 
         size = model_size(self.prepared.model)
         self._recorder.inputs()
-        fit = self._ready()
+        self._fit = self.prepared.fit(self._on_progress)
+        if self.resumed is not None:
+            self._fit.load_state(self.resumed.fit)
+            self._checkpoints.resume_from(self.resumed)
+            self._history += self.resumed.history
         self._checkpoints.start_thread()
         if "run_id" in self.tracked.facts:
             self.tracked.drain()
-        self._notify(self._training_started(size.parameters, fit.progress))
+        self._notify(self._training_started(size.parameters))
         setup_seconds = time.monotonic() - self.started - self.tracked.seconds
         self._check_signals("before the first step" if self.resumed is None else "where it was resumed")
         with memory_explained():
-            self._train(fit)
+            self._train()
             self._checkpoints.finish()
-            self._leave_if_asked(fit)
+            self._leave_if_asked()
         evaluation, evaluate_seconds = self._test()
         self._store_artifacts(evaluation)
         result = self._result(evaluation, size, setup_seconds=setup_seconds, evaluate_seconds=evaluate_seconds)
@@ -119,17 +102,17 @@ class Training:
     def _result(
         self, evaluation: Evaluation, size: ModelSize, *, setup_seconds: float, evaluate_seconds: float
     ) -> TrainResult:
-        history = tuple(self._history)
+        history, prepared = tuple(self._history), self.prepared
         return TrainResult(
             run_id=self.tracked.run_id,
             run_name=self.tracked.name,
             experiment_id=self.tracked.facts.get("experiment_id", ""),
             tracking_uri=without_credentials(self.settings.tracking_uri),
             status="FINISHED",
-            config=replace(self.prepared.config, epochs=len(history)),
-            device=str(self.prepared.device.torch),
-            device_name=self.prepared.device.name,
-            class_names=self.prepared.dataset.class_names,
+            config=replace(prepared.config, epochs=len(history)),
+            device=str(prepared.device.torch),
+            device_name=prepared.device.name,
+            class_names=prepared.dataset.class_names,
             history=history,
             evaluation=evaluation,
             timing=Timing(
@@ -144,69 +127,50 @@ class Training:
             artifacts_uri=self.tracked.facts.get("artifacts_uri", ""),
         )
 
-    def _ready(self) -> Fit:
-        """The training loop, before its first step or where it resumes.
-
-        Raises:
-            WeightsError: The checkpoint does not fit.
-        """
-        fit = self.prepared.fit(lambda progress: self._on_progress(fit, progress))
-        if self.resumed is not None:
-            fit.load_state(self.resumed.fit)
-            self._checkpoints.resume_from(self.resumed)
-            self._history += self.resumed.history
-        return fit
-
-    def _notify(self, event: Observed) -> None:
+    def _notify(self, event: events.Observed) -> None:
         """Call the observer; `STOP` stays in force."""
-        if self.observer is not None and self.observer(event) is STOP:
+        if self.observer is not None and self.observer(event) is events.STOP:
             self._stops_early = True
 
-    def _train(self, fit: Fit) -> None:
+    def _train(self) -> None:
         self._schedule = CheckpointSchedule(self.policy)
-        for epoch in fit:
+        for epoch in self._fit:
             self._history.append(epoch)
-            event = EpochEnded(metrics=epoch, last=epoch.epoch == self.prepared.config.epochs)
+            event = events.EpochEnded(metrics=epoch, last=epoch.epoch == self.prepared.config.epochs)
             try:
                 self._notify(event)
             finally:  # the epoch is recorded before a checkpoint that follows it, whatever the observer raises
                 event = replace(event, last=event.last or self._stops_early)
                 self._recorder(event)
             if self._schedule(event):
-                self._save(fit)
-            self._leave_if_asked(fit)
+                self._save()
+            self._leave_if_asked()
             self.tracked.drain()
             if self._stops_early:
                 break
 
-    def _on_progress(self, fit: Fit, progress: Progress) -> None:
+    def _on_progress(self, progress: Progress) -> None:
         """The engine's callback between steps: show progress, write a checkpoint, stop on a signal."""
-        event = StepsRun(epoch=progress.epoch, step=progress.step, n_steps=progress.n_steps)
+        event = events.StepsRun(epoch=progress.epoch, step=progress.step, n_steps=progress.n_steps)
         now = time.monotonic()
         if now - self._shown_at >= REFRESH_SECONDS:
             self._notify(event)
             self._shown_at = now
         if self._schedule(event):
-            self._save(fit)
-        self._leave_if_asked(fit)
+            self._save()
+        self._leave_if_asked()
 
-    def _leave_if_asked(self, fit: Fit) -> None:
+    def _leave_if_asked(self) -> None:
         if self.signals.signum is None:
             return
-        self._save(fit)
+        self._save()
         self._checkpoints.finish()
-        done = fit.progress
+        done = self._fit.progress
+        is_over = done.epoch > self.prepared.config.epochs
         where = f"epoch {done.epoch}, step {done.step} of {done.n_steps}"
-        self._check_signals(
-            where if done.epoch <= self.prepared.config.epochs else f"the end of epoch {done.epoch - 1}"
-        )
+        self._check_signals(f"the end of epoch {done.epoch - 1}" if is_over else where)
 
     def _check_signals(self, where: str = "the end of training") -> None:
-        """Stop here if a signal asked for it.
-
-        Raises:
-            Interrupted: It did.
-        """
         if self.signals.signum is not None:
             raise Interrupted(self.signals.signum, f"kept as of {where}", f"go on: {self._resume_command()}")
 
@@ -215,24 +179,24 @@ class Training:
         factory = [model] if ":" in model else []  # code is not taken from a run's records
         return self.settings.command("train", *factory, "--resume", self.tracked.run_id[:ID_DIGITS])
 
-    def _save(self, fit: Fit) -> None:
+    def _save(self) -> None:
         """Start writing a checkpoint of the current state, unless the last one was of the same."""
-        if fit.progress == self._saved:
+        done = self._fit.progress
+        if done == self._saved:
             return
-        checkpoint = Checkpoint(fit=fit.state(), history=tuple(self._history), seconds=self._seconds())
+        checkpoint = Checkpoint(fit=self._fit.state(), history=tuple(self._history), seconds=self._seconds())
         self._checkpoints.begin(checkpoint)
-        self._saved = fit.progress
-        started = CheckpointStarted(epoch=fit.progress.epoch, step=fit.progress.step)
+        self._saved = done
+        started = events.CheckpointStarted(epoch=done.epoch, step=done.step)
         self._schedule(started)
         self._notify(started)
 
     def _seconds(self) -> float:
-        """Of the whole command so far, those of the processes before this one included."""
         return time.monotonic() - self.started + (self.resumed.seconds if self.resumed else 0.0)
 
-    def _training_started(self, n_parameters: int, at: Progress) -> TrainingStarted:
-        dataset, device = self.prepared.dataset, self.prepared.device
-        return TrainingStarted(
+    def _training_started(self, n_parameters: int) -> events.TrainingStarted:
+        dataset, device, at = self.prepared.dataset, self.prepared.device, self._fit.progress
+        return events.TrainingStarted(
             run_id=self.tracked.run_id,
             run_name=self.tracked.name,
             config=self.prepared.config,
@@ -245,7 +209,7 @@ class Training:
             n_val=0 if dataset.val is None else len(dataset.val),
             n_test=len(dataset.test),
             n_parameters=n_parameters,
-            resumed_at=StepsRun(epoch=at.epoch, step=at.step, n_steps=at.n_steps) if self.resumed else None,
+            resumed_at=events.StepsRun(epoch=at.epoch, step=at.step, n_steps=at.n_steps) if self.resumed else None,
             store_answers="run_id" in self.tracked.facts,
         )
 
@@ -270,31 +234,25 @@ class Training:
 
     def _store_artifacts(self, evaluation: Evaluation) -> None:
         """Write everything to the run's folder, the weights first, and record it."""
-        from cvexp.errors import StorageError
         from cvexp.export.run_folder import save_weights
-        from cvexp.inference.predictor import TorchPredictor
         from cvexp.training.artifacts import write_curves, write_evaluation, write_predictions
 
-        dataset, model = self.prepared.dataset, self.prepared.model
+        dataset = self.prepared.dataset
+        shape, n_classes = dataset.image_shape, dataset.n_classes
         weights, figures = self.tracked.folder / "weights", self.tracked.folder / "figures"
         try:
             weights.mkdir(exist_ok=True)
             figures.mkdir(exist_ok=True)
-            spec = save_weights(model, weights, config=self.prepared.config, dataset=dataset)
-            self.tracked.emit(TagsSet({"cvexp.weights_sha256": spec.weights_sha256}))
-            self.tracked.emit(FilesStored(folder=weights.name, name=weights.name))
+            spec = save_weights(self.prepared.model, weights, config=self.prepared.config, dataset=dataset)
+            self.tracked.emit(events.TagsSet({"cvexp.weights_sha256": spec.weights_sha256}))
+            self.tracked.emit(events.FilesStored(folder=weights.name, name=weights.name))
             self._check_signals()
             if self.prepared.servable:
-                self.tracked.emit(
-                    ModelStored(weights=weights.name, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
-                )
+                self.tracked.emit(events.ModelStored(weights=weights.name, image_shape=shape, n_classes=n_classes))
             title = f"{self.tracked.name} on {dataset.name}"
-            scored = f"{title}: test accuracy {evaluation.metrics.accuracy:.2%}"
-            write_evaluation(figures, evaluation, dataset.class_names, title=scored)
+            write_evaluation(figures, evaluation, dataset.class_names, title=title)
             self._check_signals()
-            shown = f"{title}: random test images"
-            predictor = TorchPredictor(model, dataset.transform, self.prepared.device.torch)
-            write_predictions(figures, predictor, dataset, title=shown)
+            write_predictions(figures, self.prepared, title=title)
             write_curves(figures, self._history, title=title)
         except OSError as error:
             raise StorageError(
@@ -302,4 +260,4 @@ class Training:
                 f"make room there, then: {self._resume_command()}",
             ) from error
         self._check_signals()
-        self.tracked.emit(FilesStored(folder=figures.name))
+        self.tracked.emit(events.FilesStored(folder=figures.name))

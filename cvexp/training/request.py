@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from cvexp.training.session import Prepared
 
 REQUEST = "request.json"
-"""Its name in a run's folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,19 +46,15 @@ def write_request(folder: Path, request: Request) -> None:
     Raises:
         StorageError: The disk is full, or cannot be written.
     """
-    content = {**asdict(request), "config": {**asdict(request.config), "model_args": dict(request.config.model_args)}}
+    content = json.dumps(asdict(request), indent=1, allow_nan=False, default=dict)
     try:
-        files.write_atomically(folder / REQUEST, json.dumps(content, indent=1, allow_nan=False).encode())
+        files.write_atomically(folder / REQUEST, content.encode())
     except OSError as error:
         raise StorageError(f"cannot write to {folder}: {error.strerror or error}", "make room there") from error
 
 
 def read_request(folder: Path) -> Request:
-    """What `write_request` wrote, validated as if it had been typed.
-
-    Raises:
-        RunError: It is missing or damaged.
-    """
+    """What `write_request` wrote, validated as if it had been typed; RunError if it is missing or damaged."""
     from cvexp.config import run_config
 
     try:

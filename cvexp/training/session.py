@@ -27,14 +27,12 @@ if TYPE_CHECKING:
     from cvexp.engine.backends.choice import Choice
     from cvexp.engine.fit import Fit, Progress
     from cvexp.engine.layout import Layout
+    from cvexp.models.registry import ModelEntry
     from cvexp.training.checkpoints import Checkpoint
     from cvexp.training.request import Request
 
 ONE_AT_A_TIME = threading.RLock()
-"""Held from the first random draw of a training to its end: generators and thread counts belong to the process.
-
-A training in another thread waits for its turn; one that an observer starts, in the same thread, does not.
-"""
+"""Held during a training: generators and thread counts belong to the process. Reentrant: an observer may train too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,11 +54,7 @@ class Prepared:
     servable: bool
 
     def fit(self, callback: Callable[[Progress], None] | None = None) -> Fit:
-        """The training loop, before its first step.
-
-        Args:
-            callback: Called between steps and between batches of an evaluation.
-        """
+        """The training loop before its first step; `callback` is called between steps and evaluation batches."""
         from cvexp.engine.fit import Fit
 
         return Fit(
@@ -74,21 +68,27 @@ class Prepared:
         )
 
 
-def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None) -> Prepared:
-    """Load the data, build the model, choose the step runner; nothing is written.
+def complete(config: RunConfig, *, allow_path: bool) -> tuple[RunConfig, ModelEntry, Mapping[str, ModelArg]]:
+    """`config` with every argument of its model's own, the model, and those arguments' defaults.
 
-    Args:
-        config: Of the run.
-        data_dir: Where datasets are looked for first.
-        dataset: In place of the one that `config` names.
+    Raises:
+        InputError: The dataset, the model or an argument is unknown, or the model is code and `allow_path` is False.
+    """
+    find_spec(config.dataset)
+    entry = find_entry(config.model, allow_path=allow_path)  # before torch is imported, which takes seconds
+    factory = entry.load()
+    model_args = complete_arguments(config.model, factory, config.model_args)
+    return replace(config, model_args=model_args), entry, complete_arguments(config.model, factory, {})
+
+
+def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None) -> Prepared:
+    """Load the data, or take `dataset`, build the model, and choose the step runner; nothing is written.
 
     Raises:
         InputError: The model, dataset or device cannot be used as asked.
         TrainingError: There is no memory for a step.
     """
-    spec = find_spec(config.dataset)
-    entry = find_entry(config.model, allow_path=True)
-    # torch takes seconds to import, and a mistyped name should not have to wait for it.
+    config, entry, defaults = complete(config, allow_path=True)
     from cvexp.data.dataset import load
     from cvexp.device import choose, seed_everything, threads
     from cvexp.engine.fit import choose_step
@@ -96,10 +96,9 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     from cvexp.models.registry import build
     from cvexp.models.summary import check_output
 
-    defaults = complete_arguments(config.model, entry.load(), {})
-    config = replace(config, model_args=complete_arguments(config.model, entry.load(), config.model_args))
     device = choose(config.device)
     if dataset is None:
+        spec = find_spec(config.dataset)
         dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
     seed_everything(config.seed)
     model = build(
@@ -132,14 +131,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
 def prepare_resumed(
     request: Request, config: RunConfig, data_dir: Path, *, checkpoint: Checkpoint | None, name: str
 ) -> Prepared:
-    """As `prepare`, for a run that is resumed: with its threads and data, and checked against its checkpoint.
-
-    Args:
-        request: What the run was asked to do first.
-        config: What it is asked to do now.
-        data_dir: As for `prepare`.
-        checkpoint: Where it resumes; None from the start.
-        name: The run's, for messages.
+    """As `prepare`, for a run called `name` that is resumed: with its threads and data, and with what is asked now.
 
     Raises:
         RunError: The data are others than the run's.
@@ -167,6 +159,8 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, s
     from cvexp.tracking.liveness import process_tags
 
     layout, device, steps = prepared.layout, prepared.device, prepared.steps
+    config, dataset = prepared.config, prepared.dataset
+    limit = config.limit if len(dataset.test) == config.limit else None
     return {
         **context_tags(sys.argv if command is None else command),
         **process_tags(),
@@ -175,7 +169,7 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, s
         "cvexp.threads": str(layout.threads),
         "cvexp.memory_format": layout.memory_format,
         "cvexp.step_runner": steps.description,
-        TEST_SET: _test_set(prepared),
+        TEST_SET: test_set(dataset.digest, limit=limit, split_seed=config.split_seed),
         **_identity_tags(prepared),
     }
 
@@ -184,12 +178,6 @@ def config_tags(prepared: Prepared) -> dict[str, str]:
     """What changes with a configuration that is not the one the run began with; see runs.EFFECTIVE."""
     params = prepared.config.params()
     return {**{tag: params[name] for name, tag in EFFECTIVE.items()}, **_identity_tags(prepared)}
-
-
-def _test_set(prepared: Prepared) -> str:
-    config, dataset = prepared.config, prepared.dataset
-    limit = config.limit if len(dataset.test) == config.limit else None
-    return test_set(dataset.digest, limit=limit, split_seed=config.split_seed)
 
 
 def _identity_tags(prepared: Prepared) -> dict[str, str]:
@@ -219,7 +207,7 @@ def _identity_tags(prepared: Prepared) -> dict[str, str]:
     return {
         "cvexp.comparability_key": conditions.key,
         "cvexp.conditions": conditions.to_json(),
-        RECIPE: recipe(prepared.config.params(), prepared.argument_defaults),
+        RECIPE: recipe(config.params(), prepared.argument_defaults),
     }
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cvexp import process
 from cvexp.errors import Interrupted
@@ -22,10 +22,8 @@ class StopSignals:
     """Handles signals while it is entered; only the main thread can, elsewhere nothing is handled.
 
     The second signal ends cvexp's own process at once; in another process it raises Interrupted where it arrives.
-    A signal that the process ignores, as `nohup` has it ignore SIGHUP, stays ignored.
-
-    Attributes:
-        signum: The signal that asked for a stop; None while none has.
+    A signal that the process ignores, as `nohup` has it ignore SIGHUP, stays ignored. `signum` is the signal that asked
+    for a stop; None while none has.
     """
 
     def __init__(self) -> None:
@@ -60,15 +58,11 @@ class StopSignals:
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         again = self.signum is not None
-        if again and process.is_own():
-            self._exit_now(signum)
+        if again and process.is_own():  # without any cleanup, which the files on the disk do not need
+            name = signal.Signals(signum).name
+            text = f"error: stopped at once by a second signal ({name}); the last checkpoint is intact\n"
+            os.write(2, text.encode())
+            os._exit(128 + signum)
         self.signum = signum
         if again or not self._deferred:
             raise Interrupted(signum)
-
-    @staticmethod
-    def _exit_now(signum: int) -> NoReturn:
-        """Exit without any cleanup, which the files on the disk do not need."""
-        name = signal.Signals(signum).name
-        os.write(2, f"error: stopped at once by a second signal ({name}); the last checkpoint is intact\n".encode())
-        os._exit(128 + signum)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from cvexp import load_model
-from cvexp.config import WEIGHTS_SUFFIXES, run_config
+from cvexp.config import run_config
+from cvexp.config.run import WEIGHTS_SUFFIXES
 from cvexp.data import dataset as datasets
 from cvexp.data.registry import find_spec
 from cvexp.data.transforms import Transform
