@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cvexp.config.model import ModelArg
 
-DIGITS = 16
+DIGITS = 16  # hexadecimal
 
 
 def recipe(
@@ -29,9 +29,6 @@ def recipe(
         params: The values in effect, from `RunConfig.params` or from a stored run.
         argument_defaults: Defaults of the model's own arguments.
         kind: The configuration whose defaults are meant.
-
-    Returns:
-        16 hexadecimal digits.
     """
     defaults = {f"model_args.{name}": as_typed(value) for name, value in argument_defaults.items()}
     for name, setting in settings_of(kind).items():
