@@ -1,7 +1,5 @@
 """The application: its verbs, its errors on stderr, its exit codes."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import inspect
@@ -11,7 +9,9 @@ import sys
 import time
 import traceback
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -24,10 +24,6 @@ from cvexp.errors import CvexpError, InputError, Interrupted
 from cvexp.redaction import without_credentials
 from cvexp.settings import VERSION
 from cvexp.text import clean
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import FrameType
 
 SIGNAL_EXIT = 128
 BAD_INPUT = InputError.exit_code
@@ -126,11 +122,11 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, USAGE_ERROR):
         _complain_of_usage(error, arguments)
         return BAD_INPUT
-    return _complain_of_surprise(error)
+    return _complain_of_unexpected(error)
 
 
-def _complain_of_surprise(error: BaseException) -> int:
-    """What nothing below foresaw."""
+def _complain_of_unexpected(error: BaseException) -> int:
+    """Of an error that no code raises on purpose; give its exit code."""
     if isinstance(error, OSError) and error.errno in UNUSABLE and error.filename:
         _complain(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}", "check the name and its permissions")
         return BAD_INPUT

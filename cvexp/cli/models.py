@@ -10,7 +10,7 @@ from cvexp.cli.output import present
 from cvexp.config import RunConfig, run_config
 from cvexp.errors import ConfigError
 
-_NAME = "The model to take apart; without it, all are listed."
+_NAME = "The model to show layer by layer; without it, all are listed."
 
 
 @with_flags(RunConfig, only=("dataset", "hidden_units", "model_args"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,8 +23,6 @@ from cvexp.settings import StoreSettings, store_settings
 from cvexp.settings import data_dir as resolve_data_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cvexp.results import TrainResult
 
 EXAMPLES = """Examples:
@@ -89,7 +87,7 @@ def train(
             data_dir=resolve_data_dir(data_dir),
             policy=policy,
             command=["cvexp", *ctx.obj["arguments"]],
-            started=ctx.obj.get("started", time.monotonic()),
+            started=ctx.obj["started"],
             observer=observer,
         )
     _finish(result, store, as_json=as_json)

@@ -1,20 +1,16 @@
 """Experiment files, which are lists of runs, and files with one run's settings."""
 
-from __future__ import annotations
-
 import itertools
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from cvexp.config.option import settings_of
 from cvexp.config.run import RunConfig, run_config, run_name
 from cvexp.errors import ConfigError, nearest
 from cvexp.text import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 MAX_PLANNED = 1000
 

@@ -1,7 +1,5 @@
 """How a field becomes an option: flag, help, completion, YAML key, validation and MLflow parameter come from it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar, get_args, get_origin

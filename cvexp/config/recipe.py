@@ -1,18 +1,12 @@
 """The recipe: what identifies runs that are repeats of each other, apart from their seed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from cvexp.config.model import ModelArg
 from cvexp.config.option import as_typed, settings_of
 from cvexp.config.run import RunConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cvexp.config.model import ModelArg
 
 DIGITS = 16  # hexadecimal
 
