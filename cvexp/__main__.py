@@ -7,8 +7,7 @@ from typing import NoReturn
 STARTED = time.monotonic()  # read before anything slow is imported, so that start-up counts as time spent
 
 COLLECT_AFTER = (100_000, 20, 20)
-"""Python looks for garbage cycles after so many new objects. Its own 700 make it walk through everything torch and
-MLflow import again and again, which is a quarter of a short command's time."""
+"""New objects until Python collects garbage; with its default, 700, that takes a quarter of a short command's time."""
 
 
 def main() -> None:

@@ -3,29 +3,19 @@
 A message has at most three lines. Only the command line turns an error into text and an exit code.
 """
 
-from __future__ import annotations
-
 import difflib
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from collections.abc import Iterable
+from typing import ClassVar
 
 
 class CvexpError(Exception):
-    """An expected failure, reported without a traceback.
-
-    Args:
-        what: One line: what was wrong, with the value seen.
-        hints: What to type or do next, a line each; two at the most.
-    """
+    """An expected failure, reported without a traceback: what was wrong, and at most two hints, each one line."""
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, *hints: str) -> None:
         super().__init__(what)
-        self.what = what
-        self.hints = hints
+        self.what, self.hints = what, hints
 
     def lines(self) -> list[str]:
         """The message in at most three lines: the error, then the hints."""
@@ -91,30 +81,15 @@ class GateError(CvexpError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was told to stop by a signal.
-
-    Args:
-        signum: The signal's number; the exit code is 128 plus it.
-        hints: What was kept, and what to type next, a line each.
-    """
+    """The process was told to stop by a signal, whose number plus 128 is the exit code; hints as for CvexpError."""
 
     def __init__(self, signum: int, *hints: str) -> None:
         super().__init__(signum)
-        self.signum = signum
-        self.hints = hints
+        self.signum, self.hints = signum, hints
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A hint for a mistyped name: the nearest valid one first, then all of them.
-
-    Args:
-        name: What was typed.
-        valid: What could have been typed.
-
-    Returns:
-        One line such as ``did you mean 'tinyvgg'? valid: linear, mlp, tinyvgg``.
-    """
+    """A hint for a mistyped name, such as `did you mean 'tinyvgg'? valid: linear, mlp, tinyvgg`."""
     names = list(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    listed = "valid: " + ", ".join(names)
-    return f"did you mean '{close[0]}'? {listed}" if close else listed
+    return (f"did you mean '{close[0]}'? " if close else "") + "valid: " + ", ".join(names)

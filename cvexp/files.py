@@ -1,15 +1,10 @@
 """Atomic writes, and appends that a crash cannot damage."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
 import secrets
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 _RANDOM_BYTES = 8
 _TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}")

@@ -3,24 +3,18 @@
 Otherwise a file that somebody else put in that folder, such as a download, could run code in every command there.
 """
 
-from __future__ import annotations
-
 import contextlib
-import importlib.metadata
 import os
 import sys
 import sysconfig
+from collections.abc import Iterator
 from importlib.machinery import PathFinder
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, distributions
 
 
 def entry_points(*, group: str) -> list[EntryPoint]:
     """The entry points of packages on `sys.path`, except those in the working folder."""
-    packages = importlib.metadata.distributions(path=_elsewhere(sys.path))
+    packages = distributions(path=_elsewhere(sys.path))
     return [point for package in packages for point in package.entry_points if point.group == group]
 
 

@@ -1,9 +1,4 @@
-"""Whether this process is the command line's own, or a program (a notebook, for instance) that imported cvexp.
-
-In the latter cvexp leaves environment variables, loggers and exit handling as they are.
-"""
-
-from __future__ import annotations
+"""Whether this process is the command line's own; in others cvexp leaves environment, loggers and exit handling."""
 
 import threading
 

@@ -1,7 +1,5 @@
 """Secrets removed from text before it is stored or shown: credentials in addresses, values of secret keys."""
 
-from __future__ import annotations
-
 import re
 
 _LONGEST = 4000
@@ -43,7 +41,7 @@ _UNENCODED = re.compile(r"https?://[^/\s:@\[\]]+:(?!\d*(?:[/?#]|$))[^@/?#]*[/?#]
 
 
 def without_credentials(text: str) -> str:
-    """`text` with the `user:password@` part of every URI in it removed, and `password=` and its like made `***`.
+    """`text` without the `user:password@` part of URIs, and with `***` as the value of `password=` and its like.
 
     Also where the password holds characters that a URI wants percent-encoded. What looks like a port, a path and an
     `@` in it goes too: it may be a password.

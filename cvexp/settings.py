@@ -3,8 +3,6 @@
 A flag beats its environment variable, which beats the default.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shlex
@@ -50,14 +48,12 @@ DATA_VERBS = ("data", "train", "evaluate", "confmat", "predict", "export", "run"
 class Flags:
     """Flags that say where runs and data are, as they were given; commands that cvexp prints repeat them.
 
-    Attributes:
-        store: `--tracking-uri` and `--experiment` with their values. Credentials are left out of the address: MLflow
-            takes them from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD too.
-        data: `--data-dir` with its value.
+    Credentials are left out of the address: MLflow takes them from MLFLOW_TRACKING_USERNAME and
+    MLFLOW_TRACKING_PASSWORD too.
     """
 
-    store: tuple[str, ...] = ()
-    data: tuple[str, ...] = ()
+    store: tuple[str, ...] = ()  # --tracking-uri and --experiment with their values
+    data: tuple[str, ...] = ()  # --data-dir with its value
 
     def command(self, verb: str, *words: str) -> str:
         """A command to paste into a shell: `cvexp`, the verb, its words, and those of the flags that the verb takes."""
@@ -118,7 +114,7 @@ def store_settings(
 ) -> StoreSettings:
     """Resolve the store: arguments, then `MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME`, then MLflow's defaults.
 
-    `data_dir` is the argument for it, for the commands that are printed.
+    `data_dir` is repeated in the commands that are printed.
     """
     named = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
     return StoreSettings(
@@ -150,11 +146,8 @@ def sqlite_uri(file: Path, *, dialect: str = "sqlite") -> str:
 
 def data_dir(given: Path | None = None) -> Path:
     """The data directory: the argument, then `CVEXP_DATA_DIR`, then the platform's cache folder for the user."""
-    if given is not None:
-        return given.expanduser()
-    if named := os.environ.get("CVEXP_DATA_DIR"):
-        return Path(named).expanduser()
-    return cached_data_dir()
+    named = given or os.environ.get("CVEXP_DATA_DIR")
+    return Path(named).expanduser() if named else cached_data_dir()
 
 
 def cached_data_dir() -> Path:

@@ -1,7 +1,5 @@
 """Escape text that came from data for a terminal, CSV, Markdown, JSON or a message."""
 
-from __future__ import annotations
-
 import math
 import re
 import reprlib

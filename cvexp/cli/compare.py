@@ -11,10 +11,16 @@ import typer
 
 from cvexp.cli import options
 from cvexp.runs import shortest_selector
+from cvexp.settings import StoreSettings, store_settings
 
 if TYPE_CHECKING:
     from cvexp.jobs.compare import Comparison
-    from cvexp.settings import StoreSettings
+
+_RUNS = "Runs to compare, each as for evaluate, of any experiment; without any, all runs of the experiment."
+_SORT = "accuracy, loss, val-accuracy, seconds, speed, parameters, started, or a metric's key; the best first."
+_LAST = "Only the most recently started so many."
+_WHERE = "Only the runs that MLflow's filter selects: 'params.model = \"tinyvgg\"'."
+_PLOT = "Draw accuracy, and accuracy against training time, to this file."
 
 
 class Format(StrEnum):
@@ -27,34 +33,13 @@ class Format(StrEnum):
 
 
 def compare(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Runs to compare, each as for evaluate, of any experiment; without any, all runs of the experiment.",
-            show_default=False,
-        ),
-    ] = None,
+    runs: Annotated[list[str] | None, typer.Argument(help=_RUNS, show_default=False)] = None,
     *,
-    sort: Annotated[
-        str,
-        typer.Option(
-            help="accuracy, loss, val-accuracy, seconds, speed, parameters, started, or a metric's key; the best first."
-        ),
-    ] = "accuracy",
-    last: Annotated[
-        int | None, typer.Option(min=1, help="Only the most recently started so many.", show_default=False)
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            help="Only the runs that MLflow's filter selects: 'params.model = \"tinyvgg\"'.", show_default=False
-        ),
-    ] = None,
+    sort: Annotated[str, typer.Option(help=_SORT)] = "accuracy",
+    last: Annotated[int | None, typer.Option(min=1, help=_LAST)] = None,
+    where: Annotated[str | None, typer.Option(help=_WHERE)] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
-    plot: Annotated[
-        Path | None,
-        typer.Option(help="Draw accuracy, and accuracy against training time, to this file.", show_default=False),
-    ] = None,
+    plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
     as_json: options.Json = False,
@@ -69,7 +54,7 @@ def compare(
     from cvexp.report import compare as report
     from cvexp.report.terminal import hint, print_json, suggest
 
-    store = options.store(tracking_uri, experiment)
+    store = store_settings(tracking_uri, experiment)
     comparison = job(runs or [], store, sort=sort, last=last, where=where, plot=plot)
     if as_json or output is Format.JSON:
         print_json(report.document(comparison))

@@ -1,7 +1,5 @@
 """`cvexp confmat`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -10,18 +8,17 @@ import typer
 from cvexp.cli import options
 from cvexp.cli.output import present
 from cvexp.settings import data_dir as resolve_data_dir
+from cvexp.settings import store_settings
+
+_NORMALIZE = "none for counts; true, pred or all for shares of the true class, the predicted one or all."
+_OUT = "Where to draw. Without it: confusion_matrix.png."
 
 
 def confmat(
     run: options.RunOrFile,
     *,
-    normalize: Annotated[
-        str,
-        typer.Option(help="none for counts; true, pred or all for shares of the true class, the predicted one or all."),
-    ] = "none",
-    out: Annotated[
-        Path | None, typer.Option(help="Where to draw. Without it: confusion_matrix.png.", show_default=False)
-    ] = None,
+    normalize: Annotated[str, typer.Option(help=_NORMALIZE)] = "none",
+    out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
     device: options.Device = "auto",
     model: options.TrustedModel = None,
     data_dir: options.DataDir = None,
@@ -38,7 +35,7 @@ def confmat(
 
     result = job(
         run,
-        options.store(tracking_uri, experiment, data_dir),
+        store_settings(tracking_uri, experiment, data_dir),
         data_dir=resolve_data_dir(data_dir),
         normalize=normalize,
         out=out,

@@ -1,7 +1,5 @@
 """`cvexp data`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -16,19 +14,15 @@ from cvexp.errors import ConfigError
 from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import typed_flags
 
+_NAME = "The dataset to fetch, verify and describe; without it, all are listed."
+_SAMPLES = "Draw a grid of random titled training images to this file."
+
 
 @with_flags(DataConfig, only=("val_split", "split_seed", "limit"))
 def data(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            help="The dataset to fetch, verify and describe; without it, all are listed.", show_default=False
-        ),
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help=_NAME, show_default=False)] = None,
     *,
-    samples: Annotated[
-        Path | None, typer.Option(help="Draw a grid of random titled training images to this file.", show_default=False)
-    ] = None,
+    samples: Annotated[Path | None, typer.Option(help=_SAMPLES)] = None,
     given: Given,
     data_dir: options.DataDir = None,
     as_json: options.Json = False,
@@ -41,9 +35,8 @@ def data(
     folder, flags = resolve_data_dir(data_dir), typed_flags(data_dir=data_dir)
     if name is None:
         if samples or given.settings:
-            raise ConfigError(
-                "--samples, --val-split, --split-seed and --limit need a dataset", "for example: cvexp data mnist-5k"
-            )
+            what = "--samples, --val-split, --split-seed and --limit need a dataset"
+            raise ConfigError(what, "for example: cvexp data mnist-5k")
         listed = job.list_all(folder)
         if as_json:
             print_json(report.list_document(listed, str(folder)))

@@ -1,7 +1,5 @@
 """`cvexp evaluate`."""
 
-from __future__ import annotations
-
 import shlex
 from typing import Annotated
 
@@ -12,15 +10,14 @@ from cvexp.cli.output import present
 from cvexp.errors import GateError
 from cvexp.redaction import without_credentials
 from cvexp.settings import data_dir as resolve_data_dir
+from cvexp.settings import store_settings
 
 
 def evaluate(
     ctx: typer.Context,
     run: options.RunOrFile,
     *,
-    dataset: Annotated[
-        str | None, typer.Option(help="Another dataset than the run's, of the same shape.", show_default=False)
-    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Another dataset than the run's, of the same shape.")] = None,
     device: options.Device = "auto",
     model: options.TrustedModel = None,
     data_dir: options.DataDir = None,
@@ -38,7 +35,7 @@ def evaluate(
 
     result = job(
         run,
-        options.store(tracking_uri, experiment, data_dir),
+        store_settings(tracking_uri, experiment, data_dir),
         data_dir=resolve_data_dir(data_dir),
         dataset_name=dataset,
         device_name=device,

@@ -1,7 +1,5 @@
 """`cvexp export`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -10,21 +8,17 @@ import typer
 from cvexp.cli import options
 from cvexp.cli.output import present
 from cvexp.runs import EXPORT_SUFFIXES
-from cvexp.settings import Flags
 from cvexp.settings import data_dir as resolve_data_dir
+from cvexp.settings import store_settings, typed_flags
+
+_OUT = "The file to write. Without it: models/ and the run's name, with its id where that is another's."
 
 
 def export(
     run: options.RunOrFile,
     *,
     output: Annotated[str, typer.Option("--format", help=f"{' or '.join(EXPORT_SUFFIXES)}.")] = "state-dict",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="The file to write. Without it: models/ and the run's name, with its id where that is another's.",
-            show_default=False,
-        ),
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
     model: options.TrustedModel = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
@@ -39,10 +33,8 @@ def export(
     from cvexp.jobs.export import run as job
     from cvexp.report import export as report
 
-    store = options.store(tracking_uri, experiment, data_dir)
-    result = job(run, store, data_dir=resolve_data_dir(data_dir), format_name=output, out=out, trusted_factory=model)
-    file = [str(result.path), *(("--model", model) if model else ())]
-    commands = (
-        Flags(data=store.flags.data).command(*words) for words in (("evaluate", *file), ("predict", *file, "IMAGE"))
-    )
-    present(result, report, as_json=as_json, then=commands)
+    store, folder = store_settings(tracking_uri, experiment, data_dir), resolve_data_dir(data_dir)
+    result = job(run, store, data_dir=folder, format_name=output, out=out, trusted_factory=model)
+    file, flags = [str(result.path), *(("--model", model) if model else ())], typed_flags(data_dir=data_dir)
+    then = (flags.command("evaluate", *file), flags.command("predict", *file, "IMAGE"))
+    present(result, report, as_json=as_json, then=then)

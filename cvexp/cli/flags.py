@@ -1,7 +1,5 @@
 """Flags made from the fields of configuration components."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -21,12 +19,7 @@ HELP_ALL = "--help-all"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Given:
-    """What was typed.
-
-    Attributes:
-        settings: Values of the components' fields, by name; what was left at its default is not among them.
-        flags: Every option and argument that was typed, by its parameter's name, as it is spelt.
-    """
+    """What was typed: values of the components' fields by name, and every option as it is spelt, by parameter."""
 
     settings: Mapping[str, Any]
     flags: Mapping[str, str]
@@ -52,8 +45,8 @@ class Command(TyperCommand):
 
     def get_help_option_names(self, ctx: Any) -> list[str]:
         """As typer, in a fixed order."""
-        more = {HELP_ALL} if getattr(self.callback, "advanced", ()) else set()
-        return sorted({*super().get_help_option_names(ctx), *more})
+        more = [HELP_ALL] if getattr(self.callback, "advanced", ()) else []
+        return sorted([*super().get_help_option_names(ctx), *more])
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """As typer; options that are hidden here are still completed."""
@@ -71,10 +64,7 @@ class Command(TyperCommand):
 def with_flags(*kinds: type[Component], only: Iterable[str] = (), examples: str = "") -> Callable[[Verb], Verb]:
     """Give a verb the flags of components; its parameter `given` receives what was typed, as `Given`.
 
-    Args:
-        *kinds: The components.
-        only: Names of their fields; by default all.
-        examples: Shown at the end of `--help`.
+    `only` are names of the fields wanted, by default all; `examples` end the text of `--help`.
     """
     known = {name: one for kind in kinds for name, one in settings_of(kind).items()}
     chosen = {name: known[name] for name in only or known}

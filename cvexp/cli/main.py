@@ -1,7 +1,5 @@
 """The application: its verbs, its errors on stderr, its exit codes."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import inspect
@@ -11,7 +9,9 @@ import sys
 import time
 import traceback
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,21 +19,17 @@ from cvexp import process
 from cvexp.cli import compare, confmat, data, evaluate, export, models, predict, sync, train, ui
 from cvexp.cli import run as run_file
 from cvexp.cli.flags import Command, Group
-from cvexp.cli.output import READER_GONE, is_unread
-from cvexp.errors import CvexpError, Interrupted
+from cvexp.cli.output import FAILED, READER_GONE, is_unread
+from cvexp.errors import CvexpError, InputError, Interrupted
 from cvexp.redaction import without_credentials
 from cvexp.settings import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import FrameType
+from cvexp.text import clean
 
 SIGNAL_EXIT = 128
-BAD_INPUT = 2
+BAD_INPUT = InputError.exit_code
 COMPLETION = "_CVEXP_COMPLETE"
 """Set by the shell when it asks for completions."""
 
-FAILED = 1
 UNUSABLE = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EROFS)
 """What is wrong with a file that was named, rather than with the machine."""
 
@@ -56,20 +52,11 @@ def _help_of(function: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-for _verb in (
-    data.data,
-    models.models,
-    train.train,
-    evaluate.evaluate,
-    compare.compare,
-    confmat.confmat,
-    predict.predict,
-    export.export,
-    run_file.run,
-    sync.sync,
-    ui.ui,
-):
-    app.command(_verb.__name__, cls=Command, help=_help_of(_verb), epilog=getattr(_verb, "epilog", None))(_verb)
+# Each of these modules holds a function of its own name; help lists the verbs in this order.
+for _module in (data, models, train, evaluate, compare, confmat, predict, export, run_file, sync, ui):
+    _name = _module.__name__.rpartition(".")[2]
+    _verb = getattr(_module, _name)
+    app.command(_name, cls=Command, help=_help_of(_verb), epilog=getattr(_verb, "epilog", None))(_verb)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback protocol
@@ -90,11 +77,7 @@ def _root(
 
 
 def run(arguments: Sequence[str], *, started: float | None = None) -> int:
-    """Run one command.
-
-    Args:
-        arguments: The words after `cvexp`.
-        started: `time.monotonic()` when the process began; by default now.
+    """Run one command, given the words after `cvexp`, and when (`time.monotonic()`) the process began: by default now.
 
     Returns:
         0 done, 1 failed while running, 2 bad input, 3 records wait to be delivered, 4 a check did not hold,
@@ -128,10 +111,9 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, typer.Exit):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        signum = error.signum if isinstance(error, Interrupted) else int(signal.SIGINT)
-        hints = error.hints if isinstance(error, Interrupted) else ()
-        _complain(f"interrupted by {signal.Signals(signum).name}", *hints)
-        return SIGNAL_EXIT + signum
+        stop = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+        _complain(f"interrupted by {signal.Signals(stop.signum).name}", *stop.hints)
+        return SIGNAL_EXIT + stop.signum
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else FAILED
     if isinstance(error, CvexpError):
@@ -140,19 +122,18 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, USAGE_ERROR):
         _complain_of_usage(error, arguments)
         return BAD_INPUT
-    return _complain_of_surprise(error)
+    return _complain_of_unexpected(error)
 
 
-def _complain_of_surprise(error: BaseException) -> int:
-    """What nothing below foresaw."""
+def _complain_of_unexpected(error: BaseException) -> int:
+    """Of an error that no code raises on purpose; give its exit code."""
     if isinstance(error, OSError) and error.errno in UNUSABLE and error.filename:
         _complain(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}", "check the name and its permissions")
         return BAD_INPUT
     if isinstance(error, MemoryError):
         _complain("out of memory", "try a smaller --batch-size, or --limit")
     else:
-        detail = " ".join(str(error).split())[:300]
-        _complain(f"{type(error).__name__}: {detail}", "see where: cvexp --debug …")
+        _complain(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "see where: cvexp --debug …")
     return FAILED
 
 
@@ -161,26 +142,22 @@ def _complain_of_usage(error: Any, arguments: Sequence[str]) -> None:
     message = error.format_message()
     if not message:  # `cvexp` alone: its help was printed
         return
-    given = _given(getattr(error, "param", None), arguments)
+    given = _given(getattr(getattr(error, "param", None), "opts", ()), arguments)
     if given and given not in message:
         message = f"{message.rstrip('.')}: {given!r}"
     _complain(message, f"see: {error.ctx.command_path if error.ctx else 'cvexp'} --help")
 
 
-def _given(parameter: object, arguments: Sequence[str]) -> str | None:
+def _given(options: Sequence[str], arguments: Sequence[str]) -> str | None:
     """What was typed for an option that typer refused; it does not always say."""
-    for name in getattr(parameter, "opts", ()):
-        for position, word in enumerate(arguments):
-            if word == name and position + 1 < len(arguments):
-                return arguments[position + 1]
-            if word.startswith(f"{name}="):
-                return word.partition("=")[2]
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+        option, equals, value = word.partition("=")
+        if option in options and (equals or following is not None):
+            return value if equals else following
     return None
 
 
 def _complain(what: str, *hints: str) -> None:
-    from cvexp.text import clean
-
     lines = [f"error: {' '.join(what.split())}", *(f"  {line}" for line in hints)]
     with contextlib.suppress(BrokenPipeError):
         sys.stderr.write("\n".join(clean(without_credentials(line)) for line in lines) + "\n")

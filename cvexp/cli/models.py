@@ -1,7 +1,5 @@
 """`cvexp models`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
@@ -12,12 +10,12 @@ from cvexp.cli.output import present
 from cvexp.config import RunConfig, run_config
 from cvexp.errors import ConfigError
 
+_NAME = "The model to show layer by layer; without it, all are listed."
+
 
 @with_flags(RunConfig, only=("dataset", "hidden_units", "model_args"))
 def models(
-    name: Annotated[
-        str | None, typer.Argument(help="The model to take apart; without it, all are listed.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help=_NAME, show_default=False)] = None,
     *,
     given: Given,
     as_json: options.Json = False,
@@ -28,16 +26,15 @@ def models(
     from cvexp.report.terminal import print_json
 
     config = run_config({"model": name or "-", **given.settings})
-    if name is None:
-        if config.model_args:
-            raise ConfigError(
-                "--model-arg needs a model", "for example: cvexp models mlp --model-arg output_relu=false"
-            )
-        listed = job.list_all(dataset=config.dataset, hidden_units=config.hidden_units)
-        if as_json:
-            print_json({"models": [report.document(model) for model in listed]})
-        else:
-            report.show_list(listed)
+    dataset, hidden_units = config.dataset, config.hidden_units
+    if name is not None:
+        model = job.describe(name, dataset=dataset, hidden_units=hidden_units, model_args=config.model_args)
+        present(model, report, as_json=as_json)
         return
-    model = job.describe(name, dataset=config.dataset, hidden_units=config.hidden_units, model_args=config.model_args)
-    present(model, report, as_json=as_json)
+    if config.model_args:
+        raise ConfigError("--model-arg needs a model", "for example: cvexp models mlp --model-arg output_relu=false")
+    listed = job.list_all(dataset=dataset, hidden_units=hidden_units)
+    if as_json:
+        print_json({"models": [report.document(model) for model in listed]})
+    else:
+        report.show_list(listed)

@@ -1,7 +1,5 @@
 """Flags that several verbs share."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -10,50 +8,21 @@ import typer
 from cvexp.cli import flags
 from cvexp.config.execution import ExecutionConfig
 from cvexp.config.option import settings_of
-from cvexp.settings import StoreSettings, store_settings
 
+_RUN = (
+    "A run, by its id, a unique prefix of it (4 digits or more), its name, @last, @best, @best:METRIC, or "
+    "@best@DATASET where runs were measured on different test images (@best@digits,limit=300); or an exported "
+    ".pt or .safetensors file."
+)
+_MODEL = "package.module:factory of a model that is not in the registry, if you trust it."
+_DATA = "Where datasets are looked for first and downloaded to. Without it, CVEXP_DATA_DIR or your cache folder."
+_STORE = "The MLflow store. Without it, MLFLOW_TRACKING_URI or sqlite:///mlflow.db in this folder."
+_EXPERIMENT = "The MLflow experiment. Without it, MLFLOW_EXPERIMENT_NAME or Default."
 
-def store(tracking_uri: str | None, experiment: str | None, data_dir: Path | None = None) -> StoreSettings:
-    """Where to track, from the flags, the environment and MLflow's defaults.
-
-    The flags, and `--data-dir` of verbs that have it, are repeated in the commands that are printed.
-    """
-    return store_settings(tracking_uri, experiment, data_dir)
-
-
-RunOrFile = Annotated[
-    str,
-    typer.Argument(
-        help="A run, by its id, a unique prefix of it (4 digits or more), its name, @last, @best, @best:METRIC, or "
-        "@best@DATASET where runs were measured on different test images (@best@digits,limit=300); or an exported "
-        ".pt or .safetensors file."
-    ),
-]
-TrustedModel = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        help="package.module:factory of a model that is not in the registry, if you trust it.",
-        show_default=False,
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        help="Where datasets are looked for first and downloaded to. Without it, CVEXP_DATA_DIR or your cache folder.",
-        show_default=False,
-    ),
-]
+RunOrFile = Annotated[str, typer.Argument(help=_RUN)]
+TrustedModel = Annotated[str | None, typer.Option("--model", help=_MODEL)]
+DataDir = Annotated[Path | None, typer.Option(help=_DATA)]
 Device = Annotated[str, flags.info(settings_of(ExecutionConfig)["device"])]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option(
-        help="The MLflow store. Without it, MLFLOW_TRACKING_URI or sqlite:///mlflow.db in this folder.",
-        show_default=False,
-    ),
-]
-Experiment = Annotated[
-    str | None,
-    typer.Option(help="The MLflow experiment. Without it, MLFLOW_EXPERIMENT_NAME or Default.", show_default=False),
-]
+TrackingUri = Annotated[str | None, typer.Option(help=_STORE)]
+Experiment = Annotated[str | None, typer.Option(help=_EXPERIMENT)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]

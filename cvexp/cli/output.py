@@ -1,12 +1,8 @@
 """How every verb hands over its result."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 FAILED = 1
 READER_GONE = 141

@@ -1,7 +1,5 @@
 """`cvexp predict`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -12,21 +10,19 @@ from cvexp.cli.output import present
 from cvexp.config import RunConfig
 from cvexp.errors import ConfigError, DatasetError
 from cvexp.settings import data_dir as resolve_data_dir
+from cvexp.settings import store_settings
+
+_IMAGES = "Image files; without any, a grid of random test images is drawn."
+_WRONG = "Draw the most confident mistakes instead, and list all in a CSV."
+_OUT = "Where to draw. Without it: predictions.png, or wrong.png."
 
 
 def predict(
     run: options.RunOrFile,
-    images: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Image files; without any, a grid of random test images is drawn.", show_default=False),
-    ] = None,
+    images: Annotated[list[Path] | None, typer.Argument(help=_IMAGES, show_default=False)] = None,
     *,
-    wrong: Annotated[
-        bool, typer.Option("--wrong", help="Draw the most confident mistakes instead, and list all in a CSV.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Where to draw. Without it: predictions.png, or wrong.png.", show_default=False)
-    ] = None,
+    wrong: Annotated[bool, typer.Option("--wrong", help=_WRONG)] = False,
+    out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
     seed: Annotated[int, typer.Option(help="Chooses the random test images.", min=0)] = RunConfig.seed,
     device: options.Device = "auto",
     model: options.TrustedModel = None,
@@ -40,13 +36,12 @@ def predict(
     Files of any mode and size are made like the training images, and it says so where that may surprise.
     """
     if images and (wrong or out):
-        raise ConfigError(
-            "image files go without --wrong and --out", "those draw test images; leave one or the other out"
-        )
+        remedy = "those draw test images; leave one or the other out"
+        raise ConfigError("image files go without --wrong and --out", remedy)
     from cvexp.jobs import predict as job
     from cvexp.report import predict as report
 
-    store = options.store(tracking_uri, experiment, data_dir)
+    store = store_settings(tracking_uri, experiment, data_dir)
     if images:
         result = job.of_files(run, images, store, device_name=device, trusted_factory=model)
     else:

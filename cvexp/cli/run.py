@@ -1,7 +1,5 @@
 """`cvexp run`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -12,26 +10,21 @@ from cvexp.cli.compare import commands_after
 from cvexp.cli.output import present
 from cvexp.settings import data_dir as resolve_data_dir
 
+_FILE = "An experiment file, such as experiments/learnpytorch.yaml."
+_DRY = "Say what would be trained, and train nothing."
+_AGAIN = "Train even what is trained already, and from the start."
+_PLOT = "Where to draw the comparison. Without it: where the file says, below the file's own folder."
+_MODEL = "package.module:factory that the file may name, if you trust it; may be repeated."
+
 
 def run(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="An experiment file, such as experiments/learnpytorch.yaml.")],
+    file: Annotated[Path, typer.Argument(help=_FILE)],
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and train nothing.")] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Train even what is trained already, and from the start.")
-    ] = False,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to draw the comparison. Without it: where the file says, below the file's own folder.",
-            show_default=False,
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="package.module:factory that the file may name, if you trust it; may be repeated."),
-    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=_DRY)] = False,
+    again: Annotated[bool, typer.Option("--again", help=_AGAIN)] = False,
+    plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
+    model: Annotated[list[str] | None, typer.Option(help=_MODEL)] = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,

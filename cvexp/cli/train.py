@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,19 +19,15 @@ from cvexp.config.run import run_name
 from cvexp.config.sources import Settings
 from cvexp.errors import ConfigError, DeliveryError
 from cvexp.runs import EFFECTIVE, shortest_selector
+from cvexp.settings import StoreSettings, store_settings
 from cvexp.settings import data_dir as resolve_data_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cvexp.results import TrainResult
-    from cvexp.settings import StoreSettings
-
 
 EXAMPLES = """Examples:
 cvexp train tinyvgg --dataset mnist-5k --optimizer adam
 cvexp train --resume @last"""
-
 
 _CONFIG = "A YAML mapping of settings, as --print-config prints it; flags beat it."
 _PRINT = "Print every setting in effect and where it comes from, and train nothing."
@@ -47,10 +43,10 @@ def train(
     ctx: typer.Context,
     *,
     given: Given,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help=_CONFIG, show_default=False)] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help=_CONFIG)] = None,
     print_config: Annotated[bool, typer.Option("--print-config", help=_PRINT)] = False,
-    resume: Annotated[str | None, typer.Option(metavar="RUN", help=_RESUME, show_default=False)] = None,
-    name: Annotated[str | None, typer.Option(help=_NAME, show_default=False)] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help=_RESUME)] = None,
+    name: Annotated[str | None, typer.Option(help=_NAME)] = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
@@ -73,7 +69,7 @@ def train(
 
         present(explain(Settings(config, typed)), report_settings, as_json=as_json)
         return
-    store = options.store(tracking_uri, experiment, data_dir)
+    store = store_settings(tracking_uri, experiment, data_dir)
     start: Callable[..., TrainResult]
     if resume is None:
         asked = Settings(config, typed).config()
@@ -91,7 +87,7 @@ def train(
             data_dir=resolve_data_dir(data_dir),
             policy=policy,
             command=["cvexp", *ctx.obj["arguments"]],
-            started=ctx.obj.get("started", time.monotonic()),
+            started=ctx.obj["started"],
             observer=observer,
         )
     _finish(result, store, as_json=as_json)

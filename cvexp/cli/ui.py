@@ -1,7 +1,5 @@
 """`cvexp ui`."""
 
-from __future__ import annotations
-
 import time
 from typing import Annotated
 
@@ -9,20 +7,19 @@ import typer
 
 from cvexp.cli import options
 from cvexp.errors import Interrupted
-from cvexp.settings import ADMIN, LOOPBACK
+from cvexp.settings import ADMIN, LOOPBACK, store_settings
 
 PORT = 5000
+
+_HOST = (
+    "The address to listen on. The default can be reached from this machine alone; on any other, "
+    "the pages ask for a password."
+)
 
 
 def ui(
     *,
-    host: Annotated[
-        str,
-        typer.Option(
-            help="The address to listen on. The default can be reached from this machine alone; on any other, "
-            "the pages ask for a password."
-        ),
-    ] = LOOPBACK,
+    host: Annotated[str, typer.Option(help=_HOST)] = LOOPBACK,
     port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535)] = PORT,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
@@ -31,7 +28,7 @@ def ui(
     from cvexp.jobs.ui import serving
     from cvexp.report.terminal import hint
 
-    settings = options.store(tracking_uri, experiment)
+    settings = store_settings(tracking_uri, experiment)
     try:
         with serving(settings, host=host, port=port) as served:
             typer.echo(served.link)

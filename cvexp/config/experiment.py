@@ -1,33 +1,23 @@
 """Experiment files, which are lists of runs, and files with one run's settings."""
 
-from __future__ import annotations
-
 import itertools
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from cvexp.config.option import settings_of
 from cvexp.config.run import RunConfig, run_config, run_name
 from cvexp.errors import ConfigError, nearest
 from cvexp.text import shown
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
 MAX_PLANNED = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedRun:
-    """One configuration of an experiment.
-
-    Attributes:
-        config: What to train.
-        name: What to call the run; None for the usual name.
-        published: Figures published elsewhere for this configuration, by metric key.
-    """
+    """One configuration of an experiment, the run's name or None, and figures published elsewhere, by metric key."""
 
     config: RunConfig
     name: str | None = None
@@ -36,7 +26,7 @@ class PlannedRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
-    """An experiment file: which MLflow experiment it belongs to, and the runs it asks for.
+    """What an experiment file asks for.
 
     Attributes:
         experiment: The MLflow experiment; None leaves it to flags and environment.
@@ -60,9 +50,9 @@ def read_experiment(path: Path) -> Experiment:
     """
     content = _yaml(path, "run", "see how one is written: experiments/learnpytorch.yaml")
     top = _keys(content, ("experiment", "plot", "defaults", "runs", "grid"), str(path))
-    defaults = _settings(_or_empty(top, "defaults"), f"{path}: defaults")
+    defaults = _settings(top.get("defaults"), f"{path}: defaults")
     planned = [_planned(run, defaults, f"{path}: run {n}") for n, run in enumerate(_list(top.get("runs"), path), 1)]
-    planned += [_planned(run, defaults, f"{path}: grid") for run in _combinations(_or_empty(top, "grid"), path)]
+    planned += [_planned(run, defaults, f"{path}: grid") for run in _combinations(top.get("grid"), path)]
     if not planned:
         raise ConfigError(f"{path} asks for no runs", "list some under `runs:` or `grid:`")
     _refuse_too_many(len(planned), path)
@@ -77,7 +67,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         ConfigError: The file cannot be read, or a key in it is unknown; the nearest valid one is named.
     """
     content = _yaml(path, "train", "print one: cvexp train MODEL --print-config")
-    return _settings({} if content is None else content, str(path))
+    return _settings(content, str(path))
 
 
 def _yaml(path: Path, verb: str, remedy: str) -> Any:
@@ -92,11 +82,6 @@ def _yaml(path: Path, verb: str, remedy: str) -> Any:
         raise ConfigError(f"cannot read {path}: {error.strerror}", f"see: cvexp {verb} --help") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # values may be dates or numbers that do not exist
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())[:160]}", remedy) from error
-
-
-def _or_empty(top: Mapping[str, Any], key: str) -> Any:
-    """The value of `key`; an empty mapping where it has none."""
-    return {} if top.get(key) is None else top[key]
 
 
 def _refuse_too_many(n_runs: int, path: Path) -> None:
@@ -122,8 +107,9 @@ def _keys(value: Any, valid: Iterable[str], where: str) -> dict[str, Any]:
     return value
 
 
-def _settings(value: Any, where: str, *more: str) -> dict[str, Any]:
-    return _keys(value, [*settings_of(RunConfig), *more], where)
+def _settings(value: Any, where: str) -> dict[str, Any]:
+    """`value` as a mapping of settings; None for none."""
+    return {} if value is None else _keys(value, settings_of(RunConfig), where)
 
 
 def _list(value: Any, path: Path) -> list[Any]:
@@ -133,14 +119,11 @@ def _list(value: Any, path: Path) -> list[Any]:
 
 
 def _planned(run: Any, defaults: Mapping[str, Any], where: str) -> PlannedRun:
-    settings = {**defaults, **_settings(run, where, "name", "published")}
+    settings = {**defaults, **_keys(run, [*settings_of(RunConfig), "name", "published"], where)}
     name, published = settings.pop("name", None), settings.pop("published", None) or {}
-    numbers = isinstance(published, dict) and all(isinstance(v, int | float) for v in published.values())
-    if not numbers:
-        raise ConfigError(
-            f"{where}: `published` maps metric keys to numbers, not {shown(published)}",
-            "for example: published: {test/accuracy: 0.83}",
-        )
+    if not (isinstance(published, dict) and all(isinstance(value, int | float) for value in published.values())):
+        what = f"{where}: `published` maps metric keys to numbers, not {shown(published)}"
+        raise ConfigError(what, "for example: published: {test/accuracy: 0.83}")
     try:
         return PlannedRun(config=run_config(settings), name=run_name(_text(name, "name", where)), published=published)
     except ConfigError as error:
@@ -152,8 +135,7 @@ def _combinations(grid: Any, path: Path) -> list[dict[str, Any]]:
     axes = _settings(grid, f"{path}: grid")
     for name, values in axes.items():
         if not isinstance(values, list) or not values:
-            raise ConfigError(
-                f"{path}: grid: `{name}` is a list of values, not {shown(values)}", f"for example: {name}: [1, 2]"
-            )
+            what = f"{path}: grid: `{name}` is a list of values, not {shown(values)}"
+            raise ConfigError(what, f"for example: {name}: [1, 2]")
     _refuse_too_many(math.prod(map(len, axes.values())), path)
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())] if axes else []

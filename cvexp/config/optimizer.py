@@ -15,9 +15,13 @@ _RATES = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}
 _DECAYS = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
 """torch's own defaults."""
 
-_OF_SGD = {"momentum": 0.0, "nesterov": False}
-_OF_ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-"""Options that only one of the rules has, and their defaults."""
+_OF_SGD = ("momentum", "nesterov")
+_OF_ADAM = ("beta1", "beta2", "eps")
+"""Options that only one of the rules has."""
+
+_LR = Option("Learning rate.", default_by=("optimizer", _RATES))
+_MOMENTUM = Option("Share of the last update that the next one keeps; sgd only.")
+_DECAY = Option("Weight decay; adamw decouples it from the gradient.", default_by=("optimizer", _DECAYS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,28 +31,18 @@ class OptimizerConfig(Component):
     PANEL = "Optimizer"
 
     optimizer: Annotated[OptimizerName, Option("The update rule.")] = "sgd"
-    lr: Annotated[float | None, Gt(0), Lt(float("inf")), Option("Learning rate.", default_by=("optimizer", _RATES))] = (
-        None
-    )
-    momentum: Annotated[float, Ge(0), Lt(1), Option("Share of the last update that the next one keeps; sgd only.")] = (
-        0.0
-    )
+    lr: Annotated[float | None, Gt(0), Lt(float("inf")), _LR] = None
+    momentum: Annotated[float, Ge(0), Lt(1), _MOMENTUM] = 0.0
     nesterov: Annotated[bool, Option("Nesterov's momentum; sgd only.", advanced=True)] = False
-    weight_decay: Annotated[
-        float | None,
-        Ge(0),
-        Lt(float("inf")),
-        Option("Weight decay; adamw decouples it from the gradient.", default_by=("optimizer", _DECAYS)),
-    ] = None
+    weight_decay: Annotated[float | None, Ge(0), Lt(float("inf")), _DECAY] = None
     beta1: Annotated[float, Ge(0), Lt(1), Option("Decay of adam's mean of gradients.", advanced=True)] = 0.9
     beta2: Annotated[float, Ge(0), Lt(1), Option("Decay of adam's mean of squares.", advanced=True)] = 0.999
     eps: Annotated[float, Gt(0), Lt(1), Option("Added to the root of adam's mean of squares.", advanced=True)] = 1e-8
 
     def check(self) -> None:
         """Refuse options that the optimizer does not have."""
-        others = _OF_ADAM if self.optimizer == "sgd" else _OF_SGD
-        for name, default in others.items():
-            if getattr(self, name) != default:
+        for name in _OF_ADAM if self.optimizer == "sgd" else _OF_SGD:
+            if getattr(self, name) != getattr(OptimizerConfig, name):
                 self.refuse(name, f"{self.optimizer} has no such option")
         if self.nesterov and not self.momentum:
             self.refuse("nesterov", "it needs --momentum")

@@ -1,7 +1,5 @@
 """How a field becomes an option: flag, help, completion, YAML key, validation and MLflow parameter come from it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar, get_args, get_origin
@@ -142,11 +140,7 @@ def _typed(value: object) -> str:
 
 
 def validated(kind: type[C], settings: Mapping[str, Any]) -> C:
-    """Validate `settings` and make them a component.
-
-    Args:
-        kind: The component, or several combined.
-        settings: Field names and values, as they come from flags, a file or a call.
+    """Validate `settings`, values by field name from flags, a file or a call, and make them a component.
 
     Raises:
         ConfigError: An unknown name (the nearest valid one is named), a wrong type, or a value out of range.

@@ -1,20 +1,14 @@
 """The recipe: what identifies runs that are repeats of each other, apart from their seed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from cvexp.config.model import ModelArg
 from cvexp.config.option import as_typed, settings_of
 from cvexp.config.run import RunConfig
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cvexp.config.model import ModelArg
-
-DIGITS = 16
+DIGITS = 16  # hexadecimal
 
 
 def recipe(
@@ -29,9 +23,6 @@ def recipe(
         params: The values in effect, from `RunConfig.params` or from a stored run.
         argument_defaults: Defaults of the model's own arguments.
         kind: The configuration whose defaults are meant.
-
-    Returns:
-        16 hexadecimal digits.
     """
     defaults = {f"model_args.{name}": as_typed(value) for name, value in argument_defaults.items()}
     for name, setting in settings_of(kind).items():

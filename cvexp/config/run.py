@@ -11,10 +11,8 @@ from cvexp.config.model import ModelConfig
 from cvexp.config.optimizer import OptimizerConfig
 from cvexp.config.option import SEE_HELP, validated
 from cvexp.errors import ConfigError
+from cvexp.runs import EXPORT_SUFFIXES
 from cvexp.text import shown
-
-WEIGHTS_SUFFIXES = (".pt", ".safetensors")
-"""Of exported files, which may be named wherever a run may."""
 
 LONGEST_NAME = 250
 """Characters of a run's name; MLflow's own stores keep as many."""
@@ -39,17 +37,12 @@ def run_name(name: str | None) -> str | None:
     """
     if name is None:
         return None
+    given, suffixes = f"--name {shown(name)}: a name", tuple(EXPORT_SUFFIXES.values())
     if not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
-        raise ConfigError(
-            f"--name {shown(name)}: a name has 1 to {LONGEST_NAME} characters, and no control characters", SEE_HELP
-        )
+        raise ConfigError(f"{given} has 1 to {LONGEST_NAME} characters, and no control characters", SEE_HELP)
     if name.startswith(("@", "-")):
-        raise ConfigError(
-            f"--name {shown(name)}: a name does not begin with @ or -", "runs could not be selected by it"
-        )
-    if name.lower().endswith(WEIGHTS_SUFFIXES):
-        raise ConfigError(
-            f"--name {shown(name)}: a name does not end in {' or '.join(WEIGHTS_SUFFIXES)}",
-            "where a run is selected, such a word is an exported file",
-        )
+        raise ConfigError(f"{given} does not begin with @ or -", "runs could not be selected by it")
+    if name.lower().endswith(suffixes):
+        remedy = "where a run is selected, such a word is an exported file"
+        raise ConfigError(f"{given} does not end in {' or '.join(suffixes)}", remedy)
     return name

@@ -1,17 +1,13 @@
 """One run's settings from a file and from flags: flags beat the file, and both beat the defaults."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from cvexp.config.experiment import read_settings
 from cvexp.config.option import settings_of
 from cvexp.config.run import RunConfig, run_config
 from cvexp.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 
 class Sourced(NamedTuple):
@@ -22,11 +18,9 @@ class Sourced(NamedTuple):
 
 
 class Settings:
-    """What was asked for; arguments of the model are merged one by one.
+    """What was asked for, by names of RunConfig's fields: in the file of `--config`, if any, and by flags.
 
-    Args:
-        path: The file of `--config`, if there is one; see `read_settings`.
-        flags: What was typed, by names of RunConfig's fields.
+    Arguments of the model are merged one by one.
     """
 
     def __init__(self, path: Path | None, flags: Mapping[str, Any]) -> None:

@@ -1,25 +1,18 @@
 """Runs side by side: as a table that fits its terminal, as CSV, Markdown or JSON."""
 
-from __future__ import annotations
-
 import csv
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cvexp.report.terminal import cell, console, hint, table
+from rich.table import Table
+
+from cvexp.jobs.compare import Comparison
+from cvexp.report.terminal import cell, console, hint, say, table
 from cvexp.results import Metric
-from cvexp.runs import differing_settings, settings_of
+from cvexp.runs import RunSummary, differing_settings, settings_of
 from cvexp.text import inert, markdown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from rich.table import Table
-
-    from cvexp.jobs.compare import Comparison
-    from cvexp.runs import RunSummary
-
 
 SHOWN_SETS = 5
 SHOWN_CONDITIONS = 26
@@ -27,76 +20,83 @@ SHOWN_CONDITIONS = 26
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its header, its text for a run, and how it behaves.
+    """One column.
 
     Attributes:
+        header: As `terminal.table` takes it: `>` in front aligns the column right.
+        text: What it shows of a run.
         timed: Whether its figures are comparable only under equal conditions.
         constant_to_caption: Whether a value that all runs share moves to the caption.
-        priority: The higher, the sooner it gives way in a narrow terminal; 0 never does.
+        priority: The column with the highest is dropped first in a narrow terminal; one with 0 never is.
     """
 
     header: str
     text: Callable[[RunSummary], str]
-    justify: str = "right"
     timed: bool = False
     constant_to_caption: bool = False
     priority: int = 0
 
+    @property
+    def name(self) -> str:
+        """The header as it is read."""
+        return self.header.removeprefix(">")
+
+    def cell(self, run: RunSummary, group: str, comparison: Comparison) -> str:
+        """The text for a run; a time carries the letter of its conditions where there are several."""
+        text = self.text(run)
+        return f"{text} {group}" if self.timed and comparison.differences and text != "-" else text
+
+    def is_best(self, run: RunSummary, comparison: Comparison) -> bool:
+        """Whether this is the highest test accuracy of the run's test set."""
+        return self.name == "test acc" and run.run_id in comparison.best
+
 
 def _figure(metric: Metric, form: str) -> Callable[[RunSummary], str]:
-    def text(run: RunSummary) -> str:
-        return format(run.metrics[metric], form) if metric in run.metrics else "-"
-
-    return text
+    return lambda run: format(run.metrics[metric], form) if metric in run.metrics else "-"
 
 
 def _columns(runs: Sequence[RunSummary]) -> list[Column]:
     """The columns these runs need."""
     differing = differing_settings(runs)
     columns = [
-        Column("model", lambda r: r.params.get("model", "?"), "left", constant_to_caption=True),
-        Column("settings", lambda r: settings_of(r, differing), "left") if differing else None,
-        Column("dataset", lambda r: r.params.get("dataset", "?"), "left", constant_to_caption=True, priority=2),
-        Column("val acc", _figure(Metric.VAL_ACCURACY, ".2%"))
-        if any(Metric.VAL_ACCURACY in r.metrics for r in runs)
-        else None,
-        Column("test acc", _figure(Metric.TEST_ACCURACY, ".2%")),
-        Column("test loss", _figure(Metric.TEST_LOSS, ".4f"), priority=4),
-        Column("train s", _figure(Metric.TRAIN_SECONDS, ",.1f"), timed=True),
-        Column("images/s", _figure(Metric.IMAGES_PER_SECOND, ",.0f"), timed=True, priority=3),
-        Column("params", _figure(Metric.PARAMETERS, ",.0f"), constant_to_caption=True, priority=5),
-        Column("device", lambda r: r.tags.get("cvexp.device", "?"), "left", constant_to_caption=True, priority=1),
-        Column("status", lambda r: r.status, "left", constant_to_caption=True),
-        Column("when", lambda r: f"{r.started_at.astimezone():%m-%d %H:%M}", "left", priority=6),
-        Column("run", lambda r: r.name, "left"),
+        Column("model", lambda r: r.params.get("model", "?"), constant_to_caption=True),
+        Column("settings", lambda r: settings_of(r, differing)),
+        Column("dataset", lambda r: r.params.get("dataset", "?"), constant_to_caption=True, priority=2),
+        Column(">val acc", _figure(Metric.VAL_ACCURACY, ".2%")),
+        Column(">test acc", _figure(Metric.TEST_ACCURACY, ".2%")),
+        Column(">test loss", _figure(Metric.TEST_LOSS, ".4f"), priority=4),
+        Column(">train s", _figure(Metric.TRAIN_SECONDS, ",.1f"), timed=True),
+        Column(">images/s", _figure(Metric.IMAGES_PER_SECOND, ",.0f"), timed=True, priority=3),
+        Column(">params", _figure(Metric.PARAMETERS, ",.0f"), constant_to_caption=True, priority=5),
+        Column("device", lambda r: r.tags.get("cvexp.device", "?"), constant_to_caption=True, priority=1),
+        Column("status", lambda r: r.status, constant_to_caption=True),
+        Column("when", lambda r: f"{r.started_at.astimezone():%m-%d %H:%M}", priority=6),
+        Column("run", lambda r: r.name),
     ]
-    return [column for column in columns if column is not None]
+    needed = {"settings": bool(differing), "val acc": any(Metric.VAL_ACCURACY in run.metrics for run in runs)}
+    return [column for column in columns if needed.get(column.name, True)]
 
 
 def show(comparison: Comparison) -> None:
-    """Print the table, fitted to the terminal; what all runs share, and what had to give way, in the caption."""
+    """Print the table, fitted to the terminal; what all runs share, and which columns were dropped, in the caption."""
     if not comparison.runs:
-        for note in comparison.notes or ("no run here matches",):
-            hint(note)
+        hint(*(comparison.notes or ("no run here matches",)))
         return
     out = console()
-    columns = _columns(comparison.runs)
-    shared, columns = _split_constant(columns, comparison.runs)
+    shared, columns = _split_constant(_columns(comparison.runs), comparison.runs)
     hidden: list[str] = []
     made = _table(comparison, columns)
     while out.measure(made, options=out.options.update(max_width=10_000)).maximum > out.width:
-        droppable = [column for column in columns if column.priority]
-        if not droppable:
+        dropped = max(columns, key=lambda column: column.priority)
+        if not dropped.priority:
             break
-        gives_way = max(droppable, key=lambda column: column.priority)
-        columns = [column for column in columns if column is not gives_way]
-        hidden.append(gives_way.header)
+        columns.remove(dropped)
+        hidden.append(dropped.name)
         made = _table(comparison, columns)
     out.print(made)
     for line in _caption(comparison, shared, hidden):
-        out.print(cell(line, "dim"), soft_wrap=True)
-    for note in comparison.notes:
-        hint(note)
+        say(line, "dim")
+    hint(*comparison.notes)
 
 
 def _split_constant(columns: list[Column], runs: Sequence[RunSummary]) -> tuple[dict[str, str], list[Column]]:
@@ -106,14 +106,14 @@ def _split_constant(columns: list[Column], runs: Sequence[RunSummary]) -> tuple[
     for column in columns:
         values = {column.text(run) for run in runs}
         if column.constant_to_caption and len(values) == 1 and len(runs) > 1:
-            shared[column.header] = values.pop()
+            shared[column.name] = values.pop()
         else:
             kept.append(column)
     return shared, kept
 
 
 def _table(comparison: Comparison, columns: Sequence[Column]) -> Table:
-    made = table(*((column.header, column.justify) for column in columns))
+    made = table(*(column.header for column in columns))
     for column in made.columns:
         column.no_wrap = column.header != "settings"
     previous = comparison.test_sets[0]
@@ -121,22 +121,9 @@ def _table(comparison: Comparison, columns: Sequence[Column]) -> Table:
         if comparison.ranked_within_test_sets and test_set != previous:
             made.add_section()
         previous = test_set
-        made.add_row(
-            *(
-                cell(
-                    _marked(column, run, group, comparison),
-                    "bold" if run.run_id in comparison.best and column.header == "test acc" else "",
-                )
-                for column in columns
-            )
-        )
+        styles = ("bold" if column.is_best(run, comparison) else "" for column in columns)
+        made.add_row(*map(cell, (column.cell(run, group, comparison) for column in columns), styles))
     return made
-
-
-def _marked(column: Column, run: RunSummary, group: str, comparison: Comparison) -> str:
-    """The cell's text; a time carries the letter of its conditions where there are several."""
-    text = column.text(run)
-    return f"{text} {group}" if column.timed and comparison.differences and text != "-" else text
 
 
 def _caption(comparison: Comparison, shared: dict[str, str], hidden: Sequence[str]) -> list[str]:
@@ -144,10 +131,10 @@ def _caption(comparison: Comparison, shared: dict[str, str], hidden: Sequence[st
     if shared:
         lines.append("all: " + ", ".join(f"{name} {value}" for name, value in shared.items()))
     if len(sets := dict.fromkeys(comparison.test_sets)) > 1:
-        listed = list(sets)[:SHOWN_SETS]
-        more = f" and {len(sets) - len(listed)} more" if len(sets) > len(listed) else ""
+        listed = ", ".join(list(sets)[:SHOWN_SETS])
+        more = f" and {len(sets) - SHOWN_SETS} more" if len(sets) > SHOWN_SETS else ""
         lines.append(
-            f"Accuracies may be ranked within one test set only; there are {len(sets)}: {', '.join(listed)}{more}; "
+            f"Accuracies may be ranked within one test set only; there are {len(sets)}: {listed}{more}; "
             "the best of each is bold."
         )
     if comparison.differences:
@@ -214,17 +201,13 @@ def to_markdown(comparison: Comparison) -> str:
     """The table, with every column, as Markdown."""
     columns = _columns(comparison.runs)
     lines = [
-        "| " + " | ".join(column.header for column in columns) + " |",
-        "|" + "|".join("---:" if column.justify == "right" else "---" for column in columns) + "|",
+        "| " + " | ".join(column.name for column in columns) + " |",
+        "|" + "|".join("---:" if column.header.startswith(">") else "---" for column in columns) + "|",
     ]
     for run, group in zip(comparison.runs, comparison.groups, strict=True):
-        cells = [markdown(_marked(column, run, group, comparison)) for column in columns]
-        if run.run_id in comparison.best:
-            cells = [
-                f"**{text}**" if column.header == "test acc" else text
-                for column, text in zip(columns, cells, strict=True)
-            ]
-        lines.append("| " + " | ".join(cells) + " |")
+        marks = ("**" if column.is_best(run, comparison) else "" for column in columns)
+        cells = (markdown(column.cell(run, group, comparison)) for column in columns)
+        lines.append("| " + " | ".join(f"{mark}{text}{mark}" for mark, text in zip(marks, cells, strict=True)) + " |")
     caption = _caption(comparison, {}, [])
     lines += ["", *(f"{markdown(line)}  " for line in caption)] if caption else []
     return "\n".join(lines) + "\n"

@@ -1,51 +1,36 @@
 """How an evaluation is shown."""
 
-from __future__ import annotations
+from dataclasses import asdict
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-from cvexp.report.terminal import cell, console, hint, table
+from cvexp.jobs.evaluate import EvaluateResult
+from cvexp.report.terminal import cell, console, hint, say, table
 from cvexp.results import Metric
-
-if TYPE_CHECKING:
-    from cvexp.jobs.evaluate import EvaluateResult
-    from cvexp.results import Evaluation
 
 
 def show(result: EvaluateResult) -> None:
     """Print loss, accuracy and the per-class table, and whether they equal what the run logged."""
-    out = console()
     metrics = result.evaluation.metrics
-    out.print(
-        cell(
-            f"{result.name} on {result.dataset} ({metrics.n_images:,} test images, {result.device}): "
-            f"accuracy {metrics.accuracy:.2%}, loss {metrics.loss:.5f}",
-            "bold",
-        ),
-        soft_wrap=True,
+    say(
+        f"{result.name} on {result.dataset} ({metrics.n_images:,} test images, {result.device}): "
+        f"accuracy {metrics.accuracy:.2%}, loss {metrics.loss:.5f}",
+        "bold",
     )
-    out.print(class_table(result.evaluation))
-    out.print(cell(verdict(result)), soft_wrap=True)
-    if result.note:
-        hint(result.note)
-
-
-def class_table(evaluation: Evaluation) -> Any:
-    """Precision, recall, F1 and support of every class."""
-    made = table(("class", "left"), ("precision", "right"), ("recall", "right"), ("F1", "right"), ("images", "right"))
-    for row in evaluation.per_class:
+    made = table("class", ">precision", ">recall", ">F1", ">images")
+    for row in result.evaluation.per_class:
         figures = (f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.support:,}")
         made.add_row(cell(row.name), *figures)
-    return made
+    console().print(made)
+    say(_verdict(result))
+    hint(result.note)
 
 
-def verdict(result: EvaluateResult) -> str:
+def _verdict(result: EvaluateResult) -> str:
     """Whether the metrics equal the logged ones, as a sentence."""
     if result.matches is None:
         return f"nothing to compare with: the run was measured on other data than {result.dataset}"
-    logged = (
-        f"the run logged accuracy {result.logged[Metric.TEST_ACCURACY]:.2%}, loss {result.logged[Metric.TEST_LOSS]:.5f}"
-    )
+    accuracy, loss = result.logged[Metric.TEST_ACCURACY], result.logged[Metric.TEST_LOSS]
+    logged = f"the run logged accuracy {accuracy:.2%}, loss {loss:.5f}"
     if result.matches:
         return f"matches the logged figures: {logged}"
     if not result.same_device:
@@ -55,6 +40,7 @@ def verdict(result: EvaluateResult) -> str:
 
 def document(result: EvaluateResult) -> dict[str, Any]:
     """The result for `--json`."""
+    per_class = [asdict(row) for row in result.evaluation.per_class]
     return {
         "run_id": result.run_id,
         "run_name": result.name,
@@ -65,9 +51,6 @@ def document(result: EvaluateResult) -> dict[str, Any]:
         "logged": result.logged,
         "matches": result.matches,
         "same_device": result.same_device,
-        "per_class": [
-            {"class": c.name, "precision": c.precision, "recall": c.recall, "f1": c.f1, "support": c.support}
-            for c in result.evaluation.per_class
-        ],
+        "per_class": [{"class": row.pop("name"), **row} for row in per_class],
         "note": result.note,
     }

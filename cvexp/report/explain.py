@@ -1,26 +1,21 @@
 """How settings in effect are shown: as a file that `cvexp train --config` reads."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cvexp.config.sources import Sourced
+from cvexp.config.sources import Sourced
 
 ARGUMENT = "model_args."
 
 
 def show(settings: Mapping[str, Sourced]) -> None:
     """Print YAML, the source of each value as a comment."""
-    lines = [(name, one) for name, one in settings.items() if not name.startswith(ARGUMENT)]
-    arguments = [(name.removeprefix(ARGUMENT), one) for name, one in settings.items() if name.startswith(ARGUMENT)]
-    text = "".join(_line(name, one) for name, one in lines)
+    arguments = {name: one for name, one in settings.items() if name.startswith(ARGUMENT)}
+    lines = [_line(name, one) for name, one in settings.items() if name not in arguments]
     if arguments:
-        text += "model_args:\n" + "".join(f"  {_line(name, one)}" for name, one in arguments)
-    sys.stdout.write(text)
+        lines += ["model_args:\n", *(f"  {_line(name.removeprefix(ARGUMENT), one)}" for name, one in arguments.items())]
+    sys.stdout.write("".join(lines))
 
 
 def _line(name: str, setting: Sourced) -> str:
@@ -33,4 +28,4 @@ def _line(name: str, setting: Sourced) -> str:
 
 def document(settings: Mapping[str, Sourced]) -> dict[str, Any]:
     """The settings for `--json`."""
-    return {name: {"value": one.value, "source": one.source} for name, one in settings.items()}
+    return {name: one._asdict() for name, one in settings.items()}

@@ -1,24 +1,19 @@
 """How an export is shown."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-from cvexp.report.terminal import cell, console, hint
-
-if TYPE_CHECKING:
-    from cvexp.jobs.export import ExportResult
+from cvexp.jobs.export import ExportResult
+from cvexp.report.terminal import cell, console, hint, say
 
 
 def show(result: ExportResult) -> None:
     """Print where the file is, and that it was read back."""
-    out = console()
-    out.print(cell(f"{result.path}", "bold").append(f"  {result.n_bytes:,} bytes, {result.format}"), soft_wrap=True)
-    out.print(cell(f"{result.card}  what it takes to rebuild the model"), soft_wrap=True)
+    path = cell(result.path, "bold").append(f"  {result.n_bytes:,} bytes, {result.format}")
+    console().print(path, soft_wrap=True)
+    say(f"{result.card}  what it takes to rebuild the model")
     how = "the same logits, bit for bit," if result.identical else "the same logits, within torch.isclose,"
-    out.print(cell(f"reloaded: {how} on {result.n_compared:,} test images"), soft_wrap=True)
-    if result.note:
-        hint(result.note)
+    say(f"reloaded: {how} on {result.n_compared:,} test images")
+    hint(result.note)
 
 
 def document(result: ExportResult) -> dict[str, Any]:
@@ -26,8 +21,8 @@ def document(result: ExportResult) -> dict[str, Any]:
     return {
         "run_id": result.run_id,
         "run_name": result.name,
-        "path": str(result.path),
-        "card": str(result.card),
+        "path": result.path,
+        "card": result.card,
         "format": result.format,
         "sha256": result.sha256,
         "bytes": result.n_bytes,

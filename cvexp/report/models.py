@@ -1,28 +1,20 @@
 """How models are shown."""
 
-from __future__ import annotations
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from cvexp.jobs.models import Described
 from cvexp.report.terminal import cell, console, hint, shape, suggest, table
 from cvexp.settings import Flags
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from cvexp.jobs.models import Described
 
 
 def show_list(models: Sequence[Described]) -> None:
     """Print every model with its size for one dataset's shape."""
-    made = table(("model", "left"), ("description", "left"), ("parameters", "right"), ("MACs", "right"))
+    made = table("model", "description", ">parameters", ">MACs")
     for model in models:
-        made.add_row(
-            cell(model.entry.name),
-            cell(model.entry.summary),
-            f"{model.summary.size.parameters:,}",
-            f"{model.summary.macs:,}",
-        )
+        figures = (f"{model.summary.size.parameters:,}", f"{model.summary.macs:,}")
+        made.add_row(cell(model.entry.name), cell(model.entry.summary), *figures)
     console().print(made)
     if models:
         first = models[0]
@@ -36,11 +28,10 @@ def show(model: Described) -> None:
     out.print(cell(model.entry.name, "bold"))
     for paragraph in model.about.split("\n\n"):
         out.print(cell(" ".join(paragraph.split())))
-    made = table(("layer", "left"), ("kind", "left"), ("output", "left"), ("parameters", "right"), ("MACs", "right"))
+    made = table("layer", "kind", "output", ">parameters", ">MACs")
     for layer in model.summary.layers:
-        made.add_row(
-            cell(layer.name), cell(layer.kind), shape(layer.output_shape), f"{layer.parameters:,}", f"{layer.macs:,}"
-        )
+        figures = (shape(layer.output_shape), f"{layer.parameters:,}", f"{layer.macs:,}")
+        made.add_row(cell(layer.name), cell(layer.kind), *figures)
     made.add_section()
     made.add_row("all", "", "", f"{model.summary.size.parameters:,}", f"{model.summary.macs:,}")
     out.print(made)
@@ -55,20 +46,10 @@ def document(model: Described) -> dict[str, Any]:
         "name": model.entry.name,
         "summary": model.entry.summary,
         "dataset": model.dataset,
-        "image_shape": list(model.image_shape),
+        "image_shape": model.image_shape,
         "hidden_units": model.hidden_units,
         "arguments": model.arguments,
-        "parameters": model.summary.size.parameters,
-        "bytes": model.summary.size.bytes,
+        **asdict(model.summary.size),
         "macs": model.summary.macs,
-        "layers": [
-            {
-                "name": layer.name,
-                "kind": layer.kind,
-                "output_shape": list(layer.output_shape),
-                "parameters": layer.parameters,
-                "macs": layer.macs,
-            }
-            for layer in model.summary.layers
-        ],
+        "layers": [asdict(layer) for layer in model.summary.layers],
     }

@@ -1,39 +1,24 @@
 """How `cvexp sync` is shown."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.text import Text
-
-from cvexp.report.terminal import cell, console, hint, table
-from cvexp.text import clean
-
-if TYPE_CHECKING:
-    from cvexp.tracking.local import Leftover
-    from cvexp.tracking.recovery import SyncResult
+from cvexp.report.terminal import cell, console, say, suggest, table
+from cvexp.tracking.local import Leftover
+from cvexp.tracking.recovery import SyncResult
 
 
 def show(result: SyncResult) -> None:
     """Print a line per run, or that there was nothing to deliver."""
     if not (result.delivered or result.damaged or result.elsewhere):
-        console().print("nothing waits to be delivered")
+        say("nothing waits to be delivered")
     for run_id, n_records in result.delivered.items():
         left = result.left.get(run_id, 0)
         rest = f", {left} left" if left else ""
-        console().print(Text(clean(f"run {run_id}: {n_records} records delivered{rest}")), soft_wrap=True)
+        say(f"run {run_id}: {n_records} records delivered{rest}")
 
 
-def document(result: SyncResult) -> dict[str, Any]:
-    """The result for `--json`."""
-    return {
-        "delivered": result.delivered,
-        "left": result.left,
-        "damaged": result.damaged,
-        "elsewhere": [asdict(run) for run in result.elsewhere],
-        "trouble": result.trouble,
-    }
+document = asdict
 
 
 class Leftovers:
@@ -43,24 +28,20 @@ class Leftovers:
     def show(runs: list[Leftover]) -> None:
         """Print a row per run."""
         if not runs:
-            console().print("no run has a folder here")
+            say("no run has a folder here")
             return
-        made = table(
-            *(("run", "left"), ("id", "left"), ("status", "left"), ("waiting", "right"), ("checkpoint", "left")),
-            ("belongs to", "left"),
-        )
+        made = table("run", "id", "status", ">waiting", "checkpoint", "belongs to")
         for column in made.columns[:-1]:
             column.no_wrap = True
         made.columns[-1].overflow = "fold"
         for run in runs:
-            if run.problem:
-                made.add_row(cell(run.name), cell(run.run_id[:8]), "UNUSABLE", "", "", cell(run.problem))
-                continue
             where = f"{run.experiment} in {run.tracking_uri}" if run.tracking_uri else "not noted"
-            kept = "yes" if run.resumable else "no"
-            made.add_row(*map(cell, (run.name, run.run_id[:8], run.status, f"{run.waiting:,}", kept, where)))
+            cells = (run.status, f"{run.waiting:,}", "yes" if run.resumable else "no", where)
+            if run.problem:
+                cells = ("UNUSABLE", "", "", run.problem)
+            made.add_row(*map(cell, (run.name, run.run_id[:8], *cells)))
         console().print(made)
-        hint("next     cvexp train --resume RUN   |   cvexp sync   |   cvexp sync --discard RUN")
+        suggest("cvexp train --resume RUN", "cvexp sync", "cvexp sync --discard RUN")
 
     @staticmethod
     def document(runs: list[Leftover]) -> dict[str, Any]:
@@ -75,7 +56,7 @@ class Discarded:
     def show(run: Leftover) -> None:
         """Print what was removed."""
         lost = f", with {run.waiting} records that were not delivered" if run.waiting else ""
-        console().print(Text(clean(f"discarded {run.name or run.run_id} ({run.run_id[:12]}){lost}")), soft_wrap=True)
+        say(f"discarded {run.name or run.run_id} ({run.run_id[:12]}){lost}")
 
     @staticmethod
     def document(run: Leftover) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """Consoles, tables, and JSON on stdout."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -13,9 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from cvexp.text import clean, escaped, finite
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 SCHEMA_VERSION = 1
 WIDE = 240
@@ -34,26 +30,31 @@ def cell(text: object, style: str = "") -> Text:
     return Text(clean(text), style=style)
 
 
-def table(*columns: tuple[str, str], title: str | None = None) -> Table:
-    """An empty table whose columns are (header, `left` or `right`)."""
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, caption_justify="left")
-    for header, justify in columns:
-        made.add_column(header, justify="right" if justify == "right" else "left")
+def table(*headers: str) -> Table:
+    """An empty table; a header that starts with `>` is of a column that is aligned right."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(header.strip(">") for header in headers))
+    for header in headers:
+        made.add_column(header.removeprefix(">"), justify="right" if header.startswith(">") else "left")
     return made
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print one JSON object with `schema_version` on stdout; figures that are not finite become null."""
-    text = json.dumps(
-        finite({"schema_version": SCHEMA_VERSION, **document}), indent=2, ensure_ascii=False, allow_nan=False
-    )
+    """Print one JSON object with `schema_version` on stdout; figures that are not finite become null, paths text."""
+    plain = finite({"schema_version": SCHEMA_VERSION, **document})
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False, default=os.fspath)
     sys.stdout.write(escaped(text) + "\n")
     sys.stdout.flush()
 
 
-def hint(text: str) -> None:
-    """Print a hint on stderr."""
-    console(stderr=True).print(Text(clean(text), style="dim"), soft_wrap=True)
+def say(text: object, style: str = "") -> None:
+    """Print one line literally on stdout; the terminal wraps it where it is long."""
+    console().print(cell(text, style), soft_wrap=True)
+
+
+def hint(*lines: str | None) -> None:
+    """Print hints on stderr, those that are None or empty left out."""
+    for line in filter(None, lines):
+        console(stderr=True).print(cell(line, "dim"), soft_wrap=True)
 
 
 def suggest(*commands: str) -> None:
@@ -69,8 +70,6 @@ def shape(dimensions: Sequence[int]) -> str:
 
 def seconds(value: float) -> str:
     """A duration in seconds under a minute, in minutes above."""
-    if value < 1:
-        return f"{value:.2f} s"
     if value < 60:  # noqa: PLR2004 - seconds in a minute
-        return f"{value:.1f} s"
+        return f"{value:.{2 if value < 1 else 1}f} s"
     return f"{int(value // 60)} min {value % 60:.0f} s"

@@ -1,21 +1,13 @@
 """How training is shown: a line an epoch, a bar where there is a terminal, a summary at the end."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
-from cvexp.events import EpochEnded, StepsRun, TrainingStarted
+from cvexp.events import EpochEnded, Observed, StepsRun, TrainingStarted
 from cvexp.redaction import without_credentials
 from cvexp.report.terminal import cell, console, seconds, table
-from cvexp.results import Metric
-from cvexp.text import clean
-
-if TYPE_CHECKING:
-    from cvexp.events import Observed
-    from cvexp.results import EpochMetrics, TrainResult
+from cvexp.results import EpochMetrics, Metric, TrainResult
 
 
 class TrainConsole:
@@ -65,16 +57,9 @@ class TrainConsole:
         if not self._console.is_terminal:
             return
         if self._bar is None:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("steps"),
-                TimeRemainingColumn(),
-                console=self._console,
-                transient=True,
-                refresh_per_second=2,
-            )
+            description, n_steps = TextColumn("{task.description}"), (MofNCompleteColumn(), TextColumn("steps"))
+            columns = (description, BarColumn(), *n_steps, TimeRemainingColumn())
+            self._bar = Progress(*columns, console=self._console, transient=True, refresh_per_second=2)
             epoch = f"epoch {progress.epoch}/{self._n_epochs}"
             self._task = self._bar.add_task(epoch, total=progress.n_steps, completed=progress.step)
             self._bar.start()
@@ -97,24 +82,22 @@ class TrainConsole:
             self._bar = self._task = None
 
     def _say(self, line: str) -> None:
-        self._console.print(Text(clean(line)), soft_wrap=True)
+        self._console.print(cell(line), soft_wrap=True)
 
 
 def show(result: TrainResult) -> None:
     """Print the summary on stdout."""
-    metrics = result.metrics()
-    timing = result.timing
-    summary = table(("", "left"), ("", "right"))
-    summary.show_header = False
+    metrics, timing = result.metrics(), result.timing
+    val = metrics.get(Metric.VAL_ACCURACY)
     rows = {
+        **({} if val is None else {"validation accuracy": f"{val:.2%}"}),
         "test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}",
         "test loss": f"{metrics[Metric.TEST_LOSS]:.5f}",
         "training time": seconds(timing.train_seconds),
         "images per second": f"{metrics[Metric.IMAGES_PER_SECOND]:,.0f}",
         "whole command": seconds(timing.total_seconds),
     }
-    if Metric.VAL_ACCURACY in metrics:
-        rows = {"validation accuracy": f"{metrics[Metric.VAL_ACCURACY]:.2%}", **rows}
+    summary = table("", ">")
     for name, value in rows.items():
         summary.add_row(name, cell(value, "bold" if name == "test accuracy" else ""))
     console().print(summary)

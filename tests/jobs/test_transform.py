@@ -13,7 +13,6 @@ import torch
 
 from cvexp import load_model
 from cvexp.config import run_config
-from cvexp.config.run import WEIGHTS_SUFFIXES
 from cvexp.data import dataset as datasets
 from cvexp.data.registry import find_spec
 from cvexp.data.transforms import Transform
@@ -84,7 +83,3 @@ def test_a_file_that_the_version_before_exported_is_read(run_id, tmp_path):
     with torch.inference_mode():
         expected = load_model(run_id)(Transform()(images))
     assert torch.equal(load_trained(str(path), settings).predictor.logits(images), expected)
-
-
-def test_the_endings_that_name_no_run_are_those_of_exported_files():
-    assert set(WEIGHTS_SUFFIXES) == set(EXPORT_SUFFIXES.values())
