@@ -1,8 +1,4 @@
-"""What happens in a run, as typed events.
-
-The first group (`Recorded`) is what a run leaves in the tracking store: the outbox appends each to the journal and
-delivers it. The second (`Observed`) is for subscribers of a training in this process, such as its console.
-"""
+"""What happens in a run, as typed events: `Recorded` ones are stored, `Observed` ones are for a training's observer."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ if TYPE_CHECKING:
     from cvexp.results import EpochMetrics
 
 SCHEMA_VERSION = 1
-"""Of the recorded events; a journal says it in its first event. One that does not is of version 1."""
+"""Of the recorded events, as a journal's first one says; where it does not, the version is 1."""
 
 
 class Recorded:
@@ -23,15 +19,17 @@ class Recorded:
 
     kind: ClassVar[str]
 
+    def __init_subclass__(cls, *, kind: str) -> None:
+        cls.kind = kind
+
 
 @dataclass(frozen=True, kw_only=True)
-class RunStarted(Recorded):
+class RunStarted(Recorded, kind="run"):
     """A run begins, in a store (see tracking.address) and an MLflow experiment; early journals name neither.
 
     `local_id`, 32 hexadecimal digits, identifies it if its creation is repeated. Without a name it gets the model's.
     """
 
-    kind = "run"
     model: str
     name: str | None = None
     tags: dict[str, str]
@@ -42,60 +40,52 @@ class RunStarted(Recorded):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunNamed(Recorded):
+class RunNamed(Recorded, kind="name"):
     """A run that the store does not know yet was named."""
 
-    kind = "name"
     name: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunResumed(Recorded):
+class RunResumed(Recorded, kind="again"):
     """Another process continues the run."""
-
-    kind = "again"
 
 
 @dataclass(frozen=True)
-class ParamsLogged(Recorded):
+class ParamsLogged(Recorded, kind="params"):
     """What the run was asked to do; once in its life."""
 
-    kind = "params"
     values: dict[str, str]
 
 
 @dataclass(frozen=True)
-class TagsSet(Recorded):
+class TagsSet(Recorded, kind="tags"):
     """Facts about the run; a later value replaces an earlier one."""
 
-    kind = "tags"
     values: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricsLogged(Recorded):
+class MetricsLogged(Recorded, kind="metrics"):
     """Figures by metric key at one step, which is the epoch counted from 1; `final` ones are the logged model's too."""
 
-    kind = "metrics"
     values: dict[str, float]
     step: int
     final: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesLogged(Recorded):
+class SeriesLogged(Recorded, kind="series"):
     """One metric at many steps: pairs of step and value."""
 
-    kind = "series"
     key: str
     points: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetUsed(Recorded):
+class DatasetUsed(Recorded, kind="dataset"):
     """The run used a dataset for `context`, such as `training`; source and profile (counts, shapes) are JSON."""
 
-    kind = "dataset"
     name: str
     digest: str
     source: str
@@ -104,47 +94,37 @@ class DatasetUsed(Recorded):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilesStored(Recorded):
+class FilesStored(Recorded, kind="artifacts"):
     """The files in `folder`, relative to the run's folder, are artifacts, below `name` if there is one."""
 
-    kind = "artifacts"
     folder: str
     name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelAnnounced(Recorded):
+class ModelAnnounced(Recorded, kind="begin_model"):
     """A model will follow, so that figures can belong to it already; `attempt` identifies it if this is repeated."""
 
-    kind = "begin_model"
     params: dict[str, str]
     attempt: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelStored(Recorded):
-    """The weights in `weights`, relative to the run's folder, are those of the announced model.
+class ModelStored(Recorded, kind="model"):
+    """The announced model, for images (C, H, W), has its weights in a folder relative to the run's."""
 
-    It takes images (C, H, W) = `image_shape` and tells `n_classes` classes apart.
-    """
-
-    kind = "model"
     weights: str
     image_shape: tuple[int, ...]
     n_classes: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunEnded(Recorded):
-    """The run is closed: one event, so that the store never has a part of its end.
+class RunEnded(Recorded, kind="end"):
+    """The run is closed as FINISHED, or as FAILED or KILLED for a `reason`, in one event: its end is stored whole.
 
-    Attributes:
-        status: FINISHED, or FAILED or KILLED for a `reason`.
-        metrics: Figures of the whole run; stored at step 0, for the logged model too.
-        markdown: The description on the pages of the run and of its model.
+    `metrics`, figures of the whole run, belong to step 0 and to the logged model too; `markdown` describes both.
     """
 
-    kind = "end"
     status: str
     reason: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -190,7 +170,7 @@ class TrainingStarted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochEnded:
-    """An epoch was trained and evaluated, the `last` one or not; it is recorded after the observer was called."""
+    """An epoch was trained and evaluated; it is recorded after the observer was called."""
 
     metrics: EpochMetrics
     last: bool

@@ -19,10 +19,7 @@ _PORTS = {"http": 80, "https": 443}
 def address_of(settings: StoreSettings, *, state_dir: Path) -> str:
     """The store's address: equal for two settings of one store, and free of credentials.
 
-    Args:
-        settings: Which store.
-        state_dir: The folder for local state that the address is written in. A database beside it is named relative
-            to it, so that the address still holds after both have been moved.
+    A database beside `state_dir`, where the address is written, is named relative to it: both may be moved together.
     """
     file = settings.sqlite_file
     if file is not None:

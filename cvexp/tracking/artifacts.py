@@ -23,10 +23,7 @@ MAX_DOWNLOAD_BYTES = 2**32
 
 
 def local_path(uri: str) -> Path | None:
-    """The path of a local artifact location; None for one that only the store can reach.
-
-    MLflow decodes percent-encoded characters in both, a path and a `file:` URI.
-    """
+    """The path of a local artifact location, percent-decoded as by MLflow; None for one that only the store reaches."""
     if uri.startswith("file:"):
         return Path(url2pathname(urlparse(uri).path))
     return None if "://" in uri or uri.startswith("mlflow-artifacts:") else Path(url2pathname(uri))
@@ -39,25 +36,18 @@ def located(store: Store | None, run: RunSummary) -> RunSummary:
     """
     recorded = local_path(run.artifacts_uri)
     file = store.settings.sqlite_file if store is not None else None
-    if recorded is None or file is None or recorded.is_dir():
-        return run
-    if not (run.experiment_id.isalnum() and run.run_id.isalnum()):  # whoever writes to the store chooses both
+    untrusted = not (run.experiment_id.isalnum() and run.run_id.isalnum())  # whoever writes to the store chooses both
+    if recorded is None or file is None or recorded.is_dir() or untrusted:
         return run
     beside = artifact_root(file) / run.experiment_id / run.run_id / "artifacts"
     return replace(run, artifacts_uri=beside.as_uri()) if beside.is_dir() else run
 
 
 def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: Path) -> Path:
-    """Bring one folder of a run's artifacts to this machine.
-
-    Args:
-        store: Where the run is; None for one that only its journal knows.
-        run: Which run.
-        folder: Such as `weights`.
-        target: An empty folder to download into; files on this machine are read where they are.
+    """One folder of a run's artifacts on this machine: where it is, or downloaded into the empty folder `target`.
 
     Raises:
-        RunError: The run has no such artifacts.
+        RunError: The run has no such artifacts. One that only its journal knows has no `store` to ask.
     """
     from mlflow.exceptions import MlflowException
 
@@ -94,10 +84,9 @@ def add_file(store: Store, run: RunSummary, file: Path, *, name: str) -> None:
         StoreError: It cannot be stored.
     """
     folder = local_path(run.artifacts_uri)
-    if folder is None or not folder.is_dir():
-        with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch, translated(store.settings):
-            renamed = shutil.copy(file, Path(scratch) / name)
-            store.client.log_artifact(run.run_id, str(renamed))
-        return
     with translated(store.settings):
-        shutil.copy(file, folder / name)
+        if folder is not None and folder.is_dir():
+            shutil.copy(file, folder / name)
+            return
+        with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
+            store.client.log_artifact(run.run_id, str(shutil.copy(file, Path(scratch) / name)))

@@ -23,14 +23,11 @@ FILTERS = ("limit", "split_seed", "val_split")
 def best(
     finished: Sequence[RunSummary], selector: str, *, command: Callable[..., str]
 ) -> tuple[RunSummary, str | None]:
-    """The best of the finished runs, and what to know about the choice.
+    """The best of the finished runs (the most recently started first), and what to know about the choice.
 
-    Args:
-        finished: The runs to choose from, most recently started first.
-        selector: `@best` for the highest validation accuracy, or test accuracy where no run has a validation part;
-            `@best:METRIC` for the best value of another metric. `@best@DATASET` chooses among the runs on one
-            dataset, named by its name or its digest; settings may follow, as in `@best@digits,limit=300`.
-        command: Gives a command to type, from a verb and its words; see StoreSettings.command.
+    `@best` has the highest validation accuracy, or test accuracy where no run has a validation part; `@best:METRIC`
+    the best value of another metric. `@best@DATASET` is chosen among the runs on one dataset, given by name or digest;
+    settings may follow, as in `@best@digits,limit=300`. `command` is StoreSettings.command, for hints.
 
     Raises:
         RunError: No run fits, or those that do were measured on different images.
@@ -46,10 +43,8 @@ def best(
         metric = Metric.VAL_ACCURACY.value
         if not any(metric in run.metrics for run in runs):
             metric = Metric.TEST_ACCURACY.value
-            note = (
-                "@best chose by test accuracy, since no run has a validation part; "
-                "train with --val-split 0.1 to choose fairly"
-            )
+            note = "@best chose by test accuracy, since no run has a validation part; "
+            note += "train with --val-split 0.1 to choose fairly"
     _refuse_several_sets(runs, selector, metric)
     candidates = [run for run in runs if metric in run.metrics]
     if not candidates:

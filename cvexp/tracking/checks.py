@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
 
 CONNECT_SECONDS = 3
-LONGEST_NAME = 500
-"""Characters of an experiment's name that MLflow takes."""
-
+LONGEST_NAME = 500  # characters of an experiment's name that MLflow takes
 _SQLITE_MAGIC = b"SQLite format 3\x00"
+CHECK_STORE = "check --tracking-uri (or MLFLOW_TRACKING_URI) and that the store is up"
 _KINDS = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 
 
@@ -51,18 +50,17 @@ def check_settings(settings: StoreSettings, *, create: bool) -> None:
 
 
 def _check_database(settings: StoreSettings, *, create: bool) -> None:
-    """Refuse a database file that cannot be opened, or made."""
     file = settings.sqlite_file
     if file is None:
-        raise StoreError(
-            f"not a path to a database: {without_credentials(settings.tracking_uri)!r}",
-            "three slashes for a relative path: sqlite:///mlflow.db",
-        )
-    if not _is_utf8(file.absolute()):
+        uri = without_credentials(settings.tracking_uri)
+        raise StoreError(f"not a path to a database: {uri!r}", "three slashes for a relative path: sqlite:///mlflow.db")
+    try:
+        str(file.absolute()).encode()
+    except UnicodeEncodeError as error:
         raise StoreError(
             f"cannot keep runs in {file.absolute().parent}: its name is not valid UTF-8",
             "rename the folder, go to another one, or name another store with --tracking-uri",
-        )
+        ) from error
     if not file.exists():
         if not create:
             start = settings.command("train", "linear")
@@ -78,16 +76,7 @@ def _check_database(settings: StoreSettings, *, create: bool) -> None:
         raise StoreError(f"{file} is not writable", "change its permissions, or name another store with --tracking-uri")
 
 
-def _is_utf8(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _check_address(uri: str) -> None:
-    """Refuse an http address that names no host, or a port that is none."""
     if password_needs_encoding(uri):
         raise StoreError(
             f"the password in {without_credentials(uri)!r} holds a character that an address cannot hold",
@@ -103,11 +92,7 @@ def _check_address(uri: str) -> None:
 
 
 def check_reachable(settings: StoreSettings) -> None:
-    """Check in seconds that something listens at the store's address; MLflow would retry for minutes.
-
-    Raises:
-        UnreachableStoreError: Nothing does.
-    """
+    """Raise UnreachableStoreError within seconds where nothing listens at the store's address; MLflow takes minutes."""
     address = urlsplit(settings.tracking_uri)
     if address.scheme not in ("http", "https") or not address.hostname:
         return
@@ -119,12 +104,10 @@ def check_reachable(settings: StoreSettings) -> None:
     except (OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error or "no answer in time").lower()
         raise UnreachableStoreError(
-            f"the tracking store {without_credentials(settings.tracking_uri)} does not answer: {reason}",
-            "check --tracking-uri (or MLFLOW_TRACKING_URI) and that the store is up",
+            f"the tracking store {without_credentials(settings.tracking_uri)} does not answer: {reason}", CHECK_STORE
         ) from error
 
 
 def _is_sqlite(file: Path) -> bool:
-    """Whether the file starts as SQLite's do; an empty one is a database that was just begun."""
-    with file.open("rb") as stream:
+    with file.open("rb") as stream:  # an empty one is a database that was just begun
         return stream.read(len(_SQLITE_MAGIC)) in (_SQLITE_MAGIC, b"")

@@ -1,4 +1,4 @@
-"""What surrounds a run: the commit, the command, the versions, the process. Read, never guessed."""
+"""Tags for what surrounds a run: the commit, the command, the versions, the process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import getpass
 import os
 import platform
 import shlex
-import socket
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from cvexp.redaction import without_credentials
 from cvexp.settings import VERSION
 from cvexp.text import clean
+from cvexp.tracking.liveness import process_tags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,16 +28,11 @@ _GIT_READS_ONLY = {
 
 
 def context_tags(command: Sequence[str]) -> dict[str, str]:
-    """Tags that say where a run came from; the `mlflow.` ones are those MLflow's own pages read.
-
-    Args:
-        command: The words of the command that started it.
-    """
+    """Tags that say where a run came from, by the words of its command; MLflow's own pages read the `mlflow.` ones."""
     return {
         "cvexp.version": VERSION,
         "cvexp.command": shlex.join(clean(without_credentials(word)) for word in command),
-        "cvexp.host": socket.gethostname(),
-        "cvexp.pid": str(os.getpid()),
+        **process_tags(),
         "cvexp.python": platform.python_version(),
         **{f"cvexp.versions.{name}": _version(name) for name in VERSIONS_OF},
         "mlflow.user": _user(),
@@ -64,8 +59,8 @@ def _user() -> str:
 def _git_tags() -> dict[str, str]:
     """The working folder's commit, and whether tracked files differ from it; nothing outside a repository.
 
-    The repository may be anybody's, and its configuration may name programs. None of them is started: where the
-    answer takes one, it is `unknown`.
+    The repository is untrusted: programs that its configuration names are not started. Where the answer takes one, it
+    is `unknown`.
     """
     commit = _git("rev-parse", "HEAD")
     if not commit:
@@ -84,12 +79,7 @@ def _has_filters() -> bool:
 
 
 def _git(*arguments: str, no_match: int = 0) -> str | None:
-    """What git prints; None where it fails.
-
-    Args:
-        *arguments: Of git.
-        no_match: An exit code besides 0 that is no failure.
-    """
+    """What git prints; None where it fails, which the exit code `no_match` does not mean."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed words, no shell
             ["git", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", *arguments],  # noqa: S607 - the user's own git

@@ -26,15 +26,13 @@ _TICK_SECONDS = 0.05
 class Deadline:
     """A limit on the total time spent waiting for the store; only waiting without progress counts.
 
-    Args:
-        seconds: The limit.
-        should_stop: Whether the process was asked to stop; then at most `STOP_SECONDS` more are waited, with or
-            without progress.
-        stall_seconds: Waiting counts when the last progress is longer ago than this; by default two seconds, or a
-            fifth of a limit below ten. With 0 all waiting counts.
+    Once `should_stop()`, at most `STOP_SECONDS` more are waited, with or without progress.
 
-    Attributes:
-        left: Seconds that may still be waited.
+    Args:
+        seconds: The limit; `left` says how many may still be waited.
+        should_stop: Whether the process was asked to stop.
+        stall_seconds: Waiting counts when the last progress is longer ago; by default `STALL_SECONDS`, or a fifth of
+            a limit below ten seconds. With 0 all waiting counts.
     """
 
     def __init__(
@@ -52,7 +50,7 @@ class Deadline:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Within the block, whatever thread enters it, waiting does not count."""
+        """Within the block, which any thread may enter, waiting does not count."""
         self._paused.set()
         try:
             yield
@@ -60,14 +58,9 @@ class Deadline:
             self._paused.clear()
 
     def wait(self, done: Callable[[float], bool], *, idle_seconds: Callable[[], float] = lambda: math.inf) -> bool:
-        """Wait until `done`, or until the limit is reached.
+        """Wait until `done(timeout in seconds)`, or until the limit; returns what `done` returned last.
 
-        Args:
-            done: Called with a timeout in seconds.
-            idle_seconds: Seconds since the last progress; by default there never was any.
-
-        Returns:
-            What `done` returned last.
+        `idle_seconds` tells the seconds since the last progress; by default there never was any.
         """
         while True:
             start = time.monotonic()

@@ -2,12 +2,9 @@
 
 A run's folder, `.cvexp/runs/<run id>`, holds `journal.jsonl`, to which every record is appended, and `sent.jsonl`,
 which says up to which record the tracking store has them. An appended record survives the end of the process. A
-flushed one (fsync) survives a crash of the machine; records are flushed before they are sent to the store, and before
-a checkpoint that follows them is written. A record has a timestamp, by which the store recognises a figure that is
-delivered twice, and a key, by which a resumed training does not record an event again: both are idempotent.
-
-Reading writes nothing. Only the process that holds the run's lock appends, and it first cuts off the incomplete last
-line that a crash may have left. A journal read from the disk is untrusted input: every line is checked.
+flushed one (fsync) survives a crash of the machine; records are flushed before they are sent, and before a checkpoint
+that follows them is written. By a record's timestamp the store recognises a figure that is delivered twice, and by its
+key a resumed training does not record an event again: both are idempotent. Reading writes nothing.
 """
 
 from __future__ import annotations
@@ -38,10 +35,9 @@ NAME, FORMER_ID = "name", "former_id"
 
 
 class Journal:
-    """A run's journal; only the process that holds the run's lock may append to it.
+    """The journal in a run's folder; only the process that holds the run's lock may append to it.
 
-    Args:
-        folder: The run's. What is there already is read; an incomplete last line is ignored.
+    What a crash left of a last line is ignored by readers, and cut off before something is appended.
 
     Attributes:
         records: All of them, in order.
@@ -71,11 +67,7 @@ class Journal:
 
     @property
     def start(self) -> RunStarted:
-        """The first event, which creates the run.
-
-        Raises:
-            RunError: The journal does not begin with it.
-        """
+        """The first event, which creates the run; raises RunError where the journal does not begin with it."""
         first = self.records[0].event if self.records else None
         if not isinstance(first, RunStarted):
             raise RunError(f"damaged journal: {self.folder / JOURNAL} does not begin with the run", REMEDY)
@@ -99,12 +91,12 @@ class Journal:
 
     @property
     def experiment(self) -> str:
-        """The MLflow experiment it belongs to; empty as for `address`."""
+        """Its MLflow experiment; empty as for `address`."""
         return self.facts.get("experiment") or self.start.experiment
 
     @property
     def tags(self) -> dict[str, str]:
-        """The run's tags, as they were set last."""
+        """As they were set last."""
         tags = dict(self.start.tags)
         for event in self.of_type(TagsSet):
             tags |= event.values
@@ -129,13 +121,8 @@ class Journal:
     def append(self, event: Recorded, *, key: str, at: int) -> bool:
         """Append a record: handed to the system when this returns, durable after `flush`.
 
-        Args:
-            event: What happened.
-            key: Unique in the journal.
-            at: When, milliseconds since the Unix epoch.
-
-        Returns:
-            False where a record with that key is there already; it stays as it was.
+        Returns False where the journal has a record with that key already, which stays as it was. `at` is in
+        milliseconds since the Unix epoch.
 
         Raises:
             StorageError: The disk is full, or cannot be written.
@@ -150,11 +137,7 @@ class Journal:
         return True
 
     def flush(self) -> None:
-        """Make every record so far durable (fsync). May be called in any thread.
-
-        Raises:
-            StorageError: The disk is full, or cannot be written.
-        """
+        """Make every record so far durable (fsync), in any thread; raises StorageError as `append` does."""
         n = len(self.records)
         if n > self._n_flushed:
             file = self.folder / JOURNAL
@@ -173,12 +156,9 @@ class Journal:
             self.n_sent = record.n + 1
 
     def restart(self, facts: Mapping[str, str] | None = None) -> None:
-        """Have everything delivered again: the store has lost the run, or the run goes to another store.
+        """Have everything delivered again: the store has lost the run, or the run goes to the one that `facts` name.
 
         Of the store's answers the run's name and former id are kept.
-
-        Args:
-            facts: `store` and `experiment`, where they change.
         """
         kept = {key: self.facts[key] for key in ("store", "experiment", NAME) if key in self.facts}
         facts = {**kept, FORMER_ID: self.run_id, **(facts or {})}
@@ -188,11 +168,7 @@ class Journal:
             self.n_sent = 0
 
     def path(self, relative: str) -> Path:
-        """A folder beside the journal that a record names.
-
-        Raises:
-            RunError: It holds a symbolic link, which may lead out of the run's folder.
-        """
+        """The folder that a record names; raises RunError for a symbolic link in it, which may lead elsewhere."""
         path = self.folder / relative
         for one in (path, *path.rglob("*")):
             if one.is_symlink():
@@ -214,19 +190,16 @@ def run_lock(folder: Path, *, new: bool = False) -> Iterator[None]:
     """Lock a run against other processes, and remove temporary files that a killed one left.
 
     The system releases the lock when this process ends. Read the journal after this, not before: another process may
-    have written it, or removed the folder, until then.
-
-    Args:
-        folder: The run's.
-        new: Whether the run has no journal yet.
+    have written it, or removed the folder, until then. A `new` run has no journal yet.
 
     Raises:
         RunError: Another process is writing the run, or its folder is gone.
     """
     lock = FileLock(folder / LOCK)
+    gone = RunError(f"run {folder.name} left nothing in {folder.parent}", "another process finished or discarded it")
+    if not folder.is_dir():
+        raise gone
     try:
-        if not folder.is_dir():
-            raise _gone(folder)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RunError(f"run {folder.name} is being written by another process", "wait for it, or end it") from error
@@ -235,22 +208,16 @@ def run_lock(folder: Path, *, new: bool = False) -> Iterator[None]:
             with contextlib.suppress(OSError):  # the lock's file is all there is: opening it created the folder again
                 (folder / LOCK).unlink()
                 folder.rmdir()
-            raise _gone(folder)
+            raise gone
         remove_temporaries(folder)
         yield
     finally:
         lock.release()
 
 
-def _gone(folder: Path) -> RunError:
-    return RunError(f"run {folder.name} left nothing in {folder.parent}", "another process finished or discarded it")
-
-
 def _opened(file: Path) -> io.RawIOBase:
-    def not_a_link(path: str, flags: int) -> int:
-        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
-
-    return open(file, "ab", buffering=0, opener=not_a_link)
+    follow_no_link = getattr(os, "O_NOFOLLOW", 0)
+    return open(file, "ab", buffering=0, opener=lambda path, flags: os.open(path, flags | follow_no_link, 0o666))
 
 
 def _append(file: Path, line: dict[str, Any], *, end: int) -> int:

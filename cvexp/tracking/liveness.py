@@ -17,10 +17,9 @@ _SAME_SECONDS = 1.5
 
 
 def process_tags() -> dict[str, str]:
-    """Tags that say which process writes a run.
+    """Tags that say which process writes a run; `STARTED` in seconds since the Unix epoch.
 
-    Its host, its number, when it started in seconds since Unix's epoch, the boot of the machine, and the namespace
-    that the number belongs to: containers of one machine may share a host name, and each counts from 1.
+    Containers of one machine may share a host name, and each counts processes from 1 in its own namespace.
     """
     import psutil
 
@@ -34,10 +33,9 @@ def process_tags() -> dict[str, str]:
 
 
 def is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process that `process_tags` described has certainly ended.
+    """Whether the process that `process_tags` described has certainly ended; False where that cannot be known.
 
-    False where that cannot be known: on another machine, after another boot, in another PID namespace, and for tags
-    that do not say.
+    That is on another machine, after another boot, in another PID namespace, and for tags that do not say.
     """
     import psutil
 
@@ -59,7 +57,6 @@ def is_gone(tags: Mapping[str, str]) -> bool:
 
 
 def _boot_id() -> str:
-    """Identifies the time since the machine was started last."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:  # not Linux
@@ -69,7 +66,6 @@ def _boot_id() -> str:
 
 
 def _pid_namespace() -> str:
-    """The kernel's name of this process's PID namespace, or `none` where there is no such thing."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:  # not Linux

@@ -31,12 +31,10 @@ class Leftover:
 
     Attributes:
         run_id: MLflow's id, or the one the run has until the store answers.
-        name: The run's.
         status: RUNNING while a process writes it, INTERRUPTED where one ended without closing it, or the journal's.
         waiting: Records that the store does not have.
         resumable: Whether there is a checkpoint.
         tracking_uri: The store it belongs to, without credentials; empty where the journal does not say.
-        experiment: The MLflow experiment it belongs to.
         problem: Why nothing can be done with it, or empty.
     """
 
@@ -73,16 +71,11 @@ def is_ours(folder: Path) -> bool:
 
 
 def folder_of(settings: StoreSettings, run_id: str) -> Path | None:
-    """The local folder of a run, if it is still there.
-
-    Raises:
-        RunError: It belongs to another user.
-    """
+    """The local folder of a run, if it is still there; raises RunError where it belongs to another user."""
     for folder in all_folders(settings):
         found = folder.name == run_id
-        if not found:
-            with contextlib.suppress(RunError):  # a damaged journal concerns its own run only
-                found = Journal(folder).run_id == run_id
+        with contextlib.suppress(RunError):  # a damaged journal concerns its own run only
+            found = found or Journal(folder).run_id == run_id
         if found:
             if not is_ours(folder):
                 raise RunError(f"{folder} belongs to another user", "nothing is taken from it; ask that user")
@@ -97,16 +90,16 @@ def belongs(journal: Journal, settings: StoreSettings) -> bool:
 
 def leftovers(settings: StoreSettings) -> list[Leftover]:
     """Every run that has a folder here, whatever store it belongs to, damaged ones too."""
-    found = []
-    for folder in all_folders(settings):
-        if not is_ours(folder):
-            found.append(Leftover(run_id=folder.name, problem=f"{folder} belongs to another user"))
-            continue
-        try:
-            found.append(leftover_of(Journal(folder), settings))
-        except RunError as error:
-            found.append(Leftover(run_id=folder.name, problem=error.what))
-    return found
+    return [_leftover_in(folder, settings) for folder in all_folders(settings)]
+
+
+def _leftover_in(folder: Path, settings: StoreSettings) -> Leftover:
+    if not is_ours(folder):
+        return Leftover(run_id=folder.name, problem=f"{folder} belongs to another user")
+    try:
+        return leftover_of(Journal(folder), settings)
+    except RunError as error:
+        return Leftover(run_id=folder.name, problem=error.what)
 
 
 def leftover_of(journal: Journal, settings: StoreSettings) -> Leftover:
@@ -127,30 +120,21 @@ def leftover_of(journal: Journal, settings: StoreSettings) -> Leftover:
 
 
 def discard(settings: StoreSettings, selector: str) -> Leftover:
-    """Remove the folder of one run, what waits in it and its checkpoints included.
-
-    Args:
-        settings: Whose folder for local state to look in.
-        selector: The run's id, the beginning of it, its name, or the name of its folder.
+    """Remove the folder of one run, given by its name or the beginning of an id, with its checkpoints and records.
 
     Raises:
         RunError: No run fits, or several do, or a process is writing it.
     """
     fitting = []
     for folder in folders(settings):
-        try:
-            leftover = leftover_of(Journal(folder), settings)
-        except RunError as error:
-            leftover = Leftover(run_id=folder.name, problem=error.what)
+        leftover = _leftover_in(folder, settings)
         ids = (folder.name, leftover.run_id)
         if selector and (selector == leftover.name or any(one.startswith(selector) for one in ids)):
             fitting.append((folder, leftover))
     if len(fitting) != 1:
-        many = f"{len(fitting)} runs fit" if fitting else "no run fits"
-        where = settings.state_dir / RUNS
-        raise RunError(
-            f"{many} {shown(selector)} in {where}", f"see which there are: {settings.command('sync', '--list')}"
-        )
+        what = f"{f'{len(fitting)} runs fit' if fitting else 'no run fits'} {shown(selector)}"
+        listing = settings.command("sync", "--list")
+        raise RunError(f"{what} in {settings.state_dir / RUNS}", f"see which there are: {listing}")
     folder, leftover = fitting[0]
     with run_lock(folder):
         shutil.rmtree(folder)
@@ -160,27 +144,18 @@ def discard(settings: StoreSettings, selector: str) -> Leftover:
 def local_runs(settings: StoreSettings, *, only_unknown: bool = False) -> list[RunSummary]:
     """Runs that have a folder here and belong to this store, most recently started first.
 
-    Args:
-        settings: Which store.
-        only_unknown: Whether to leave out those that the store has confirmed.
+    With `only_unknown`, those that the store has confirmed are left out.
     """
     found = []
     for folder in folders(settings):
         with contextlib.suppress(CvexpError, TypeError, ValueError, OverflowError):  # it may hold anything
             journal = Journal(folder)
             if belongs(journal, settings) and not (only_unknown and "run_id" in journal.facts):
-                found.append(summary_of(journal))
+                found.append(_summary(journal))
     return sorted(found, key=lambda run: run.started_at, reverse=True)
 
 
-def summary_of(journal: Journal) -> RunSummary:
-    """A run by its journal's events; what it stored lies beside the journal."""
-    params: dict[str, str] = {}
-    metrics: dict[str, float] = {}
-    for event in journal.of_type(ParamsLogged):
-        params |= event.values
-    for logged in journal.of_type(MetricsLogged):
-        metrics |= logged.values
+def _summary(journal: Journal) -> RunSummary:
     return RunSummary(
         run_id=journal.run_id,
         name=journal.name or journal.start.model,
@@ -188,18 +163,14 @@ def summary_of(journal: Journal) -> RunSummary:
         experiment_id="",
         artifacts_uri=str(journal.folder.absolute()),
         started_at=datetime.fromtimestamp(journal.records[0].at / 1000, tz=UTC),
-        params=params,
-        metrics=metrics,
+        params=dict(pair for event in journal.of_type(ParamsLogged) for pair in event.values.items()),
+        metrics=dict(pair for event in journal.of_type(MetricsLogged) for pair in event.values.items()),
         tags=journal.tags,
     )
 
 
 def status_of(folder: Path) -> str:
-    """The status of the run in a folder: the journal's, or KILLED where its process has certainly ended.
-
-    Raises:
-        RunError: The journal is damaged.
-    """
+    """The status of the run in a folder: the journal's, or KILLED where its process has certainly ended."""
     journal = Journal(folder)
     return "KILLED" if journal.status == "RUNNING" and is_gone(journal.tags) else journal.status
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.errors import StoreError, UnreachableStoreError
 from cvexp.redaction import without_credentials
+from cvexp.tracking.checks import CHECK_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,13 +18,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def translated(settings: StoreSettings) -> Iterator[None]:
-    """Raise what MLflow raises within the block as a StoreError.
+    """Raise what MLflow raises in the block as StoreError, or UnreachableStoreError where a retry may succeed.
 
     A server may answer anything, and MLflow's client then raises anything.
-
-    Raises:
-        UnreachableStoreError: The store does not answer now; a retry may succeed.
-        StoreError: Any other failure of the store.
     """
     from google.protobuf.json_format import Error as AnswerError  # type: ignore[import-untyped]  # carries no types
     from mlflow.exceptions import MlflowException
@@ -42,10 +39,7 @@ def translated(settings: StoreSettings) -> Iterator[None]:
         ) from error
     except expected as error:
         if (why := _outage(error)) is not None:
-            raise UnreachableStoreError(
-                f"the tracking store {uri} does not answer: {why}",
-                "check --tracking-uri (or MLFLOW_TRACKING_URI) and that the store is up",
-            ) from error
+            raise UnreachableStoreError(f"the tracking store {uri} does not answer: {why}", CHECK_STORE) from error
         if (found := _STATUS.search(str(error))) is not None:
             status = found[1] or found[2]
             sign_in = "sign in with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
@@ -54,10 +48,8 @@ def translated(settings: StoreSettings) -> Iterator[None]:
                 f"{sign_in if status in _DENIED else ''}check --tracking-uri (or MLFLOW_TRACKING_URI)",
             ) from error
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise StoreError(
-            f"the tracking store {uri} does not answer as it should: {without_credentials(first)[:200]}",
-            "check --tracking-uri (or MLFLOW_TRACKING_URI) and that the store is up",
-        ) from error
+        reason = without_credentials(first)[:200]
+        raise StoreError(f"the tracking store {uri} does not answer as it should: {reason}", CHECK_STORE) from error
 
 
 _DENIED = ("401", "403")

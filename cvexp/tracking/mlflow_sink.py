@@ -14,7 +14,7 @@ from cvexp.runs import ID_DIGITS, NAME_DIGITS
 from cvexp.tracking.journal import FORMER_ID, NAME
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.model import LOGGED_NAME, write_model
-from cvexp.tracking.store import load_mlflow, open_store
+from cvexp.tracking.store import existing_run, load_mlflow, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,31 +27,21 @@ if TYPE_CHECKING:
     from cvexp.tracking.records import Record
     from cvexp.tracking.store import Store
 
-SERIES_BATCH = 1000
-"""The most metrics MLflow takes in one call."""
+SERIES_BATCH = 1000  # the most metrics MLflow takes in one call
+MAX_TAG_CHARACTERS = 5000  # MLflow keeps 8,000; some of its stores keep fewer
 
-MAX_TAG_CHARACTERS = 5000
-"""MLflow keeps 8,000; some of its stores keep fewer."""
-
-LOCAL_ID = "cvexp.local_id"
-"""The tag by which a run is recognised when its creation is repeated."""
+LOCAL_ID, ATTEMPT = "cvexp.local_id", "cvexp.attempt"
+"""The tags by which a run and a logged model are recognised when their creation is repeated."""
 
 FORMER_ID_TAG = "cvexp.former_run_id"
 """The tag of a run that was created again after the store had lost it: the id it had before."""
 
-ATTEMPT = "cvexp.attempt"
-"""The tag by which a logged model is recognised likewise."""
-
 
 class MlflowSink:
-    """Delivers one run's events to an MLflow store; see sender.Sink.
+    """Delivers the events of a journal's run to an MLflow store; see sender.Sink.
 
     A figure is identified by its run, key, step, timestamp and value, the primary key of MLflow's own table;
     parameters, tags and artifacts replace equal ones; a run and a logged model are looked up before they are created.
-
-    Args:
-        settings: Which store.
-        journal: Of the run; its facts are read.
     """
 
     def __init__(self, settings: StoreSettings, journal: Journal) -> None:
@@ -59,7 +49,7 @@ class MlflowSink:
         import mlflow.pyfunc  # noqa: F401 - likewise
 
         self._settings, self._journal = settings, journal
-        self._store: Store | None = None
+        self._store: Store  # from `open`
 
     def open(self, deadline: Deadline) -> None:
         """Open the store, created first where it does not exist; see `open_store`.
@@ -75,25 +65,15 @@ class MlflowSink:
                 self._journal.restart()
 
     def _has_everything_sent(self) -> bool:
-        """Whether the store still has the run with the parameters and last figures that were delivered.
-
-        Raises:
-            StoreError: The run was deleted there on purpose.
-        """
-        from mlflow.exceptions import MlflowException
-
-        run_id = self._journal.facts["run_id"]
-        try:
-            run = self._client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
-            raise
+        """Whether the store has the run with what was delivered; raises StoreError where it was deleted on purpose."""
+        run = existing_run(self._store, self._run_id)
+        if run is None:
+            return False
         if run.info.lifecycle_stage == "deleted":
             raise StoreError(
-                f"run {run_id} was deleted in the tracking store",
-                "restore it: " + self._settings.mlflow_command("runs", "restore", "--run-id", run_id),
-                "or give it up: " + self._settings.command("sync", "--discard", run_id[:ID_DIGITS]),
+                f"run {self._run_id} was deleted in the tracking store",
+                "restore it: " + self._settings.mlflow_command("runs", "restore", "--run-id", self._run_id),
+                "or give it up: " + self._settings.command("sync", "--discard", self._run_id[:ID_DIGITS]),
             )
         params: set[str] = set()
         figures: dict[str, float] = {}
@@ -110,18 +90,11 @@ class MlflowSink:
     def deliver(self, record: Record) -> Mapping[str, str]:
         """Apply the record; see Sink."""
         with translated(self._settings):
-            facts: Mapping[str, str] | None = getattr(self, f"_{record.event.kind}")(record.event, record.at)
-        return facts or {}
-
-    @property
-    def _opened(self) -> Store:
-        if self._store is None:
-            raise RuntimeError("open comes first")
-        return self._store
+            return getattr(self, f"_{record.event.kind}")(record.event, record.at) or {}
 
     @property
     def _client(self) -> Any:
-        return self._opened.client
+        return self._store.client
 
     @property
     def _run_id(self) -> str:
@@ -130,15 +103,15 @@ class MlflowSink:
     def _run(self, event: events.RunStarted, at: int) -> Mapping[str, str]:
         """Create the run, named after the model and its own id unless the user named it."""
         client, local_id, facts = self._client, event.local_id, self._journal.facts
-        former = {FORMER_ID_TAG: facts.get(FORMER_ID, "")}
-        known = client.search_runs([self._opened.experiment_id], f"tags.`{LOCAL_ID}` = '{local_id}'", max_results=1)
+        own = {LOCAL_ID: local_id, FORMER_ID_TAG: facts.get(FORMER_ID, "")}
+        known = client.search_runs([self._store.experiment_id], f"tags.`{LOCAL_ID}` = '{local_id}'", max_results=1)
         created = (
             known[0]
             if known
             else client.create_run(
-                self._opened.experiment_id,
+                self._store.experiment_id,
                 start_time=at,
-                tags={tag.key: tag.value for tag in tags({**event.tags, LOCAL_ID: local_id, **former})},
+                tags={tag.key: tag.value for tag in tags(event.tags | own)},
                 run_name=event.name or event.model,
             )
         )
@@ -149,7 +122,7 @@ class MlflowSink:
             "run_id": created.info.run_id,
             NAME: name,
             "artifacts_uri": created.info.artifact_uri,
-            "experiment_id": self._opened.experiment_id,
+            "experiment_id": self._store.experiment_id,
         }
 
     def _name(self, event: events.RunNamed, _at: int) -> Mapping[str, str]:
@@ -166,12 +139,6 @@ class MlflowSink:
 
     def _tags(self, event: events.TagsSet, _at: int) -> None:
         self._client.log_batch(self._run_id, tags=tags(event.values))
-
-    def _describe(self, markdown: str) -> None:
-        note = {"mlflow.note.content": markdown}
-        self._client.log_batch(self._run_id, tags=tags(note))
-        if model_id := self._journal.facts.get("model_id"):
-            self._client.set_logged_model_tags(model_id, note)
 
     def _metrics(self, event: events.MetricsLogged, at: int) -> None:
         self._log(event.values, at, step=event.step, final=event.final)
@@ -210,15 +177,12 @@ class MlflowSink:
     def _begin_model(self, event: events.ModelAnnounced, _at: int) -> Mapping[str, str]:
         from mlflow.entities import LoggedModelOutput
 
-        known = self._client.search_logged_models(
-            [self._opened.experiment_id], filter_string=f"source_run_id = '{self._run_id}'"
-        )
-        for model in known:
-            if model.tags.get(ATTEMPT) == event.attempt:
-                break
-        else:
+        own = f"source_run_id = '{self._run_id}'"
+        known = self._client.search_logged_models([self._store.experiment_id], filter_string=own)
+        model = next((model for model in known if model.tags.get(ATTEMPT) == event.attempt), None)
+        if model is None:
             model = self._client.create_logged_model(
-                self._opened.experiment_id,
+                self._store.experiment_id,
                 name=LOGGED_NAME,
                 source_run_id=self._run_id,
                 params=event.params,
@@ -231,7 +195,6 @@ class MlflowSink:
         return {"model_id": model.model_id, "model_ready": ""}
 
     def _model(self, event: events.ModelStored, _at: int) -> Mapping[str, str]:
-        """Build the MLflow model from the weights beside the journal, and store it as the one announced."""
         model_id = self._journal.facts["model_id"]
         with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
             folder = Path(scratch) / "model"
@@ -249,15 +212,16 @@ class MlflowSink:
 
     def _end(self, event: events.RunEnded, at: int) -> None:
         """Close the run with its last figures, and with it an announced model that was never stored."""
-        facts = self._journal.facts
+        model_id, ready = (self._journal.facts.get(key) for key in ("model_id", "model_ready"))
+        note = {"mlflow.note.content": event.markdown}
         if event.metrics:
             self._log(event.metrics, at, step=0, final=True)
-        if event.markdown:
-            self._describe(event.markdown)
-        if facts.get("model_id") and not facts.get("model_ready"):
-            self._client.finalize_logged_model(facts["model_id"], "FAILED")
-        if event.reason:
-            self._client.log_batch(self._run_id, tags=tags({"cvexp.end_reason": event.reason}))
+        if event.markdown and model_id:
+            self._client.set_logged_model_tags(model_id, note)
+        if model_id and not ready:
+            self._client.finalize_logged_model(model_id, "FAILED")
+        if described := tags({**note, "cvexp.end_reason": event.reason}):
+            self._client.log_batch(self._run_id, tags=described)
         started = self._journal.records[0].at
         self._client.set_terminated(self._run_id, event.status, end_time=max(at, started))
 

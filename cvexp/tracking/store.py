@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cvexp import process
 from cvexp.errors import StoreError
@@ -78,6 +78,18 @@ def open_store(
                 "check --tracking-uri (or MLFLOW_TRACKING_URI)",
             )
     return Store(settings=settings, client=client, experiment_id=experiment_id)
+
+
+def existing_run(store: Store, run_id: str) -> Any:
+    """MLflow's run of that id, deleted ones too; None where the store has none. Raises what MLflow does."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
 
 
 def _client(settings: StoreSettings) -> MlflowClient:

@@ -156,14 +156,12 @@ def prepare_resumed(
 def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, str]:
     """What is known of a run before its first step."""
     from cvexp.tracking.context import context_tags
-    from cvexp.tracking.liveness import process_tags
 
     layout, device, steps = prepared.layout, prepared.device, prepared.steps
     config, dataset = prepared.config, prepared.dataset
     limit = config.limit if len(dataset.test) == config.limit else None
     return {
         **context_tags(sys.argv if command is None else command),
-        **process_tags(),
         "cvexp.device": str(device.torch),
         "cvexp.device_name": device.name,
         "cvexp.threads": str(layout.threads),
