@@ -9,10 +9,10 @@ from mlflow import MlflowClient
 
 from cvexp import history
 from cvexp.config import run_config
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.events import STOP, CheckpointStarted, EpochEnded, StepsRun, TrainingStarted
 from cvexp.jobs import resume, train
 from cvexp.settings import store_settings
-from cvexp.training.checkpoints import CheckpointPolicy
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def settings(record):
 def trained(settings, tmp_path, observer, **asked):
     config = run_config({"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 4, **asked})
     policy = CheckpointPolicy(keep=1)
-    return train.run(config, settings, data_dir=tmp_path, command=["cvexp"], observer=observer, checkpoints=policy)
+    return train.run(config, settings, data_dir=tmp_path, command=["cvexp"], observer=observer, policy=policy)
 
 
 def test_an_observer_gets_the_events_of_a_training_in_order(settings, tmp_path):
