@@ -119,8 +119,7 @@ def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
     Raises:
         RunError: It belongs to another store than the one in use.
     """
-    from cvexp.tracking.address import uri_of
-    from cvexp.tracking.local import belongs
+    from cvexp.tracking.local import belongs, uri_of
 
     if journal.address and not belongs(journal, settings):
         uri = uri_of(journal.address, state_dir=settings.state_dir)

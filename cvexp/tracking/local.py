@@ -1,4 +1,4 @@
-"""Runs that have a folder here, running or left behind. Nothing here writes a journal or a store."""
+"""Runs that have a folder here, running or left behind, and which store each belongs to. No journal is written."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from cvexp.errors import CvexpError, RunError
 from cvexp.events import MetricsLogged, ParamsLogged
+from cvexp.redaction import without_credentials
 from cvexp.runs import RunSummary
-from cvexp.settings import CHECKPOINTS, RUNS
+from cvexp.settings import CHECKPOINTS, RUNS, sqlite_uri
 from cvexp.text import shown
-from cvexp.tracking.address import address_of, uri_of
 from cvexp.tracking.journal import JOURNAL, Journal, run_lock
 from cvexp.tracking.liveness import is_gone
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.settings import StoreSettings
+
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +84,34 @@ def folder_of(settings: StoreSettings, run_id: str) -> Path | None:
                 raise RunError(f"{folder} belongs to another user", "nothing is taken from it; ask that user")
             return folder
     return None
+
+
+def address_of(settings: StoreSettings, *, state_dir: Path) -> str:
+    """The store's address: equal for two settings of one store, and free of credentials.
+
+    A database beside `state_dir`, where the address is written, is named relative to it: both may be moved together.
+    """
+    file = settings.sqlite_file
+    if file is not None:
+        file, beside = file.absolute(), state_dir.absolute().parent
+        return f"sqlite:///{file.relative_to(beside) if file.parent == beside else file}"
+    plain = without_credentials(settings.tracking_uri)
+    parts = urlsplit(plain)
+    if not parts.hostname:
+        return plain
+    scheme = parts.scheme.lower().partition("+")[0]
+    try:
+        port = parts.port or _PORTS.get(scheme)
+    except ValueError:
+        return plain
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+
+
+def uri_of(address: str, *, state_dir: Path) -> str:
+    """What to type as `--tracking-uri` for an address from `address_of`."""
+    kind, _, path = address.partition(":///")
+    return sqlite_uri(state_dir.parent / path) if kind == "sqlite" else address
 
 
 def belongs(journal: Journal, settings: StoreSettings) -> bool:

@@ -91,7 +91,7 @@ class Training:
             self._checkpoints = Checkpoints(self.tracked.folder, self.policy.keep, before_write=self.tracked.flush)
             self._recorder = Recorder(self.tracked, self.prepared)
             result = self._run()
-        left = self.tracked.undelivered
+        left = self.tracked.journal.unsent
         return replace(result, undelivered=left, trouble=self.tracked.trouble if left else "")
 
     def _run(self) -> TrainResult:
@@ -101,7 +101,7 @@ class Training:
         self._recorder.inputs()
         fit = self._ready()
         self._checkpoints.start_thread()
-        if "run_id" in self.tracked.facts:
+        if "run_id" in self.tracked.journal.facts:
             self.tracked.drain()
         self._notify(self._training_started(size.parameters, fit.progress))
         setup_seconds = time.monotonic() - self.started - self.tracked.seconds
@@ -123,7 +123,7 @@ class Training:
         return TrainResult(
             run_id=self.tracked.run_id,
             run_name=self.tracked.name,
-            experiment_id=self.tracked.facts.get("experiment_id", ""),
+            experiment_id=self.tracked.journal.facts.get("experiment_id", ""),
             tracking_uri=without_credentials(self.settings.tracking_uri),
             status="FINISHED",
             config=replace(self.prepared.config, epochs=len(history)),
@@ -141,7 +141,7 @@ class Training:
                 total_seconds=self._seconds(),
             ),
             size=size,
-            artifacts_uri=self.tracked.facts.get("artifacts_uri", ""),
+            artifacts_uri=self.tracked.journal.facts.get("artifacts_uri", ""),
         )
 
     def _ready(self) -> Fit:
@@ -246,7 +246,7 @@ class Training:
             n_test=len(dataset.test),
             n_parameters=n_parameters,
             resumed_at=StepsRun(epoch=at.epoch, step=at.step, n_steps=at.n_steps) if self.resumed else None,
-            store_answers="run_id" in self.tracked.facts,
+            store_answers="run_id" in self.tracked.journal.facts,
         )
 
     def _test(self) -> tuple[Evaluation, float]:
