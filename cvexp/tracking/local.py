@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from cvexp.settings import StoreSettings
 
-_PORTS = {"http": 80, "https": 443}
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leftover:
@@ -101,7 +99,7 @@ def address_of(settings: StoreSettings, *, state_dir: Path) -> str:
         return plain
     scheme = parts.scheme.lower().partition("+")[0]
     try:
-        port = parts.port or _PORTS.get(scheme)
+        port = parts.port or {"http": 80, "https": 443}.get(scheme)
     except ValueError:
         return plain
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -151,10 +149,9 @@ def leftover_of(journal: Journal, settings: StoreSettings) -> Leftover:
 
 
 def discard(settings: StoreSettings, selector: str) -> Leftover:
-    """Remove the folder of one run, given by its name or the beginning of an id, with its checkpoints and records.
+    """Remove the folder of one run, given by its name or the beginning of its id, with its checkpoints and records.
 
-    Raises:
-        RunError: No run fits, or several do, or a process is writing it.
+    Raises RunError where no run fits, or several do, or a process is writing it.
     """
     fitting = []
     for folder in folders(settings):
@@ -173,10 +170,7 @@ def discard(settings: StoreSettings, selector: str) -> Leftover:
 
 
 def local_runs(settings: StoreSettings, *, only_unknown: bool = False) -> list[RunSummary]:
-    """Runs that have a folder here and belong to this store, most recently started first.
-
-    With `only_unknown`, those that the store has confirmed are left out.
-    """
+    """Runs with a folder here that belong to this store, or `only_unknown` ones to it; the latest started first."""
     found = []
     for folder in folders(settings):
         with contextlib.suppress(CvexpError, TypeError, ValueError, OverflowError):  # it may hold anything

@@ -73,11 +73,7 @@ class Outbox:
             self.seconds += time.perf_counter() - start
 
     def begin(self, *, model: str, name: str | None, tags: Mapping[str, str]) -> None:
-        """Create the run, and wait for the store's answer until the deadline.
-
-        Raises:
-            StoreError: No delivery can ever succeed.
-        """
+        """Create the run, and wait for the store until the deadline; raises StoreError if no delivery can succeed."""
         with self._timed():
             local_id, experiment = self.folder.name, self._settings.experiment
             store = address_of(self._settings, state_dir=self._settings.state_dir)
@@ -106,19 +102,12 @@ class Outbox:
     def emit(self, event: events.Recorded) -> None:
         """Record an event, idempotently: one that a process before this one has recorded is left out.
 
-        The end of the run is flushed to the disk.
-
-        Raises:
-            StorageError: The disk is full, or cannot be written.
+        The end of the run is flushed to the disk. Raises StorageError where the disk is full, or cannot be written.
         """
         with self._timed():
             self._append(event)
             if isinstance(event, events.RunEnded):
-                self.flush()
-
-    def flush(self) -> None:
-        """Make everything recorded so far durable, in any thread; raises StorageError as `emit` does."""
-        self.journal.flush()
+                self.journal.flush()
 
     def drain(self) -> None:
         """Wait until the store has everything, or until the deadline."""
@@ -179,7 +168,7 @@ def open_run(
     model: str,
     name: str | None,
     tags: Mapping[str, str],
-    prepare_folder: Callable[[Path], None] | None = None,
+    prepare_folder: Callable[[Path], object] = lambda _folder: None,
     should_stop: Callable[[], bool] = lambda: False,
     keep: bool = False,
 ) -> Iterator[Outbox]:
@@ -202,8 +191,7 @@ def open_run(
     with run_lock(folder, new=True):
         run = Outbox(settings, Journal(folder), Deadline(should_stop=should_stop))
         try:
-            if prepare_folder is not None:
-                prepare_folder(folder)
+            prepare_folder(folder)
             run.begin(model=model, name=name, tags=tags)
         except BaseException:
             run.close()

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
     from cvexp.tracking.store import Store
 
-OURS = "tags.`cvexp.version` != ''"
-"""Selects the runs cvexp wrote; a store may hold others."""
-
+OURS = "tags.`cvexp.version` != ''"  # selects the runs cvexp wrote; a store may hold others
 PAGE = 1000
 MIN_PREFIX = 4
 SHOWN_CANDIDATES = 5
@@ -85,9 +83,10 @@ def _experiments(store: Store) -> dict[str, str]:
     """The names of all experiments that are not deleted, by id."""
     from mlflow.utils import get_results_from_paginated_fn
 
-    found = get_results_from_paginated_fn(
-        lambda size, token: store.client.search_experiments(max_results=size, page_token=token), PAGE
-    )
+    def page(size: int, token: str | None) -> Any:
+        return store.client.search_experiments(max_results=size, page_token=token)
+
+    found = get_results_from_paginated_fn(page, PAGE)
     return {experiment.experiment_id: experiment.name for experiment in found}
 
 
@@ -115,11 +114,10 @@ def find(store: Store, selector: str) -> Selection:
         RunError: No run fits, or several do.
     """
     if selector == "@last":
-        runs = search(store, last=1, everywhere=True)
-        if not runs:
-            start = store.settings.command("train", "linear")
-            raise RunError("no run has been started here yet", f"start one: {start}")
-        return Selection(run=runs[0])
+        if runs := search(store, last=1, everywhere=True):
+            return Selection(run=runs[0])
+        start = store.settings.command("train", "linear")
+        raise RunError("no run has been started here yet", f"start one: {start}")
     if selector == "@best" or selector.startswith(("@best:", "@best@")):
         finished = search(store, where="attributes.status = 'FINISHED'", everywhere=not store.settings.experiment_named)
         run, note = best(finished, selector, command=store.settings.command)
@@ -144,9 +142,8 @@ def _named(store: Store, selector: str) -> RunSummary:
     if others := _called(store, selector, anyones=True):
         raise foreign(others[0])
     short = "" if len(selector) >= MIN_PREFIX else f" (a prefix of an id needs at least {MIN_PREFIX} digits)"
-    raise RunError(
-        f"no run here is {shown(selector)}{short}", f"see which there are: {store.settings.command('compare')}"
-    )
+    listing = store.settings.command("compare")
+    raise RunError(f"no run here is {shown(selector)}{short}", f"see which there are: {listing}")
 
 
 def _called(store: Store, name: str, *, anyones: bool = False) -> list[RunSummary]:

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from cvexp.tracking.local import Leftover
 
 GONE = "the process is gone"
-UNSTARTED_SECONDS = 60.0
-"""A folder without a journal was left by a killed process when it is older than this."""
-
+UNSTARTED_SECONDS = 60.0  # a folder without a journal that is older was left by a killed process
 SYNC_SECONDS, CLOSING_SECONDS = 5.0, 2.0
 """How long a command waits for the two parts of its recovery; what is not done by then is left to a later one."""
 

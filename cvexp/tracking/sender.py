@@ -68,10 +68,7 @@ class Sender:
     def drain(self, *, max_failures: int | None = None) -> bool:
         """Wait until everything is delivered, until the deadline, or until so many more deliveries have failed.
 
-        Returns whether everything is delivered.
-
-        Raises:
-            StoreError: No delivery can ever succeed.
+        Returns whether everything is delivered; raises StoreError where no delivery can ever succeed.
         """
         most = float("inf") if max_failures is None else self.failures + max_failures
 

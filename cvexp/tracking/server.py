@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
     from cvexp.settings import StoreSettings
 
-AUTH = "auth"
-"""The folder of what the server asks others for, within the folder for local state."""
-
+AUTH = "auth"  # the folder of names and passwords, within the folder for local state
 READY_TIMEOUT_SECONDS = 120
 STOP_TIMEOUT_SECONDS = 10
 

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 CREATION_TIMEOUT_SECONDS = 300
-READER_TIMEOUT_SECONDS = 5
-"""How long a command that only reads waits for a store that another process is creating."""
+READER_TIMEOUT_SECONDS = 5  # how long a command that only reads waits for a store that another process is creating
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -88,10 +88,11 @@ class Training:
         from cvexp.device import threads
 
         with threads(self.prepared.layout.threads), self.signals.deferred(), self.opening as self.tracked:
-            self._checkpoints = Checkpoints(self.tracked.folder, self.policy.keep, before_write=self.tracked.flush)
+            journal = self.tracked.journal
+            self._checkpoints = Checkpoints(journal.folder, self.policy.keep, before_write=journal.flush)
             self._recorder = Recorder(self.tracked, self.prepared)
             result = self._run()
-        left = self.tracked.journal.unsent
+        left = journal.unsent
         return replace(result, undelivered=left, trouble=self.tracked.trouble if left else "")
 
     def _run(self) -> TrainResult:
