@@ -110,7 +110,7 @@ def train_once(model: str, limit: int | None, folder: Path, *, safeguarded: bool
         (Outbox, "drain", timed_drain),
     ]
     if not safeguarded:
-        replaced += [(journal, "_append", lambda *_, end: end), (journal.Journal, "flush", lambda _: None)]
+        replaced += [(journal.Journal, "_write", lambda *_: None), (journal.Journal, "flush", lambda _: None)]
     with contextlib.ExitStack() as patched:
         for owner, attribute, replacement in replaced:
             patched.enter_context(patch.object(owner, attribute, replacement))

@@ -25,7 +25,7 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Recorded, kind="run"):
-    """A run begins, in a store (see tracking.address) and an MLflow experiment; early journals name neither.
+    """A run begins, in a store (see tracking.local) and an MLflow experiment; early journals name neither.
 
     `local_id`, 32 hexadecimal digits, identifies it if its creation is repeated. Without a name it gets the model's.
     """

@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 
 def _store(tracking_uri: str | None, experiment: str | None) -> StoreSettings:
-    from cvexp.tracking.active import active_settings
+    from cvexp.tracking.store import active_settings
 
     return active_settings(tracking_uri, experiment)
 

@@ -88,7 +88,7 @@ def run(
     if selectors and (where or last):
         raise ConfigError("runs are named and filtered at once", "either name runs, or use --where and --last")
     plot = None if plot is None else check_path(plot)
-    from cvexp.tracking.queries import search, select
+    from cvexp.tracking.queries import find, search
     from cvexp.tracking.recovery import recover
     from cvexp.tracking.store import open_store
 
@@ -96,7 +96,7 @@ def run(
     store = open_store(settings, create=False)
     notes: tuple[str, ...] = ()
     if selectors:
-        selections = select(store, selectors)
+        selections = [find(store, selector) for selector in selectors]
         runs = list({s.run.run_id: s.run for s in selections}.values())
         notes = tuple(dict.fromkeys(s.note for s in selections if s.note))
     else:

@@ -104,8 +104,7 @@ def _opened(opening: AbstractContextManager[Outbox], request: Request) -> Iterat
 
 def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
     """The settings with the run's own experiment; a run of another store is refused."""
-    from cvexp.tracking.address import uri_of
-    from cvexp.tracking.local import belongs
+    from cvexp.tracking.local import belongs, uri_of
 
     if journal.address and not belongs(journal, settings):
         uri = uri_of(journal.address, state_dir=settings.state_dir)

@@ -11,15 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-DEADLINE_SECONDS = 10.0
-"""How long training waits for a tracking store that makes no progress, in total."""
-
-STOP_SECONDS = 2.0
-"""How long it still waits once it should stop."""
-
-STALL_SECONDS = 2.0
-"""After so many seconds without a delivered record the store makes no progress."""
-
+DEADLINE_SECONDS = 10.0  # how long training waits for a tracking store that makes no progress, in total
+STOP_SECONDS = 2.0  # how long it still waits once it should stop
+STALL_SECONDS = 2.0  # after so many seconds without a delivered record the store makes no progress
 _TICK_SECONDS = 0.05
 
 

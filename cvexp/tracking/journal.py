@@ -37,7 +37,7 @@ NAME, FORMER_ID = "name", "former_id"
 class Journal:
     """The journal in a run's folder; only the process that holds the run's lock may append to it.
 
-    What a crash left of a last line is ignored by readers, and cut off before something is appended.
+    A reader ignores an incomplete last line that a crash left.
 
     Attributes:
         records: All of them, in order.
@@ -122,10 +122,7 @@ class Journal:
         """Append a record: handed to the system when this returns, durable after `flush`.
 
         Returns False where the journal has a record with that key already, which stays as it was. `at` is in
-        milliseconds since the Unix epoch.
-
-        Raises:
-            StorageError: The disk is full, or cannot be written.
+        milliseconds since the Unix epoch. Raises StorageError where the disk is full, or cannot be written.
         """
         if key in self._keys:
             return False
@@ -182,7 +179,23 @@ class Journal:
             self.folder = folder
 
     def _write(self, name: str, line: dict[str, Any]) -> None:
-        self._ends[name] = _append(self.folder / name, line, end=self._ends[name])
+        """Append a line to a file, where what a crash left is cut off first."""
+        file, end, content = self.folder / name, self._ends[name], encoded(line)
+        try:
+            with _opened(file) as stream:
+                if stream.tell() > end:
+                    stream.truncate(end)
+                try:
+                    if stream.write(content) < len(content):
+                        full = errno.ENOSPC  # after a partial write
+                        raise OSError(full, os.strerror(full))  # noqa: TRY301 - as if the system had raised it
+                except BaseException:  # an interrupt as well: the line is in the file and in `records`, or in neither
+                    with contextlib.suppress(OSError):
+                        stream.truncate(end)
+                    raise
+        except OSError as error:
+            raise _storage_error(file, error) from error
+        self._ends[name] = end + len(content)
 
 
 @contextlib.contextmanager
@@ -218,26 +231,6 @@ def run_lock(folder: Path, *, new: bool = False) -> Iterator[None]:
 def _opened(file: Path) -> io.RawIOBase:
     follow_no_link = getattr(os, "O_NOFOLLOW", 0)
     return open(file, "ab", buffering=0, opener=lambda path, flags: os.open(path, flags | follow_no_link, 0o666))
-
-
-def _append(file: Path, line: dict[str, Any], *, end: int) -> int:
-    """Append a line at byte `end`, where what a crash left is cut off first; returns the new end."""
-    content = encoded(line)
-    try:
-        with _opened(file) as stream:
-            if stream.tell() > end:
-                stream.truncate(end)
-            try:
-                if stream.write(content) < len(content):
-                    full = errno.ENOSPC  # after a partial write
-                    raise OSError(full, os.strerror(full))  # noqa: TRY301 - as if the system had raised it
-            except BaseException:  # an interrupt as well: the line is in the file and in `records`, or in neither
-                with contextlib.suppress(OSError):
-                    stream.truncate(end)
-                raise
-    except OSError as error:
-        raise _storage_error(file, error) from error
-    return end + len(content)
 
 
 def _storage_error(file: Path, error: OSError) -> StorageError:

@@ -1,4 +1,4 @@
-"""Runs that have a folder here, running or left behind. Nothing here writes a journal or a store."""
+"""Runs that have a folder here, running or left behind, and which store each belongs to. No journal is written."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from cvexp.errors import CvexpError, RunError
 from cvexp.events import MetricsLogged, ParamsLogged
+from cvexp.redaction import without_credentials
 from cvexp.runs import RunSummary
-from cvexp.settings import CHECKPOINTS, RUNS
+from cvexp.settings import CHECKPOINTS, RUNS, sqlite_uri
 from cvexp.text import shown
-from cvexp.tracking.address import address_of, uri_of
 from cvexp.tracking.journal import JOURNAL, Journal, run_lock
 from cvexp.tracking.liveness import is_gone
 
@@ -83,6 +84,34 @@ def folder_of(settings: StoreSettings, run_id: str) -> Path | None:
     return None
 
 
+def address_of(settings: StoreSettings, *, state_dir: Path) -> str:
+    """The store's address: equal for two settings of one store, and free of credentials.
+
+    A database beside `state_dir`, where the address is written, is named relative to it: both may be moved together.
+    """
+    file = settings.sqlite_file
+    if file is not None:
+        file, beside = file.absolute(), state_dir.absolute().parent
+        return f"sqlite:///{file.relative_to(beside) if file.parent == beside else file}"
+    plain = without_credentials(settings.tracking_uri)
+    parts = urlsplit(plain)
+    if not parts.hostname:
+        return plain
+    scheme = parts.scheme.lower().partition("+")[0]
+    try:
+        port = parts.port or {"http": 80, "https": 443}.get(scheme)
+    except ValueError:
+        return plain
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+
+
+def uri_of(address: str, *, state_dir: Path) -> str:
+    """What to type as `--tracking-uri` for an address from `address_of`."""
+    kind, _, path = address.partition(":///")
+    return sqlite_uri(state_dir.parent / path) if kind == "sqlite" else address
+
+
 def belongs(journal: Journal, settings: StoreSettings) -> bool:
     """Whether a journal is to be delivered to this store."""
     return journal.address == address_of(settings, state_dir=settings.state_dir)
@@ -120,10 +149,9 @@ def leftover_of(journal: Journal, settings: StoreSettings) -> Leftover:
 
 
 def discard(settings: StoreSettings, selector: str) -> Leftover:
-    """Remove the folder of one run, given by its name or the beginning of an id, with its checkpoints and records.
+    """Remove the folder of one run, given by its name or the beginning of its id, with its checkpoints and records.
 
-    Raises:
-        RunError: No run fits, or several do, or a process is writing it.
+    Raises RunError where no run fits, or several do, or a process is writing it.
     """
     fitting = []
     for folder in folders(settings):
@@ -142,10 +170,7 @@ def discard(settings: StoreSettings, selector: str) -> Leftover:
 
 
 def local_runs(settings: StoreSettings, *, only_unknown: bool = False) -> list[RunSummary]:
-    """Runs that have a folder here and belong to this store, most recently started first.
-
-    With `only_unknown`, those that the store has confirmed are left out.
-    """
+    """Runs with a folder here that belong to this store, or `only_unknown` ones to it; the latest started first."""
     found = []
     for folder in folders(settings):
         with contextlib.suppress(CvexpError, TypeError, ValueError, OverflowError):  # it may hold anything

@@ -105,15 +105,11 @@ class MlflowSink:
         client, local_id, facts = self._client, event.local_id, self._journal.facts
         own = {LOCAL_ID: local_id, FORMER_ID_TAG: facts.get(FORMER_ID, "")}
         known = client.search_runs([self._store.experiment_id], f"tags.`{LOCAL_ID}` = '{local_id}'", max_results=1)
-        created = (
-            known[0]
-            if known
-            else client.create_run(
-                self._store.experiment_id,
-                start_time=at,
-                tags={tag.key: tag.value for tag in tags(event.tags | own)},
-                run_name=event.name or event.model,
-            )
+        created = next(iter(known), None) or client.create_run(
+            self._store.experiment_id,
+            start_time=at,
+            tags={tag.key: tag.value for tag in tags(event.tags | own)},
+            run_name=event.name or event.model,
         )
         name = event.name or facts.get(NAME) or f"{event.model}-{created.info.run_id[:NAME_DIGITS]}"
         if not event.name:
@@ -141,15 +137,11 @@ class MlflowSink:
         self._client.log_batch(self._run_id, tags=tags(event.values))
 
     def _metrics(self, event: events.MetricsLogged, at: int) -> None:
-        self._log(event.values, at, step=event.step, final=event.final)
-
-    def _log(self, values: Mapping[str, float], at: int, *, step: int, final: bool) -> None:
-        """Figures at one step; the final ones belong to the logged model and its dataset too."""
         from mlflow.entities import Metric
 
-        facts = self._journal.facts
-        about = (facts.get("model_id") if final else None, facts.get("dataset_name"), facts.get("dataset_digest"))
-        figures = [Metric(key, value, at, step, *about) for key, value in values.items()]
+        facts, step = self._journal.facts, event.step
+        about = (facts.get("model_id") if event.final else None, facts.get("dataset_name"), facts.get("dataset_digest"))
+        figures = [Metric(key, value, at, step, *about) for key, value in event.values.items()]
         self._client.log_batch(self._run_id, metrics=figures)
 
     def _series(self, event: events.SeriesLogged, at: int) -> None:
@@ -215,7 +207,7 @@ class MlflowSink:
         model_id, ready = (self._journal.facts.get(key) for key in ("model_id", "model_ready"))
         note = {"mlflow.note.content": event.markdown}
         if event.metrics:
-            self._log(event.metrics, at, step=0, final=True)
+            self._metrics(events.MetricsLogged(values=event.metrics, step=0, final=True), at)
         if event.markdown and model_id:
             self._client.set_logged_model_tags(model_id, note)
         if model_id and not ready:

@@ -23,17 +23,10 @@ HASH_DIGITS = 12
 def write_model(
     folder: Path, weights: Path, *, model_id: str, run_id: str, image_shape: Sequence[int], n_classes: int
 ) -> None:
-    """Write an MLflow model into `folder`, in cvexp's own flavour of pyfunc.
+    """Write an MLflow model into `folder`, which does not exist yet, in cvexp's own flavour of pyfunc, without pickles.
 
-    It takes uint8 (N, C, H, W) and answers float32 logits (N, K). Nothing in it is a pickle that could run code.
-
-    Args:
-        folder: Does not exist yet.
-        weights: Holds `state_dict.pt` and `model.json`.
-        model_id: Of the LoggedModel it will belong to.
-        run_id: Of the run that trained it.
-        image_shape: (C, H, W).
-        n_classes: K.
+    It takes uint8 (N, C, H, W) and answers float32 logits (N, K), where `image_shape` is (C, H, W) and `n_classes` K.
+    The folder `weights` holds `state_dict.pt` and `model.json`.
     """
     import mlflow.pyfunc
     import numpy as np
@@ -42,10 +35,8 @@ def write_model(
 
     staging = folder.with_name("code")
     package = _write_code(staging)
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *image_shape), name=None)]),
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, n_classes), name=None)]),
-    )
+    images, logits = (np.dtype("uint8"), (-1, *image_shape)), (np.dtype("float32"), (-1, n_classes))
+    signature = ModelSignature(Schema([TensorSpec(*images)]), Schema([TensorSpec(*logits)]))
     try:
         mute()  # MLflow warns where pip is not installed, as in environments made by uv
         mlflow.pyfunc.save_model(

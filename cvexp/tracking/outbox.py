@@ -14,12 +14,12 @@ from cvexp.errors import StorageError, StoreError
 from cvexp.redaction import without_credentials
 from cvexp.runs import NAME_DIGITS
 from cvexp.settings import CHECKPOINTS, RUNS
-from cvexp.tracking.address import address_of
 from cvexp.tracking.checks import check_settings
 from cvexp.tracking.deadline import Deadline
 from cvexp.tracking.journal import Journal, run_lock
+from cvexp.tracking.local import address_of
 from cvexp.tracking.mlflow_sink import MlflowSink
-from cvexp.tracking.sender import Sender
+from cvexp.tracking.sender import NO_ANSWER, Sender
 from cvexp.tracking.store import make_state_dir
 
 if TYPE_CHECKING:
@@ -35,14 +35,11 @@ FAILURES_AT_THE_END = 4
 class Outbox:
     """A run that is being written: its journal, and the sender that delivers it.
 
-    All calls are timed, so that no training figure contains them.
-
-    Attributes:
-        seconds: Spent so far on appending to the journal and waiting for the store.
+    `seconds` counts what appending to the journal and waiting for the store took, so that no training figure has it.
     """
 
     def __init__(self, settings: StoreSettings, journal: Journal, deadline: Deadline) -> None:
-        self._settings, self._journal = settings, journal
+        self._settings, self.journal = settings, journal
         self._sender = Sender(journal, MlflowSink(settings, journal), deadline)
         self._clock = time.time
         self.seconds = 0.0
@@ -50,37 +47,22 @@ class Outbox:
     @property
     def run_id(self) -> str:
         """32 hexadecimal digits; MLflow's, or one of our own while the store has not answered."""
-        return self._journal.run_id
+        return self.journal.run_id
 
     @property
     def folder(self) -> Path:
         """The run's folder for local state; the paths of events are relative to it."""
-        return self._journal.folder
+        return self.journal.folder
 
     @property
     def name(self) -> str:
         """The model's name and the first digits of the id, unless the user named the run."""
-        return self._journal.name or f"{self._journal.start.model}-{self.run_id[:NAME_DIGITS]}"
-
-    @property
-    def facts(self) -> Mapping[str, str]:
-        """The store's answers: `run_id`, `experiment_id`, `artifacts_uri`; nothing while it has not answered."""
-        return self._journal.facts
-
-    @property
-    def undelivered(self) -> int:
-        """How many records the store does not have."""
-        return self._journal.unsent
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it was closed, and not resumed since."""
-        return self._journal.status != "RUNNING"
+        return self.journal.name or f"{self.journal.start.model}-{self.run_id[:NAME_DIGITS]}"
 
     @property
     def trouble(self) -> str:
         """Why records are undelivered, in one line."""
-        return self._sender.trouble or "the tracking store does not answer in time"
+        return self._sender.trouble or NO_ANSWER
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
@@ -91,59 +73,41 @@ class Outbox:
             self.seconds += time.perf_counter() - start
 
     def begin(self, *, model: str, name: str | None, tags: Mapping[str, str]) -> None:
-        """Create the run, and wait for the store's answer until the deadline.
-
-        Raises:
-            StoreError: No delivery can ever succeed.
-        """
+        """Create the run, and wait for the store until the deadline; raises StoreError if no delivery can succeed."""
         with self._timed():
-            local_id = self.folder.name
+            local_id, experiment = self.folder.name, self._settings.experiment
             store = address_of(self._settings, state_dir=self._settings.state_dir)
-            experiment = self._settings.experiment
-            self._append(
-                events.RunStarted(
-                    model=model, name=name, tags=dict(tags), local_id=local_id, store=store, experiment=experiment
-                )
+            start = events.RunStarted(
+                model=model, name=name, tags=dict(tags), local_id=local_id, store=store, experiment=experiment
             )
-            self._sender.start()
-            if self._sender.drain(max_failures=1):
-                self._journal.move(self.folder.with_name(self.run_id))
-            elif name is None:
+            self._append(start)
+            if not self._first_delivery() and name is None:
                 self._append(events.RunNamed(name=f"{model}-{local_id[:NAME_DIGITS]}"))
 
     def resume(self, tags: Mapping[str, str]) -> None:
-        """Open a run again whose process has ended.
-
-        Raises:
-            StoreError: No delivery can ever succeed.
-        """
+        """Open a run again whose process has ended; raises StoreError as `begin` does."""
         with self._timed():
             self._append(events.RunResumed())
             self._append(events.TagsSet(dict(tags)))
-            self._sender.start()
-            if self._sender.drain(max_failures=1) and self.folder.name != self.run_id:
-                self._journal.move(self.folder.with_name(self.run_id))
+            self._first_delivery()
+
+    def _first_delivery(self) -> bool:
+        """Wait for the store's answer, and name the run's folder by its id there."""
+        self._sender.start()
+        answered = self._sender.drain(max_failures=1)
+        if answered and self.folder.name != self.run_id:
+            self.journal.move(self.folder.with_name(self.run_id))
+        return answered
 
     def emit(self, event: events.Recorded) -> None:
         """Record an event, idempotently: one that a process before this one has recorded is left out.
 
-        The end of the run is flushed to the disk.
-
-        Raises:
-            StorageError: The disk is full, or cannot be written.
+        The end of the run is flushed to the disk. Raises StorageError where the disk is full, or cannot be written.
         """
         with self._timed():
             self._append(event)
             if isinstance(event, events.RunEnded):
-                self.flush()
-
-    def flush(self) -> None:
-        """Make everything recorded so far durable. May be called in any thread.
-
-        Raises:
-            StorageError: The disk is full, or cannot be written.
-        """
-        self._journal.flush()
+                self.journal.flush()
 
     def drain(self) -> None:
         """Wait until the store has everything, or until the deadline."""
@@ -165,21 +129,21 @@ class Outbox:
             event = replace(event, reason=without_credentials(event.reason))
         elif isinstance(event, events.ModelAnnounced):
             event = replace(event, attempt=str(self._n_ends))
-        self._journal.append(event, key=self._key(event), at=int(self._clock() * 1000))
+        self.journal.append(event, key=self._key(event), at=int(self._clock() * 1000))
         self._sender.notify()
 
     @property
     def _n_ends(self) -> int:
-        return len(self._journal.of_type(events.RunEnded))
+        return len(self.journal.of_type(events.RunEnded))
 
     def _key(self, event: events.Recorded) -> str:
         """The event's key in the journal: equal for events of which the run may have one only."""
         detail: object
         match event:
             case events.RunResumed():
-                detail = len(self._journal.of_type(events.RunResumed))
+                detail = len(self.journal.of_type(events.RunResumed))
             case events.TagsSet():
-                detail = len(self._journal.records)
+                detail = len(self.journal.records)
             case events.MetricsLogged():
                 detail = f"{event.step} {' '.join(sorted(event.values))}"
             case events.SeriesLogged():
@@ -204,23 +168,16 @@ def open_run(
     model: str,
     name: str | None,
     tags: Mapping[str, str],
-    prepare_folder: Callable[[Path], None] | None = None,
+    prepare_folder: Callable[[Path], object] = lambda _folder: None,
     should_stop: Callable[[], bool] = lambda: False,
     keep: bool = False,
 ) -> Iterator[Outbox]:
     """Open a run, and close it however the block is left.
 
     Leaving normally makes it FINISHED; an exception FAILED, with the reason as a tag; an interrupt KILLED. The run's
-    folder is removed when it is FINISHED and the store has everything.
-
-    Args:
-        settings: Where to track it.
-        model: Names the run, together with the first digits of its id.
-        name: Names the run instead.
-        tags: Known before it starts.
-        prepare_folder: Given the run's folder before the run is recorded.
-        should_stop: Whether the process was asked to stop, so that the store is not waited for long.
-        keep: Whether the folder stays.
+    folder is removed when it is FINISHED and the store has everything, unless `keep` is true. It is given to
+    `prepare_folder` before the run is recorded. A run without a `name` is named after its model and its id; `tags` are
+    those known before it starts. Once `should_stop()`, the store is not waited for long.
 
     Raises:
         StoreError: The store cannot be used; nothing is left behind.
@@ -234,8 +191,7 @@ def open_run(
     with run_lock(folder, new=True):
         run = Outbox(settings, Journal(folder), Deadline(should_stop=should_stop))
         try:
-            if prepare_folder is not None:
-                prepare_folder(folder)
+            prepare_folder(folder)
             run.begin(model=model, name=name, tags=tags)
         except BaseException:
             run.close()
@@ -254,14 +210,9 @@ def reopen_run(
     should_stop: Callable[[], bool] = lambda: False,
     keep: bool = False,
 ) -> Iterator[Outbox]:
-    """Open a run again whose folder is still there, and close it as `open_run` does.
+    """Open a run again whose folder is still there, with new tags, and close it as `open_run` does.
 
-    Args:
-        settings: Where it is tracked.
-        folder: The run's, which the caller has locked (see `journal.run_lock`) since before it read anything in it.
-        tags: To be set anew.
-        should_stop: As for `open_run`.
-        keep: Whether the folder stays.
+    The caller has locked the folder (see `journal.run_lock`) since before it read anything in it.
 
     Raises:
         RunError: The journal is damaged.
@@ -278,17 +229,17 @@ def reopen_run(
 def _closed(run: Outbox, *, keep: bool) -> Iterator[None]:
     try:
         yield
-        if not run.has_ended:
+        if run.journal.status == "RUNNING":
             run.emit(events.RunEnded(status="FINISHED"))
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if killed else f"{type(error).__name__}: {error}"
-        if not run.has_ended:
+        if run.journal.status == "RUNNING":
             with contextlib.suppress(StorageError):  # the original error matters more
                 run.emit(events.RunEnded(status="KILLED" if killed else "FAILED", reason=reason))
         run.close()
         raise
     run.close()
     if not keep:
-        done = run.folder / CHECKPOINTS if run.undelivered else run.folder
+        done = run.folder / CHECKPOINTS if run.journal.unsent else run.folder
         shutil.rmtree(done, ignore_errors=True)

@@ -1,7 +1,4 @@
-"""Queries for runs: by id, prefix, name, `@last` or `@best`, or in MLflow's own filter language.
-
-A query never writes: neither to the store nor to the folder for local state. See `recovery` for what does.
-"""
+"""Queries for runs: by id, prefix, name, `@last` or `@best`, or in MLflow's own filter language. They never write."""
 
 from __future__ import annotations
 
@@ -24,17 +21,13 @@ from cvexp.tracking.journal import Journal
 from cvexp.tracking.liveness import is_gone
 from cvexp.tracking.local import folder_of, status_of
 from cvexp.tracking.mlflow_errors import translated
-from cvexp.tracking.store import open_store
+from cvexp.tracking.store import existing_run, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cvexp.settings import StoreSettings
     from cvexp.tracking.store import Store
 
-OURS = "tags.`cvexp.version` != ''"
-"""Selects the runs cvexp wrote; a store may hold others."""
-
+OURS = "tags.`cvexp.version` != ''"  # selects the runs cvexp wrote; a store may hold others
 PAGE = 1000
 MIN_PREFIX = 4
 SHOWN_CANDIDATES = 5
@@ -44,7 +37,7 @@ _ID_DIGITS = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """The run a selector means, and what the user should know about the choice."""
+    """The run that a selector means, and what the user should know about the choice."""
 
     run: RunSummary
     note: str | None = None
@@ -53,60 +46,48 @@ class Selection:
 def search(
     store: Store, *, where: str | None = None, last: int | None = None, everywhere: bool = False, anyones: bool = False
 ) -> list[RunSummary]:
-    """The experiment's runs, most recently started first.
+    """The experiment's runs, or with `everywhere` those of every experiment, most recently started first.
 
-    Args:
-        store: Where to look.
-        where: A filter in MLflow's language, such as `params.model = "tinyvgg"`.
-        last: At most so many.
-        everywhere: Whether to look in every experiment of the store.
-        anyones: Whether to find runs that others than cvexp wrote, too.
+    `where` is a filter in MLflow's language, such as `params.model = "tinyvgg"`; `last` is the most runs to find, and
+    with `anyones` they include those that others than cvexp wrote.
 
     Raises:
         RunError: The filter cannot be read.
         StoreError: The store cannot be.
     """
     from mlflow.exceptions import MlflowException
+    from mlflow.utils import get_results_from_paginated_fn
 
     clauses = [clause for clause in (None if anyones else OURS, where) if clause]
-    found: list[Any] = []
-    token = None
     with translated(store.settings):
         ids = list(_experiments(store)) if everywhere else [store.experiment_id]
-        while last is None or len(found) < last:
-            try:
-                page = store.client.search_runs(
-                    ids,
-                    filter_string=" and ".join(clauses),
-                    max_results=min(PAGE, last - len(found)) if last else PAGE,
-                    order_by=["attributes.start_time DESC"],
-                    page_token=token,
-                )
-            except MlflowException as error:
-                if where and error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-                    reason = without_credentials(str(error).splitlines()[0])[:160]
-                    raise RunError(
-                        f"--where {shown(where)} cannot be read: {reason}",
-                        "for example: --where 'params.model = \"tinyvgg\"'",
-                    ) from error
-                raise
-            found += page
-            token = page.token
-            if not token:
-                break
+
+        def page(size: int, token: str | None) -> Any:
+            order = ["attributes.start_time DESC"]
+            return store.client.search_runs(
+                ids, " and ".join(clauses), max_results=size, order_by=order, page_token=token
+            )
+
+        try:
+            found = get_results_from_paginated_fn(page, PAGE, last)
+        except MlflowException as error:
+            if where and error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+                reason = without_credentials(str(error).splitlines()[0])[:160]
+                example = "for example: --where 'params.model = \"tinyvgg\"'"
+                raise RunError(f"--where {shown(where)} cannot be read: {reason}", example) from error
+            raise
     return [_with_status(store, _summary(run)) for run in found]
 
 
 def _experiments(store: Store) -> dict[str, str]:
     """The names of all experiments that are not deleted, by id."""
-    found: dict[str, str] = {}
-    token = None
-    while True:
-        page = store.client.search_experiments(max_results=PAGE, page_token=token)
-        found |= {experiment.experiment_id: experiment.name for experiment in page}
-        token = page.token
-        if not token:
-            return found
+    from mlflow.utils import get_results_from_paginated_fn
+
+    def page(size: int, token: str | None) -> Any:
+        return store.client.search_experiments(max_results=size, page_token=token)
+
+    found = get_results_from_paginated_fn(page, PAGE)
+    return {experiment.experiment_id: experiment.name for experiment in found}
 
 
 def experiment_of(store: Store, run: RunSummary) -> str:
@@ -124,24 +105,19 @@ def runs_by_experiment(store: Store) -> dict[str, int]:
 
 
 def find(store: Store, selector: str) -> Selection:
-    """The one run that `selector` means.
+    """The one run that `selector` means in the store; only `@best` keeps to an experiment that the user named.
 
-    All are looked for in every experiment of the store; only `@best` keeps to an experiment that the user named.
-
-    Args:
-        store: Where to look.
-        selector: A run id or a unique prefix of one (at least 4 digits), a run's name, `@last` (the most recently
-            started one, whatever its status), or `@best` with what may follow it; see `tracking.best`.
+    A selector is a run id or a unique prefix of one (at least 4 digits), a run's name, `@last` (the most recently
+    started one, whatever its status), or `@best` with what may follow it; see `tracking.best`.
 
     Raises:
         RunError: No run fits, or several do.
     """
     if selector == "@last":
-        runs = search(store, last=1, everywhere=True)
-        if not runs:
-            start = store.settings.command("train", "linear")
-            raise RunError("no run has been started here yet", f"start one: {start}")
-        return Selection(run=runs[0])
+        if runs := search(store, last=1, everywhere=True):
+            return Selection(run=runs[0])
+        start = store.settings.command("train", "linear")
+        raise RunError("no run has been started here yet", f"start one: {start}")
     if selector == "@best" or selector.startswith(("@best:", "@best@")):
         finished = search(store, where="attributes.status = 'FINISHED'", everywhere=not store.settings.experiment_named)
         run, note = best(finished, selector, command=store.settings.command)
@@ -166,9 +142,8 @@ def _named(store: Store, selector: str) -> RunSummary:
     if others := _called(store, selector, anyones=True):
         raise foreign(others[0])
     short = "" if len(selector) >= MIN_PREFIX else f" (a prefix of an id needs at least {MIN_PREFIX} digits)"
-    raise RunError(
-        f"no run here is {shown(selector)}{short}", f"see which there are: {store.settings.command('compare')}"
-    )
+    listing = store.settings.command("compare")
+    raise RunError(f"no run here is {shown(selector)}{short}", f"see which there are: {listing}")
 
 
 def _called(store: Store, name: str, *, anyones: bool = False) -> list[RunSummary]:
@@ -189,19 +164,12 @@ def foreign(run: RunSummary) -> RunError:
 
 
 def _by_id(store: Store, run_id: str) -> RunSummary | None:
-    from mlflow.exceptions import MlflowException
-
     with translated(store.settings):
-        try:
-            run = store.client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
-    if run.info.lifecycle_stage == "deleted":
+        run = existing_run(store, run_id)
+    if run is not None and run.info.lifecycle_stage == "deleted":
         restore = store.settings.mlflow_command("runs", "restore", "--run-id", run_id)
         raise RunError(f"run {run_id} was deleted", f"restore it: {restore}")
-    return _with_status(store, _summary(run))
+    return None if run is None else _with_status(store, _summary(run))
 
 
 class Point(NamedTuple):
@@ -213,9 +181,7 @@ class Point(NamedTuple):
 
 
 def history(settings: StoreSettings, run: RunSummary) -> dict[str, tuple[Point, ...]]:
-    """Every point of every metric of a run, by metric key and step, in one call of the store for each metric.
-
-    A run that the store does not know yet is read from its journal.
+    """Every point of every metric of a run, by metric key and step; from its journal where the store has no such run.
 
     Raises:
         RunError: The run's journal is damaged, or gone.
@@ -245,15 +211,10 @@ def _journal_history(journal: Journal) -> dict[str, tuple[Point, ...]]:
             case RunEnded(metrics=values):
                 points = [(key, 0, value) for key, value in values.items()]
             case _:
-                continue
+                points = []
         for key, step, value in points:
             found.setdefault(key, []).append(Point(step, value, record.at))
     return {key: tuple(sorted(found[key])) for key in sorted(found)}
-
-
-def select(store: Store, selectors: Sequence[str]) -> list[Selection]:
-    """`find` for each of several selectors."""
-    return [find(store, selector) for selector in selectors]
 
 
 def _with_status(store: Store, run: RunSummary) -> RunSummary:
@@ -267,7 +228,6 @@ def _with_status(store: Store, run: RunSummary) -> RunSummary:
 
 
 def _summary(run: Any) -> RunSummary:
-    """What we keep of an MLflow run."""
     tags = dict(run.data.tags)
     return RunSummary(
         run_id=run.info.run_id,

@@ -26,13 +26,7 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """An event in a journal.
-
-    Attributes:
-        n: Its position in the journal, from 0.
-        at: When it happened, milliseconds since the Unix epoch.
-        key: Unique in the journal.
-    """
+    """Event `n` (from 0) of a journal; it happened `at` milliseconds since the Unix epoch, and no other has its key."""
 
     n: int
     at: int
@@ -41,7 +35,7 @@ class Record:
 
 
 def line_of(record: Record) -> dict[str, Any]:
-    """The record as a line of the journal, plain values; see `record_of`."""
+    """The record as a line of the journal; see `record_of`."""
     event = record.event
     body = event.values if isinstance(event, ParamsLogged | TagsSet) else vars(event)
     return {"n": record.n, "at": record.at, "kind": event.kind, "key": record.key, "body": body}
@@ -69,12 +63,11 @@ def _event_of(kind: str, body: dict[str, Any]) -> Recorded:
     if event in (ParamsLogged, TagsSet):
         body = {"values": body}
     hints = _hints(event)
-    try:
-        # A later version may add fields; those that this one does not know are left alone.
-        built: Recorded = event(**{name: _checked(value, hints[name]) for name, value in body.items() if name in hints})
+    try:  # a later version may add fields; those that this one does not know are left alone
+        known = {name: _checked(value, hints[name]) for name, value in body.items() if name in hints}
+        return event(**known)  # type: ignore[no-any-return]  # its type is known by its kind only
     except (TypeError, OverflowError) as error:  # a field is missing, or a number too large
         raise ValueError(str(error)) from error
-    return built
 
 
 @cache
@@ -84,11 +77,7 @@ def _hints(event: type) -> dict[str, Any]:
 
 
 def _checked(value: Any, hint: Any) -> Any:
-    """The value as its field's type has it; JSON has lists for tuples and may have whole numbers for floats.
-
-    Raises:
-        ValueError: It does not fit.
-    """
+    """The value as its field's type has it (JSON has lists for tuples, and integers for some floats), or ValueError."""
     origin, of = get_origin(hint), get_args(hint)
     if origin is UnionType:
         return None if value is None and NoneType in of else _checked(value, of[0])
@@ -113,12 +102,11 @@ def _is_inside(path: object) -> bool:
 
 
 def encoded(line: Mapping[str, Any]) -> bytes:
-    """A line as `read_lines` reads it: strict JSON."""
+    """A line as `read_lines` reads it: strict JSON, without NaN and infinities."""
     return (json.dumps(_plain(line), ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-_NOT_FINITE = "not a finite number"
-"""The key of an object that stands for NaN or an infinity, which JSON cannot express."""
+_NOT_FINITE = "not a finite number"  # the key of an object that stands for NaN or an infinity
 
 
 def _plain(value: Any) -> Any:
@@ -136,11 +124,9 @@ def _restored(read: dict[str, Any]) -> Any:
 
 
 def read_lines(file: Path, parse: Callable[[Any, int], Parsed]) -> tuple[list[Parsed], int]:
-    """The parsed JSON lines of a file, and where the last complete one ends, in bytes.
+    """The parsed JSON lines of a file, if it exists, and where the last complete one ends, in bytes.
 
-    Args:
-        file: May be missing.
-        parse: Called with each line's content and number, from 0; raises ValueError where it is not valid.
+    `parse` gets each line's content and number, from 0; it raises ValueError where the line is not valid.
 
     Raises:
         RunError: A line is damaged that is not the last one.
@@ -172,17 +158,11 @@ def read_lines(file: Path, parse: Callable[[Any, int], Parsed]) -> tuple[list[Pa
 
 
 def mark_of(line: Any, _n: int = 0) -> dict[str, Any]:
-    """The content of a line of `sent.jsonl`: `n`, up to which record was delivered, and `facts`, the store's answers.
-
-    Raises:
-        ValueError: It has another shape.
-    """
-    if not _has_shape(line, n=int, facts=dict) or line["n"] < RESTART:
+    """A checked line of `sent.jsonl`: up to which record `n` was delivered, and `facts`, the store's answers."""
+    sound = _has_shape(line, n=int, facts=dict) and line["n"] >= RESTART
+    if not sound or not all(isinstance(value, str) for value in line["facts"].values()):
         raise ValueError("not a mark")
-    if not all(isinstance(value, str) for value in line["facts"].values()):
-        raise ValueError("not a mark")
-    mark: dict[str, Any] = line
-    return mark
+    return dict(line)
 
 
 def _has_shape(line: Any, **kinds: type) -> bool:

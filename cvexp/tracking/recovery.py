@@ -1,13 +1,11 @@
-"""Recovery after processes that ended early: their left-over records are delivered and their runs closed as KILLED.
-
-The only code that writes for a process that has ended; commands call `recover` once at their start.
-"""
+"""Recovery, once at a command's start: left-over records of ended processes are delivered, their runs become KILLED."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import stat
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -16,38 +14,34 @@ from typing import TYPE_CHECKING
 from cvexp.errors import CvexpError, RunError, StoreError
 from cvexp.events import RunEnded
 from cvexp.settings import CHECKPOINTS, DEFAULT_EXPERIMENT, RUNS
-from cvexp.tracking.address import address_of
 from cvexp.tracking.checks import check_settings
 from cvexp.tracking.deadline import Deadline
 from cvexp.tracking.journal import JOURNAL, Journal, run_lock
-from cvexp.tracking.local import all_folders, belongs, folder_of, is_ours, leftover_of, lock_if_free
+from cvexp.tracking.local import address_of, all_folders, belongs, folder_of, is_ours, leftover_of, lock_if_free
 from cvexp.tracking.mlflow_sink import MlflowSink
 from cvexp.tracking.queries import search
-from cvexp.tracking.sender import Sender
+from cvexp.tracking.sender import NO_ANSWER, Sender
 from cvexp.tracking.store import load_mlflow, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from cvexp.settings import StoreSettings
     from cvexp.tracking.local import Leftover
 
 GONE = "the process is gone"
-UNSTARTED_SECONDS = 60.0
-"""A folder without a journal was left by a killed process when it is older than this."""
-
+UNSTARTED_SECONDS = 60.0  # a folder without a journal that is older was left by a killed process
 SYNC_SECONDS, CLOSING_SECONDS = 5.0, 2.0
 """How long a command waits for the two parts of its recovery; what is not done by then is left to a later one."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class SyncResult:
     """What became of the left-over records.
 
     Attributes:
-        delivered: Records that were delivered, by run.
-        left: Records that could not be, by run.
+        delivered: How many were delivered, by run.
+        left: How many could not be, by run.
         damaged: What is wrong with journals that cannot be used, by the name of the run's folder.
         elsewhere: Runs with records for another store.
         trouble: Why records are left, in one line.
@@ -56,34 +50,25 @@ class SyncResult:
     delivered: dict[str, int] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
-    elsewhere: tuple[Leftover, ...] = ()
+    elsewhere: list[Leftover] = field(default_factory=list)
     trouble: str = ""
 
 
 def sync(settings: StoreSettings, *, seconds: float, stall_seconds: float | None = None) -> SyncResult:
     """Deliver the left-over records of ended processes to this store; their open runs become KILLED.
 
-    Each run goes to the experiment that its journal names.
-
-    Args:
-        settings: Which store.
-        seconds: How long to wait for it while it makes no progress, in total.
-        stall_seconds: See Deadline.
+    Each run goes to the experiment that its journal names; for `seconds` and `stall_seconds` see Deadline.
     """
     _remove_unstarted(settings)
     deadline = Deadline(seconds, stall_seconds=stall_seconds)
-    result = SyncResult()
-    elsewhere: list[Leftover] = []
 
-    def deliver(journal: Journal) -> str:
+    def deliver(journal: Journal, result: SyncResult) -> None:
         if belongs(journal, settings):
-            return _deliver(journal, settings, deadline, result)
-        if journal.unsent:
-            elsewhere.append(leftover_of(journal, settings))
-        return ""
+            _deliver(journal, settings, deadline, result)
+        elif journal.unsent:
+            result.elsewhere.append(leftover_of(journal, settings))
 
-    result = replace(result, trouble=_for_each(settings, deliver, result))
-    return replace(result, elsewhere=tuple(elsewhere))
+    return _for_each(settings, deliver)
 
 
 def recover(settings: StoreSettings) -> None:
@@ -102,10 +87,7 @@ def recover(settings: StoreSettings) -> None:
 
 
 def _close_dead_runs(settings: StoreSettings) -> None:
-    """Set the status of runs to KILLED that the store calls RUNNING and whose process has certainly ended.
-
-    A run with a folder here is left to `sync`, which knows by the run's lock.
-    """
+    """Set runs to KILLED that the store calls RUNNING and whose process has ended; `sync` does those with a folder."""
     with contextlib.suppress(Exception):  # a store that is read-only, or does not answer
         store = open_store(replace(settings, experiment=DEFAULT_EXPERIMENT), create=False)
         for run in search(store, where="attributes.status = 'RUNNING'", everywhere=True):
@@ -116,32 +98,24 @@ def _close_dead_runs(settings: StoreSettings) -> None:
 
 
 def send_to(target: StoreSettings, source: StoreSettings, *, seconds: float) -> SyncResult:
-    """Deliver every run that waits in one folder to another store, whatever store it belongs to so far.
+    """Deliver every run that waits in the source's folder to the target, whatever store it belongs to so far.
 
-    Args:
-        target: The store to deliver to. Its experiment is used for runs that name none.
-        source: Whose folder for local state to look in.
-        seconds: As for `sync`.
+    The target's experiment is used for runs that name none; for `seconds` see Deadline.
     """
     deadline = Deadline(seconds)
-    result = SyncResult()
     address = address_of(target, state_dir=source.state_dir)
 
-    def deliver(journal: Journal) -> str:
+    def deliver(journal: Journal, result: SyncResult) -> None:
         if journal.unsent and journal.address != address:
             journal.restart({"store": address, "experiment": journal.experiment or target.experiment})
-        return _deliver(journal, target, deadline, result)
+        _deliver(journal, target, deadline, result)
 
-    return replace(result, trouble=_for_each(source, deliver, result))
+    return _for_each(source, deliver)
 
 
-def _for_each(settings: StoreSettings, deliver: Callable[[Journal], str], result: SyncResult) -> str:
-    """Call `deliver` with every journal here that no process writes, and note the damaged ones in `result`.
-
-    Returns:
-        The last text that `deliver` returned which was not empty.
-    """
-    trouble = ""
+def _for_each(settings: StoreSettings, deliver: Callable[[Journal, SyncResult], None]) -> SyncResult:
+    """Call `deliver` with every journal here that no process writes, its run marked as KILLED."""
+    result = SyncResult()
     for folder in all_folders(settings):
         if not is_ours(folder):
             result.damaged[folder.name] = f"{folder} belongs to another user, and nothing is taken from it"
@@ -151,24 +125,19 @@ def _for_each(settings: StoreSettings, deliver: Callable[[Journal], str], result
                 continue
             try:
                 journal = Journal(folder)
-                _mark_killed(journal)
-                trouble = deliver(journal) or trouble
+                if journal.start and journal.status == "RUNNING":
+                    end, n_ends = RunEnded(status="KILLED", reason=GONE), len(journal.of_type(RunEnded))
+                    journal.append(end, key=f"end #{n_ends}", at=int(time.time() * 1000))
+                deliver(journal, result)
             except RunError as error:  # a damaged journal concerns its own run only
                 result.damaged[folder.name] = error.what
-    return trouble
+    return result
 
 
-def _mark_killed(journal: Journal) -> None:
-    """Close a run whose process is gone; the caller holds the run's lock, so nobody writes it."""
-    if journal.start and journal.status == "RUNNING":
-        ends = len(journal.of_type(RunEnded))
-        journal.append(RunEnded(status="KILLED", reason=GONE), key=f"end #{ends}", at=int(time.time() * 1000))
-
-
-def _deliver(journal: Journal, settings: StoreSettings, deadline: Deadline, result: SyncResult) -> str:
-    """Deliver one journal, note it in `result`, and return what went wrong, or an empty text."""
+def _deliver(journal: Journal, settings: StoreSettings, deadline: Deadline, result: SyncResult) -> None:
+    """Deliver one journal, and note in `result` what became of it."""
     if not journal.unsent:
-        return ""
+        return
     settings = replace(settings, experiment=journal.experiment or settings.experiment)
     sender = Sender(journal, MlflowSink(settings, journal), deadline)
     sender.start()
@@ -183,12 +152,11 @@ def _deliver(journal: Journal, settings: StoreSettings, deadline: Deadline, resu
     result.delivered[run_id] = sender.n_delivered
     if journal.unsent:
         result.left[run_id] = journal.unsent
-        return refusal or sender.trouble or "the tracking store does not answer in time"
-    if journal.status == "FINISHED" and not (folder / CHECKPOINTS).is_dir():
+        result.trouble = refusal or sender.trouble or NO_ANSWER
+    elif journal.status == "FINISHED" and not (folder / CHECKPOINTS).is_dir():
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.name != run_id:
         journal.move(folder.with_name(run_id))
-    return ""
 
 
 def _remove_unstarted(settings: StoreSettings) -> None:
@@ -196,14 +164,10 @@ def _remove_unstarted(settings: StoreSettings) -> None:
     runs = settings.state_dir / RUNS
     for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
         with contextlib.suppress(OSError, RunError):
-            if _is_unstarted(folder):
+            found = folder.lstat()
+            ours = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+            old = time.time() - found.st_mtime > UNSTARTED_SECONDS
+            if ours and old and stat.S_ISDIR(found.st_mode) and not (folder / JOURNAL).exists():
                 with run_lock(folder, new=True):
                     if not (folder / JOURNAL).exists():
                         shutil.rmtree(folder)
-
-
-def _is_unstarted(folder: Path) -> bool:
-    found = folder.lstat()
-    ours = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
-    old = time.time() - found.st_mtime > UNSTARTED_SECONDS
-    return ours and old and folder.is_dir() and not folder.is_symlink() and not (folder / JOURNAL).exists()

@@ -19,17 +19,14 @@ if TYPE_CHECKING:
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.2, 15.0
 """The pause after a failed delivery; it doubles with each further failure (exponential backoff)."""
 
+NO_ANSWER = "the tracking store does not answer in time"
+
 
 class Sink(Protocol):
     """Where records are delivered to."""
 
     def open(self, deadline: Deadline) -> None:
-        """Connect; called again after each failure.
-
-        Raises:
-            UnreachableStoreError: No answer; a retry may succeed.
-            StoreError: A retry cannot succeed.
-        """
+        """Connect, again after each failure; raises StoreError, which no retry helps, or UnreachableStoreError."""
 
     def deliver(self, record: Record) -> Mapping[str, str]:
         """Apply the record; idempotent. Returns facts to remember, such as the run's id."""
@@ -37,12 +34,7 @@ class Sink(Protocol):
 
 
 class Sender:
-    """Delivers a journal's records.
-
-    Args:
-        journal: Its records, and those still to come.
-        sink: Gets them in order, in the sender's thread only.
-        deadline: Of everyone who waits.
+    """Delivers a journal's records, and those still to come, to the sink, in order and in the sender's thread only.
 
     Attributes:
         refused: Why no delivery can ever succeed; then nothing is delivered.
@@ -62,7 +54,7 @@ class Sender:
         self._thread = threading.Thread(target=self._work, name="cvexp-sender", daemon=True)
 
     def start(self) -> None:
-        """Start delivering."""
+        """Start delivering: the wait for the store begins now."""
         self._progress_at = time.monotonic()
         self._thread.start()
 
@@ -74,16 +66,9 @@ class Sender:
             self._changed.notify_all()
 
     def drain(self, *, max_failures: int | None = None) -> bool:
-        """Wait until everything is delivered, or until the deadline.
+        """Wait until everything is delivered, until the deadline, or until so many more deliveries have failed.
 
-        Args:
-            max_failures: Give up after so many failed deliveries; by default never.
-
-        Returns:
-            Whether everything is delivered.
-
-        Raises:
-            StoreError: No delivery can ever succeed.
+        Returns whether everything is delivered; raises StoreError where no delivery can ever succeed.
         """
         most = float("inf") if max_failures is None else self.failures + max_failures
 

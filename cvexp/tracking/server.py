@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
     from cvexp.settings import StoreSettings
 
-AUTH = "auth"
-"""The folder of what the server asks others for, within the folder for local state."""
-
+AUTH = "auth"  # the folder of names and passwords, within the folder for local state
 READY_TIMEOUT_SECONDS = 120
 STOP_TIMEOUT_SECONDS = 10
 
@@ -38,18 +36,17 @@ def charts_link(base: str, experiment_id: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what listens on `host` can be reached from this machine alone.
-
-    Raises:
-        StoreError: `host` is no address of this machine.
-    """
+    """Whether what listens on `host` can be reached from this machine alone; raises StoreError for no address."""
     return all(ipaddress.ip_address(address).is_loopback for address in _addresses(host))
 
 
 def reachable(host: str) -> str:
     """`host` as it stands in a link: where every address is listened on, this machine's name."""
-    if any(ipaddress.ip_address(address).is_unspecified for address in _addresses(host)):
-        return socket.gethostname()
+    unspecified = any(ipaddress.ip_address(address).is_unspecified for address in _addresses(host))
+    return socket.gethostname() if unspecified else _in_brackets(host)
+
+
+def _in_brackets(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
@@ -64,9 +61,8 @@ def _addresses(host: str) -> list[str]:
 def password_file(settings: StoreSettings) -> Path:
     """The file that tells MLflow's basic auth which name and password to ask for; made where there is none.
 
-    The password is drawn at random, and only the file's owner may read it. MLflow keeps the accounts in a database
-    beside it and reads the file's password only to begin one, so with a new password the accounts begin anew too;
-    those of before are moved aside.
+    The password is random, and only the file's owner may read it. MLflow reads it only to begin a database of
+    accounts, so with a new password that begins anew too; the one of before is moved aside.
     """
     folder = make_state_dir(settings) / AUTH
     file = folder / "basic_auth.ini"
@@ -99,15 +95,9 @@ def _move_aside(accounts: Path) -> None:
 
 
 def start(settings: StoreSettings, *, host: str, port: int, auth: Path | None) -> subprocess.Popen[bytes]:
-    """Start the server in a process group of its own, and wait until it answers.
+    """Start the server in a process group of its own, and wait until it answers: one worker, no jobs, no telemetry.
 
-    One worker, no job execution, no telemetry.
-
-    Args:
-        settings: Which store.
-        host: The address to listen on.
-        port: The port to listen on.
-        auth: From `password_file`; None where no password is asked for.
+    `auth` is from `password_file`; without it no password is asked for.
 
     Raises:
         StoreError: The port is taken, or the server does not come up.
@@ -147,15 +137,11 @@ def stop(server: subprocess.Popen[bytes]) -> None:
     import signal
 
     for signum in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(server.pid, signum)
-        except ProcessLookupError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signum)
+                server.wait(STOP_TIMEOUT_SECONDS)
             break
-        try:
-            server.wait(STOP_TIMEOUT_SECONDS)
-            break
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def _taken(host: str, port: int) -> bool:
@@ -171,7 +157,7 @@ def _taken(host: str, port: int) -> bool:
 
 def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> None:
     unspecified = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what to ask, where all are listened on
-    asked = unspecified.get(host) or (f"[{host}]" if ":" in host else host)
+    asked = unspecified.get(host) or _in_brackets(host)
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:

@@ -6,12 +6,14 @@ import contextlib
 import logging
 import os
 import sqlite3
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cvexp import process
 from cvexp.errors import StoreError
 from cvexp.redaction import without_credentials
+from cvexp.settings import StoreSettings, store_settings
 from cvexp.tracking.checks import check_reachable, check_settings
 from cvexp.tracking.mlflow_errors import translated
 
@@ -23,11 +25,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    from cvexp.settings import StoreSettings
-
 CREATION_TIMEOUT_SECONDS = 300
-READER_TIMEOUT_SECONDS = 5
-"""How long a command that only reads waits for a store that another process is creating."""
+READER_TIMEOUT_SECONDS = 5  # how long a command that only reads waits for a store that another process is creating
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,11 +43,8 @@ def open_store(
 ) -> Store:
     """Open the store, with its experiment.
 
-    Args:
-        settings: Which one.
-        create: Whether to make a store and an experiment that do not exist yet. Say False for commands that
-            only read, so that a typo leaves nothing behind.
-        waiting: Entered while this process or another one is creating the store.
+    With `create`, those that do not exist yet are made; commands that only read say False, so that a typo leaves
+    nothing behind. `waiting` is entered while this process or another one is creating the store.
 
     Raises:
         UnreachableStoreError: The store does not answer now.
@@ -65,10 +61,12 @@ def open_store(
                 "restore it: " + settings.mlflow_command("experiments", "restore", "-x", experiment.experiment_id),
                 "or name another with --experiment",
             )
+        file = settings.sqlite_file
         if experiment is not None:
             experiment_id = experiment.experiment_id
         elif create:
-            experiment_id = _create_experiment(settings, client)
+            maker = _local_store(settings, file) if file is not None else client
+            experiment_id = str(maker.create_experiment(settings.experiment))
         else:
             names = ", ".join(e.name for e in client.search_experiments(max_results=10))
             raise StoreError(f"no experiment is called {settings.experiment!r}", f"there are: {names}")
@@ -93,7 +91,6 @@ def existing_run(store: Store, run_id: str) -> Any:
 
 
 def _client(settings: StoreSettings) -> MlflowClient:
-    """MLflow's client; a local database is created first, with its default experiment's artifacts beside it."""
     load_mlflow(settings)
     from mlflow import MlflowClient
 
@@ -103,22 +100,12 @@ def _client(settings: StoreSettings) -> MlflowClient:
     return MlflowClient(tracking_uri=settings.tracking_uri)
 
 
-def _create_experiment(settings: StoreSettings, client: MlflowClient) -> str:
-    file = settings.sqlite_file
-    made = (_local_store(settings, file) if file is not None else client).create_experiment(settings.experiment)
-    return str(made)
-
-
 def _local_store(settings: StoreSettings, file: Path) -> SqlAlchemyStore:
-    """MLflow's store on a local database, created if need be.
-
-    What it creates keeps its artifacts beside the database. MlflowClient would put them into the working folder.
-    """
+    """MLflow's store on a database, made where there is none; MlflowClient's has artifacts in the working folder."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     root = artifact_root(file)
-    # MLflow decodes a location, and puts it into SQL between quotes.
-    plain = root.as_uri() == f"file://{root}"
+    plain = root.as_uri() == f"file://{root}"  # MLflow decodes a location, and puts it into SQL between quotes
     return SqlAlchemyStore(settings.tracking_uri, str(root) if plain else root.as_uri())
 
 
@@ -140,7 +127,7 @@ def load_mlflow(settings: StoreSettings) -> None:
     """Import what it takes to use the store.
 
     In cvexp's own process MLflow logs nothing, sends no telemetry and retries for seconds rather than minutes. In
-    another process it stays as its owner configured it, and `deadline.Deadline` bounds the waiting.
+    another it stays as its owner configured it.
     """
     if process.is_own():
         for name, value in _OWN_ENVIRONMENT.items():
@@ -166,8 +153,7 @@ _OWN_ENVIRONMENT = {
 
 def mute() -> None:
     """Silence MLflow's loggers in cvexp's own process: failures are raised as well, and cvexp reports them once."""
-    if process.is_own():
-        # The last one has a level of its own; it prints tracebacks of what it raises.
+    if process.is_own():  # the last one has a level of its own, and prints tracebacks of what it raises
         for noisy in ("mlflow", "alembic", "sqlalchemy", "urllib3", "mlflow.store.db.utils"):
             logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
@@ -176,10 +162,9 @@ def mute() -> None:
 def _creation_lock(
     settings: StoreSettings, *, create: bool, waiting: Callable[[], AbstractContextManager[None]] | None
 ) -> Iterator[None]:
-    """Let one process at a time open a local store: several that create its schema together break it.
+    """Let one process at a time create a local store: several that create its schema together break it.
 
-    A complete store can be read at any time, without the lock. One that is only read, in a read-only folder, is not
-    created.
+    A complete store is read without the lock; so is one in a read-only folder, which nobody creates.
     """
     file = settings.sqlite_file
     if file is None or not (create or (os.access(file.parent, os.W_OK) and not _is_complete(file))):
@@ -206,12 +191,33 @@ def _creation_lock(
         ) from error
 
 
-def make_state_dir(settings: StoreSettings) -> Path:
-    """Make the folder for local state, which hides itself from git.
+def active_settings(tracking_uri: str | None = None, experiment: str | None = None) -> StoreSettings:
+    """Resolve the store: arguments, then MLflow's active store and experiment, then as `settings.store_settings` does.
+
+    MLflow is not imported for it: where nobody imported it, nobody set anything. MLflow's active experiment counts in
+    MLflow's active store only.
 
     Raises:
-        StoreError: It cannot be made.
+        StoreError: The experiment's name cannot be read.
     """
+    if "mlflow" not in sys.modules:
+        return store_settings(tracking_uri, experiment)
+    import mlflow
+
+    active_uri = mlflow.get_tracking_uri() if mlflow.tracking.is_tracking_uri_set() else None
+    settings = store_settings(tracking_uri or active_uri, experiment)
+    # MLflow has no public way to read it that does not create an experiment.
+    active_id = getattr(mlflow.tracking.fluent, "_active_experiment_id", None)
+    if experiment or not active_id or settings.tracking_uri != store_settings(active_uri).tracking_uri:
+        return settings
+    check_reachable(settings)
+    with translated(settings):
+        name = mlflow.MlflowClient(tracking_uri=settings.tracking_uri).get_experiment(active_id).name
+    return store_settings(settings.tracking_uri, name)
+
+
+def make_state_dir(settings: StoreSettings) -> Path:
+    """Make the folder for local state, which hides itself from git; raises StoreError where it cannot."""
     folder = settings.state_dir
     try:
         folder.mkdir(exist_ok=True)
@@ -219,7 +225,6 @@ def make_state_dir(settings: StoreSettings) -> Path:
         if not ignore.exists():
             ignore.write_text("*\n")
     except OSError as error:
-        raise StoreError(
-            f"cannot write to {folder.absolute()}: {error.strerror}", "check the folder's permissions"
-        ) from error
+        what = f"cannot write to {folder.absolute()}: {error.strerror}"
+        raise StoreError(what, "check the folder's permissions") from error
     return folder

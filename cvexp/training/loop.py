@@ -67,10 +67,11 @@ class Training:
         from cvexp.device import threads
 
         with threads(self.prepared.layout.threads), self.signals.deferred(), self.opening as self.tracked:
-            self._checkpoints = Checkpoints(self.tracked.folder, self.policy.keep, before_write=self.tracked.flush)
+            journal = self.tracked.journal
+            self._checkpoints = Checkpoints(journal.folder, self.policy.keep, before_write=journal.flush)
             self._recorder = Recorder(self.tracked, self.prepared)
             result = self._run()
-        left = self.tracked.undelivered
+        left = journal.unsent
         return replace(result, undelivered=left, trouble=self.tracked.trouble if left else "")
 
     def _run(self) -> TrainResult:
@@ -84,7 +85,7 @@ class Training:
             self._checkpoints.resume_from(self.resumed)
             self._history += self.resumed.history
         self._checkpoints.start_thread()
-        if "run_id" in self.tracked.facts:
+        if "run_id" in self.tracked.journal.facts:
             self.tracked.drain()
         self._notify(self._training_started(size.parameters))
         setup_seconds = time.monotonic() - self.started - self.tracked.seconds
@@ -106,7 +107,7 @@ class Training:
         return TrainResult(
             run_id=self.tracked.run_id,
             run_name=self.tracked.name,
-            experiment_id=self.tracked.facts.get("experiment_id", ""),
+            experiment_id=self.tracked.journal.facts.get("experiment_id", ""),
             tracking_uri=without_credentials(self.settings.tracking_uri),
             status="FINISHED",
             config=replace(prepared.config, epochs=len(history)),
@@ -124,7 +125,7 @@ class Training:
                 total_seconds=self._seconds(),
             ),
             size=size,
-            artifacts_uri=self.tracked.facts.get("artifacts_uri", ""),
+            artifacts_uri=self.tracked.journal.facts.get("artifacts_uri", ""),
         )
 
     def _notify(self, event: events.Observed) -> None:
@@ -210,7 +211,7 @@ class Training:
             n_test=len(dataset.test),
             n_parameters=n_parameters,
             resumed_at=events.StepsRun(epoch=at.epoch, step=at.step, n_steps=at.n_steps) if self.resumed else None,
-            store_answers="run_id" in self.tracked.facts,
+            store_answers="run_id" in self.tracked.journal.facts,
         )
 
     def _test(self) -> tuple[Evaluation, float]:

@@ -27,7 +27,7 @@ with open_run(store_settings(sys.argv[2], "Default"), model=sys.argv[3], name=No
     for step in range(1, int(sys.argv[4]) + 1):
         run.emit(MetricsLogged(values={key: float(step) for key in sys.argv[6:]}, step=step))
         time.sleep(float(sys.argv[5]))
-print(run.undelivered)
+print(run.journal.unsent)
 """
 
 

@@ -37,7 +37,7 @@ def waiting(uri=AWAY, experiment="prod"):
         run.emit(ParamsLogged({"model": "linear"}))
         run.emit(MetricsLogged(values={"train/loss": 0.5}, step=1))
         folder = run.folder
-    assert run.undelivered
+    assert run.journal.unsent
     return folder
 
 
