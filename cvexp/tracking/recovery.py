@@ -18,9 +18,7 @@ from cvexp.tracking.checks import check_settings
 from cvexp.tracking.deadline import Deadline
 from cvexp.tracking.journal import JOURNAL, Journal, run_lock
 from cvexp.tracking.local import address_of, all_folders, belongs, folder_of, is_ours, leftover_of, lock_if_free
-from cvexp.tracking.mlflow_sink import MlflowSink
 from cvexp.tracking.queries import search
-from cvexp.tracking.sender import NO_ANSWER, Sender
 from cvexp.tracking.store import load_mlflow, open_store
 
 if TYPE_CHECKING:
@@ -138,6 +136,9 @@ def _deliver(journal: Journal, settings: StoreSettings, deadline: Deadline, resu
     """Deliver one journal, and note in `result` what became of it."""
     if not journal.unsent:
         return
+    from cvexp.tracking.mlflow_sink import MlflowSink  # here, since most commands find nothing to deliver
+    from cvexp.tracking.sender import NO_ANSWER, Sender
+
     settings = replace(settings, experiment=journal.experiment or settings.experiment)
     sender = Sender(journal, MlflowSink(settings, journal), deadline)
     sender.start()
