@@ -170,7 +170,7 @@ def discard(settings: StoreSettings, selector: str) -> Leftover:
 
 
 def local_runs(settings: StoreSettings, *, only_unknown: bool = False) -> list[RunSummary]:
-    """Runs with a folder here that belong to this store, or `only_unknown` ones to it; the latest started first."""
+    """This store's runs that have a folder here, latest first; with `only_unknown`, those it has not confirmed yet."""
     found = []
     for folder in folders(settings):
         with contextlib.suppress(CvexpError, TypeError, ValueError, OverflowError):  # it may hold anything
