@@ -122,6 +122,7 @@ def _is_plain_archive(content: bytes) -> bool:
             pickles = [archive.read(member) for member in members if member.filename.endswith(".pkl")]
         return all(_names_only_tensors(pickled) for pickled in pickles)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError, RuntimeError):
+        # zipfile raises NotImplementedError for a compression or a zip version that it does not know.
         return False
 
 
