@@ -39,14 +39,23 @@ class Metric(StrEnum):
     EVALUATE_SECONDS = "time/evaluate_seconds"
     TRACKING_SECONDS = "time/tracking_seconds"
     TOTAL_SECONDS = "time/total_seconds"
+    EPOCH_SECONDS_MEDIAN = "time/epoch_seconds_median"
+    SECONDS_TO_ACCURACY = "time/to_accuracy"
+    WAITED_SHARE = "time/waited_share"
     IMAGES_PER_SECOND = "throughput/images_per_second"
+    PROCESS_PEAK_BYTES = "memory/process_peak_bytes"
+    DEVICE_PEAK_BYTES = "memory/device_peak_bytes"
+    LATENCY_MS = "bench/latency_ms"
+    LATENCY_P90_MS = "bench/latency_p90_ms"
+    BENCH_IMAGES_PER_SECOND = "bench/images_per_second"
+    FIRST_CALL_MS = "bench/first_call_ms"
     PARAMETERS = "model/parameters"
     BYTES = "model/bytes"
 
 
 def higher_is_better(metric: str) -> bool:
     """Whether a larger value of `metric` is the better one: accuracies and throughputs, not losses or times."""
-    return metric.endswith("accuracy") or metric.startswith("throughput/")
+    return metric.endswith(("accuracy", "images_per_second")) and metric != Metric.SECONDS_TO_ACCURACY
 
 
 def rank(metrics: Mapping[str, float], metric: str) -> tuple[int, float]:
