@@ -1,4 +1,4 @@
-"""`python -m benchmarks course | peers | startup | scaling | memory | safeguards | versions`."""
+"""`python -m benchmarks course | peers | startup | scaling | memory | safeguards | versions | latency`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def main() -> None:
     """Run one benchmark; see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions"):
+    for verb in ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions", "latency"):
         options = verbs.add_parser(verb)
         options.add_argument("--models", nargs="+", default=["linear", "mlp", "tinyvgg"])
-        options.add_argument("--repeats", type=int, default=3)
+        options.add_argument("--repeats", type=int, default=60 if verb == "latency" else 3)
         if verb != "memory":  # the command's own rule decides there
-            options.add_argument("--threads", type=int, default=2)
+            options.add_argument("--threads", type=int, default=1 if verb == "latency" else 2)
         options.add_argument("--limit", type=int, default=None, help="first so many images only: a rehearsal")
         name = "versions-cpu" if verb == "versions" else verb
         options.add_argument("--name", default=name, help="of the file in benchmarks/results")

@@ -104,7 +104,7 @@ class CpuMeter:
         return CpuTimes(wall=time.perf_counter(), cpu=time.process_time(), waited=waited)
 
     def _open_new(self) -> None:
-        for thread in os.listdir(TASKS):
+        for thread in (task.name for task in TASKS.iterdir()):
             if thread not in self._files:
                 with contextlib.suppress(OSError):
                     self._files[thread] = os.open(TASKS / thread / "schedstat", os.O_RDONLY)

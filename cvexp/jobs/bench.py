@@ -153,7 +153,9 @@ def run(
 def _check(batches: Sequence[int], *, n_threads: int, n_processes: int) -> None:
     if not batches or not all(1 <= batch <= MAX_BATCH for batch in batches):
         given = ",".join(map(str, batches))
-        raise ConfigError(f"--batch {given}: expected numbers of images from 1 to {MAX_BATCH:,}", "such as --batch 1,256")
+        raise ConfigError(
+            f"--batch {given}: expected numbers of images from 1 to {MAX_BATCH:,}", "such as --batch 1,256"
+        )
     for flag, value, most in (("--threads", n_threads, MAX_THREADS), ("--processes", n_processes, MAX_PROCESSES)):
         if not 1 <= value <= most:
             raise ConfigError(f"{flag} {value}: expected a number from 1 to {most:,}", "see: cvexp bench --help")
@@ -197,9 +199,7 @@ def _timed(found: Sequence[tuple[TrainedModel, str | None]], data_dir: Path) -> 
             images[data] = trained.load_dataset(data_dir).test.images
         subject = Subject(predictor=arranged(trained.predictor, memory_format), images=images[data])
         exported = {} if trained.run else {"file": Path(trained.name), "format": card.format}
-        models.append(
-            Timed(subject=subject, spec=card.spec, memory_format=memory_format, factory=factory, **exported)
-        )
+        models.append(Timed(subject=subject, spec=card.spec, memory_format=memory_format, factory=factory, **exported))
     return models
 
 

@@ -49,7 +49,7 @@ class Timed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What a new process measures; of each model the file, its format, specification and so on, in the files' folder."""
+    """What a new process measures; of each model its file, format, specification and images."""
 
     models: tuple[Mapping[str, str], ...]
     device: str

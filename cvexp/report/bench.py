@@ -14,11 +14,14 @@ from cvexp.jobs.bench import BenchedModel, BenchResult
 from cvexp.report.terminal import cell, console, hint, say, table
 
 TIMED = (
-    "timed: whole calls, from uint8 test images in the device's memory to float32 logits there, scaling of the pixels "
+    "whole calls, from uint8 test images in the device's memory to float32 logits there, scaling of the pixels "
     "included; stored weights, evaluation mode, no gradients"
 )
 CLOSE = 2
 """Ratios below this are shown with three digits after the point."""
+
+NAME_WIDTH, UNLIMITED = 20, 1000
+"""Columns of a terminal that a name gets at the least, and in which every table fits."""
 
 DROPPED = ("p99", "first", "p90", "images/s", "±95%")
 """Columns that a narrow terminal does without, the first one first."""
@@ -28,12 +31,14 @@ def show(result: BenchResult) -> None:
     """Print the tables, what they say about which model is the fastest, and what was timed, where and how."""
     for times in result.batches:
         order = sorted(range(len(result.models)), key=lambda index, times=times: times.models[index].p50.value)
+        say("1 image a call" if times.batch == 1 else f"{times.batch:,} images a call", "bold")
         console().print(_fitting(result, times, order))
-        say(_verdict(result, times, order))
+        if verdict := _verdict(result, times, order):
+            say(f"{verdict}\n")
     scope = f"means of {len(result.processes)} new processes" if result.processes else "in this process, now"
     threads = f"{result.threads} thread{'s' * (result.threads > 1)}"
     formats = ", ".join(dict.fromkeys(one.memory_format for one in result.models if one.memory_format))
-    say(TIMED, "dim")
+    say(f"timed: {TIMED}", "dim")
     say(f"on {result.device}: {result.device_name}, {threads}{f', {formats}' * bool(formats)}; {scope}", "dim")
     hint(*(one.note for one in result.models), _machine(result) if result.busy else None, *map(_place, result.models))
 
@@ -41,9 +46,10 @@ def show(result: BenchResult) -> None:
 def _fitting(result: BenchResult, times: BatchTimes, order: list[int]) -> Table:
     """The table with as many columns as fit."""
     shown = console()
+    foldable = max(0, max(len(one.name) for one in result.models) - NAME_WIDTH)
     for n_dropped in range(len(DROPPED) + 1):
         made = _table(result, times, order, without=DROPPED[:n_dropped])
-        if Measurement.get(shown, shown.options, made).minimum <= shown.width:
+        if Measurement.get(shown, shown.options.update(width=UNLIMITED), made).maximum - foldable <= shown.width:
             break
     return made
 
@@ -52,8 +58,8 @@ def _table(result: BenchResult, times: BatchTimes, order: list[int], *, without:
     several = len(order) > 1
     columns = [*(["rank"] if several else []), "p50, ms", "±95%", "p90", "p99", "first", "images/s"]
     columns = [name for name in columns if name not in without] + (["times the fastest"] if several else [])
-    images = "1 image" if times.batch == 1 else f"{times.batch:,} images"
-    made = table(f"{images} a call", *(f">{name}" for name in columns))
+    made = table("model", *(f">{name}" for name in columns))
+    made.columns[0].overflow = "fold"
     for column in made.columns[1:]:
         column.no_wrap = True
     for index in order:
@@ -102,8 +108,8 @@ def _verdict(result: BenchResult, times: BatchTimes, order: list[int]) -> str:
     if times.busy:
         ranked = ", and no model is ranked" if len(order) > 1 else ""
         return (
-            f"machine busy: {times.n_clean_rounds} of {times.n_rounds} rounds did not wait for a core, where "
-            f"{Limits().rounds} would do; the figures are those of all rounds{ranked}"
+            f"machine busy: {times.n_clean_rounds} of {times.n_rounds} rounds did not wait for a core, and "
+            f"{Limits().rounds} are needed; figures are of all rounds{ranked}"
         )
     if len(order) == 1:
         return ""

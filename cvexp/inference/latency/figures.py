@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
+
+from cvexp.stats import mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ratio:
-    """How many times as long model `a` takes as model `b`, both by their index; intervals of all pairs hold together."""
+    """How many times as long model `a` takes as `b`, both by their index; the intervals of all pairs hold together."""
 
     a: int
     b: int
@@ -60,19 +61,16 @@ class Ratio:
 
 
 def half_width(values: Floats, confidence: float) -> float:
-    """Half the t interval of the mean of float64 (n,): t((1 + confidence) / 2, n - 1) s / sqrt(n); inf for n = 1."""
-    n = len(values)
-    if n < 2:  # noqa: PLR2004 - one value has no spread
-        return math.inf
-    return float(special.stdtrit(n - 1, (1 + confidence) / 2) * values.std(ddof=1) / math.sqrt(n))
+    """Half the t interval of the mean of float64 (n,); infinite for n = 1."""
+    found = mean_interval(values, confidence=confidence)
+    return math.inf if found.high is None else found.high - found.mean
 
 
 def geometric_mean(logs: Floats, confidence: float = CONFIDENCE) -> Estimate:
-    """exp of the mean of float64 (n,) with exp of its t interval: of ratios over rounds, of times over processes."""
-    mean, half = float(logs.mean()), half_width(logs, confidence)
-    if not math.isfinite(half):
-        return Estimate(value=math.exp(mean), low=None, high=None)
-    return Estimate(value=math.exp(mean), low=math.exp(mean - half), high=math.exp(mean + half))
+    """The geometric mean with its t interval, from logarithms float64 (n,): over rounds, or over processes."""
+    found = mean_interval(logs, confidence=confidence)
+    low, high = (None if bound is None else math.exp(bound) for bound in (found.low, found.high))
+    return Estimate(value=math.exp(found.mean), low=low, high=high)
 
 
 def pairwise_confidence(n_models: int) -> float:

@@ -1,4 +1,4 @@
-"""In which order models are timed, how long they are warmed up, and when there is enough: decided with an injected watch.
+"""The order in which models are timed, how long they are warmed up, and when to stop; the clock is injected.
 
 Every round times all models forward and then backward, or the other way round, so that a machine that gets slower or
 faster favours none; figures of a model then differ from those of another only by what lies within a round.

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from cvexp.contention import CpuMeter
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy.typing as npt
+
+    from cvexp.contention import CpuMeter
 
     Call = Callable[[], object]
     """One prediction of one batch; on a GPU it only queues the work."""

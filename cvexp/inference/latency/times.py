@@ -12,7 +12,7 @@ import numpy as np
 
 from cvexp.contention import CpuMeter
 from cvexp.inference.latency import figures, procedure
-from cvexp.inference.latency.figures import Estimate, Ratio
+from cvexp.inference.latency.figures import Estimate, Ratio  # noqa: TC001 - pydantic reads them at run time
 from cvexp.inference.latency.procedure import Limits
 from cvexp.inference.latency.stopwatch import Stopwatch
 from cvexp.inference.predictor import Preparing
