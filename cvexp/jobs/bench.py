@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cvexp.inference.latency.machine import Machine
     from cvexp.inference.latency.times import BatchTimes
     from cvexp.jobs.bench_process import Timed
     from cvexp.jobs.source import TrainedModel
+    from cvexp.machine import MachineState
     from cvexp.settings import StoreSettings
 
 BATCHES = (1, 256)
@@ -68,7 +68,8 @@ class BenchResult:
         models: In the order they were named, as in each of `batches`.
         batches: The figures, over all processes where there are several.
         processes: The figures of each process; empty where this one measured.
-        machine: When the measurement began.
+        machine: Load and pressure when the measurement began.
+        others: CPUs that other programs used meanwhile, on average; None where that is not counted.
         steal: Share of the machine's CPU time that its host gave to others meanwhile; None where that is not counted.
         measured_at: UTC, ISO 8601.
     """
@@ -79,7 +80,8 @@ class BenchResult:
     threads: int
     batches: tuple[BatchTimes, ...]
     processes: tuple[tuple[BatchTimes, ...], ...]
-    machine: Machine
+    machine: MachineState
+    others: float | None
     steal: float | None
     measured_at: str
 
@@ -121,13 +123,15 @@ def run(
     """
     _check(batches, n_threads=n_threads, n_processes=n_processes)
     found = _load(selectors, settings, device_name, trusted_factory)
-    from cvexp.inference.latency.machine import read_machine
+    from cvexp.inference.latency.steal import read_ticks, steal_share
     from cvexp.inference.latency.times import over_processes
     from cvexp.jobs.bench_process import measure, measure_in_processes
+    from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 
     device = found[0][0].device
     models = _timed(found, data_dir)
-    before, measured_at = read_machine(), datetime.now(UTC).isoformat(timespec="seconds")
+    measured_at = datetime.now(UTC).isoformat(timespec="seconds")
+    state, cpus, ticks = read_machine_state(), read_machine_times(), read_ticks()
     processes: list[tuple[BatchTimes, ...]] = []
     if n_processes > 1:
         processes = measure_in_processes(
@@ -136,6 +140,7 @@ def run(
         times = tuple(map(over_processes, zip(*processes, strict=True)))
     else:
         times = measure([one.subject for one in models], device.torch, batches, n_threads=n_threads)
+    others = occupancy_since(cpus)
     result = BenchResult(
         models=tuple(_described(one, model) for (one, _), model in zip(found, models, strict=True)),
         device=str(device.torch),
@@ -143,8 +148,9 @@ def run(
         threads=n_threads,
         batches=times,
         processes=tuple(processes),
-        machine=before,
-        steal=before.steal_until(read_machine()),
+        machine=state,
+        others=None if others is None else others.taken,
+        steal=steal_share(ticks, read_ticks()),
         measured_at=measured_at,
     )
     return _logged(result, [one for one, _ in found]) if log else result

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
 
     Known = tuple[RunSummary, Mapping[str, str], str]
-    """A run, its settings in effect, and its recipe if it recorded one."""
+    """A run, its settings as they were asked for last, and its recipe if it recorded one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +93,7 @@ def plan(
         config, _, defaults[model] = complete(planned.config, allow_path=model in trusted_factories)
         completed.append(replace(planned, config=config))
     known = [] if again else _known(settings)
-    finished = [(run, run.settings, run.recipe) for run in known if run.status == "FINISHED"]
+    finished = [(run, run.asked, run.recipe) for run in known if run.status == "FINISHED"]
     begun = _resumable([run for run in known if run.status != "FINISHED"], settings)
     steps = []
     for planned in completed:

@@ -23,8 +23,8 @@ CLOSE = 2
 NAME_WIDTH, UNLIMITED = 20, 1000
 """Columns of a terminal that a name gets at the least, and in which every table fits."""
 
-DROPPED = ("p99", "first", "p90", "images/s", "±95%")
-"""Columns that a narrow terminal does without, the first one first."""
+DROPPED = {True: ("p99", "first", "images/s", "±95%", "p90"), False: ("p99", "first", "p90", "±95%", "images/s")}
+"""Columns that a narrow terminal does without, the first one first: for one image a call, and for more."""
 
 
 def show(result: BenchResult) -> None:
@@ -34,21 +34,28 @@ def show(result: BenchResult) -> None:
         say("1 image a call" if times.batch == 1 else f"{times.batch:,} images a call", "bold")
         console().print(_fitting(result, times, order))
         if verdict := _verdict(result, times, order):
-            say(f"{verdict}\n")
-    scope = f"means of {len(result.processes)} new processes" if result.processes else "in this process, now"
-    threads = f"{result.threads} thread{'s' * (result.threads > 1)}"
-    formats = ", ".join(dict.fromkeys(one.memory_format for one in result.models if one.memory_format))
+            say(verdict)
+        say("")
     say(f"timed: {TIMED}", "dim")
-    say(f"on {result.device}: {result.device_name}, {threads}{f', {formats}' * bool(formats)}; {scope}", "dim")
+    say(_conditions(result), "dim")
     hint(*(one.note for one in result.models), _machine(result) if result.busy else None, *map(_place, result.models))
+
+
+def _conditions(result: BenchResult) -> str:
+    """Where and how the models ran."""
+    scope = f"means of {len(result.processes)} new processes" if result.processes else "in this process, now"
+    threads = "1 thread" if result.threads == 1 else f"{result.threads} threads"
+    formats = dict.fromkeys(one.memory_format for one in result.models if one.memory_format)
+    return f"on {result.device}: {', '.join([result.device_name, threads, *formats])}; {scope}"
 
 
 def _fitting(result: BenchResult, times: BatchTimes, order: list[int]) -> Table:
     """The table with as many columns as fit."""
     shown = console()
     foldable = max(0, max(len(one.name) for one in result.models) - NAME_WIDTH)
-    for n_dropped in range(len(DROPPED) + 1):
-        made = _table(result, times, order, without=DROPPED[:n_dropped])
+    dropped = DROPPED[times.batch == 1]
+    for n_dropped in range(len(dropped) + 1):
+        made = _table(result, times, order, without=dropped[:n_dropped])
         if Measurement.get(shown, shown.options.update(width=UNLIMITED), made).maximum - foldable <= shown.width:
             break
     return made
@@ -123,12 +130,12 @@ def _verdict(result: BenchResult, times: BatchTimes, order: list[int]) -> str:
 
 def _machine(result: BenchResult) -> str:
     """What the machine did when it was busy, and what to do."""
-    found = [] if result.machine.load is None else [f"load {result.machine.load:.1f}"]
-    if result.machine.pressure is not None:
-        found.append(f"some program waited for a core in {result.machine.pressure:.0f}% of the last 10 s")
+    found = [] if result.others is None else [f"other programs used {result.others:.1f} CPUs"]
     if result.steal:
         found.append(f"the host took {result.steal:.1%} of the CPU time")
-    return f"at the start: {', '.join(found)}; measure again when the machine is idle"
+    if str(result.machine):
+        found.append(f"at the start: {result.machine}")
+    return f"measure again when the machine is idle ({'; '.join(found)})"
 
 
 def _place(model: BenchedModel) -> str | None:
@@ -162,7 +169,7 @@ def document(result: BenchResult) -> dict[str, Any]:
             for one in result.batches
         ],
         "processes": [[asdict(times) for times in one] for one in result.processes],
-        "machine": {**asdict(result.machine), "steal": result.steal},
+        "machine": {**asdict(result.machine), "others": result.others, "steal": result.steal},
         "measured_at": result.measured_at,
     }
 
