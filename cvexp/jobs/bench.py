@@ -204,8 +204,16 @@ def _timed(found: Sequence[tuple[TrainedModel, str | None]], data_dir: Path) -> 
         if data not in images:
             images[data] = trained.load_dataset(data_dir).test.images
         subject = Subject(predictor=arranged(trained.predictor, memory_format), images=images[data])
-        exported = {} if trained.run else {"file": Path(trained.name), "format": card.format}
-        models.append(Timed(subject=subject, spec=card.spec, memory_format=memory_format, factory=factory, **exported))
+        models.append(
+            Timed(
+                subject=subject,
+                spec=card.spec,
+                format=card.format,
+                memory_format=memory_format,
+                factory=factory,
+                file=None if trained.run else Path(trained.name),
+            )
+        )
     return models
 
 

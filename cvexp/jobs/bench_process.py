@@ -34,17 +34,18 @@ class Timed:
     Attributes:
         subject: Loaded, in its memory format.
         spec: What it takes to rebuild it.
+        format: A key of `cvexp.runs.EXPORT_SUFFIXES`.
         memory_format: `contiguous` or `channels_last`; empty where the file's own program decides.
         factory: The `package.module:factory` that the user typed for it, if it took one.
-        file: Where it was exported to, and its `format`; None for a run, whose weights are then written anew.
+        file: Where it was exported to; None for a run, whose weights are written anew for another process.
     """
 
     subject: Subject
     spec: ModelSpec
+    format: str
     memory_format: str
-    factory: str | None = None
-    file: Path | None = None
-    format: str = "safetensors"
+    factory: str | None
+    file: Path | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +137,7 @@ def _write(model: Timed, path: Path, batches: Sequence[int]) -> dict[str, str]:
     file, spec, predictor = model.file, model.spec, model.subject.predictor
     if file is None:
         assert isinstance(predictor, TorchPredictor)  # noqa: S101 - what runs are loaded as
-        file = path.with_suffix(".safetensors")
+        file = path.with_suffix(".weights")
         spec = replace(spec, weights_sha256=exporter_of(model.format).write(file, predictor.model, spec))
     return {
         "file": str(file.absolute()),

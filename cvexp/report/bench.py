@@ -30,7 +30,7 @@ DROPPED = {True: ("p99", "first", "images/s", "±95%", "p90"), False: ("p99", "f
 def show(result: BenchResult) -> None:
     """Print the tables, what they say about which model is the fastest, and what was timed, where and how."""
     for times in result.batches:
-        order = sorted(range(len(result.models)), key=lambda index, times=times: times.models[index].p50.value)
+        order = times.order
         say("1 image a call" if times.batch == 1 else f"{times.batch:,} images a call", "bold")
         console().print(_fitting(result, times, order))
         if verdict := _verdict(result, times, order):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from pathlib import Path
 
 import pytest
 
+from cvexp.config import run_config
+from cvexp.errors import ConfigError, StoreError
 from cvexp.inference.latency.procedure import Limits
-from cvexp.jobs import bench
+from cvexp.jobs import bench, train
 from cvexp.results import Metric
+from cvexp.settings import store_settings
+from cvexp.tracking.artifacts import local_path
 from cvexp.tracking.queries import history, search
 from cvexp.tracking.store import open_store
 from tests.faults.answering import check_refusal
 
 QUICK = Limits(block_seconds=0.0005, warm_seconds=0.01, warm_most_seconds=0.05, most_seconds=0.05, waited=1.0)
-TRAIN = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--limit", "60", "--json")
 
 
 @pytest.fixture
@@ -31,11 +34,27 @@ def busy(monkeypatch):
     monkeypatch.setattr("cvexp.inference.latency.times.shared_limits", lambda *_: limits)
 
 
+@pytest.fixture(scope="module")
+def _own(tmp_path_factory):
+    """A store with one run, which the tests here may change."""
+    folder = tmp_path_factory.mktemp("bench")
+    settings = store_settings(f"sqlite:///{folder}/mlflow.db", "Default")
+    with contextlib.chdir(folder):
+        asked = {"model": "linear", "dataset": "digits", "epochs": 1, "device": "cpu", "limit": 60}
+        result = train.run(run_config(asked), settings, data_dir=folder, command=["cvexp"])
+    return folder, settings, result.run_id
+
+
 @pytest.fixture
-def run_id(record, cvexp):
-    outcome = cvexp(*TRAIN)
-    assert outcome.code == 0, outcome.stderr
-    return outcome.document["run_id"]
+def own(_own, monkeypatch):
+    folder, settings, run_id = _own
+    monkeypatch.chdir(folder)
+    return settings, run_id
+
+
+def stored(settings):
+    (run,) = search(open_store(settings, create=False))
+    return run
 
 
 def test_the_document_has_a_result_for_every_model_and_batch_and_a_ratio_for_every_pair(lab, cvexp, quick):
@@ -77,12 +96,21 @@ def test_a_busy_machine_ranks_nothing_and_says_so(lab, cvexp, busy):
     assert all(one["busy"] for one in document["results"])
 
 
-def test_figures_are_logged_to_the_run_and_the_latest_ones_count(run_id, record, cvexp, quick):
+def test_without_one_image_a_run_gets_no_latency_and_it_is_left_alone_when_asked_for(own, cvexp, quick):
+    settings, run_id = own
+    assert cvexp("bench", run_id, "--no-log").code == 0
+    assert "cvexp.bench" not in stored(settings).tags
+    assert cvexp("bench", run_id, "--batch", "8").code == 0
+    run = stored(settings)
+    assert [key for key in run.metrics if key.startswith("bench/")] == [Metric.BENCH_IMAGES_PER_SECOND]
+    assert json.loads(run.tags["cvexp.bench"])["batch"] == [8]
+
+
+def test_figures_are_logged_to_the_run_and_the_latest_ones_count(own, cvexp, quick):
+    settings, run_id = own
     first = cvexp("bench", run_id, "--batch", "1,8", "--device", "cpu", "--json").document["results"]
     last = cvexp("bench", "@last", "--batch", "8,1", "--device", "cpu", "--json").document["results"]
-    settings = bench_settings(record)
-    (run,) = search(open_store(settings, create=False))
-    by_batch = {one["batch"]: one for one in last}
+    run, by_batch = stored(settings), {one["batch"]: one for one in last}
     assert run.metrics[Metric.LATENCY_MS] == by_batch[1]["latency_ms"]["p50"]
     assert run.metrics[Metric.LATENCY_P90_MS] == by_batch[1]["latency_ms"]["p90"]
     assert run.metrics[Metric.FIRST_CALL_MS] == by_batch[1]["first_call_ms"]
@@ -92,29 +120,14 @@ def test_figures_are_logged_to_the_run_and_the_latest_ones_count(run_id, record,
     conditions = json.loads(run.tags["cvexp.bench"])
     assert (conditions["device"], conditions["threads"], conditions["batch"]) == ("cpu", 1, [8, 1])
     assert conditions["busy"] is False
-    (stored,) = Path("mlruns").rglob("bench.json")
-    assert json.loads(stored.read_text())["threads"] == 1
+    everything = json.loads((local_path(run.artifacts_uri) / "bench.json").read_text())
+    assert (everything["threads"], everything["models"][0]["run_id"]) == (1, run_id)
     assert (run.status, "test/accuracy" in run.metrics) == ("FINISHED", True)
 
 
-def bench_settings(record):
-    from cvexp.settings import store_settings
-
-    return store_settings(record.uri)
-
-
-def test_a_run_is_left_alone_when_asked_for_and_without_one_image_it_gets_no_latency(run_id, record, cvexp, quick):
-    assert cvexp("bench", run_id, "--no-log", "--batch", "8").code == 0
-    (run,) = search(open_store(bench_settings(record), create=False))
-    assert not [key for key in run.metrics if key.startswith("bench/")]
-    assert "cvexp.bench" not in run.tags
-    assert cvexp("bench", run_id, "--batch", "8").code == 0
-    (run,) = search(open_store(bench_settings(record), create=False))
-    assert [key for key in run.metrics if key.startswith("bench/")] == [Metric.BENCH_IMAGES_PER_SECOND]
-
-
-def test_an_exported_file_is_timed_beside_its_run_and_has_nothing_logged(run_id, record, cvexp, quick):
-    assert cvexp("export", run_id, "--out", "a.safetensors").code == 0
+def test_an_exported_file_is_timed_beside_its_run_and_has_nothing_logged(own, cvexp, quick):
+    _, run_id = own
+    assert cvexp("export", run_id, "--out", "a.safetensors", "--format", "safetensors").code == 0
     outcome = cvexp("bench", "a.safetensors", run_id, "--batch", "1", "--json")
     assert outcome.code == 0, outcome.stderr
     of_file, of_run = outcome.document["results"]
@@ -124,14 +137,12 @@ def test_an_exported_file_is_timed_beside_its_run_and_has_nothing_logged(run_id,
     assert (ratio["a"], ratio["b"]) == ("a.safetensors", run_id)
 
 
-def test_figures_that_cannot_be_logged_are_printed_all_the_same(run_id, cvexp, quick, monkeypatch):
-    from cvexp.errors import StoreError
-
+def test_figures_that_cannot_be_logged_are_printed_all_the_same(own, cvexp, quick, monkeypatch):
     def refuse(*_words, **_more):
         raise StoreError("the tracking store does not answer")
 
     monkeypatch.setattr("cvexp.tracking.figures.add_figures", refuse)
-    outcome = cvexp("bench", run_id, "--batch", "1", "--json")
+    outcome = cvexp("bench", own[1], "--batch", "1", "--json")
     assert outcome.code == 1
     assert outcome.document["results"][0]["logged"] is False
     assert "does not answer" in outcome.stderr
@@ -172,8 +183,6 @@ def test_a_run_named_in_two_ways_is_refused_with_its_name(cvexp, lab):
 
 
 def test_too_large_a_batch_for_the_memory_is_bad_input(lab, quick, monkeypatch):
-    from cvexp.errors import ConfigError
-
     def exhausted(*_words, **_more):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 

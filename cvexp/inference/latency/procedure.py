@@ -76,8 +76,9 @@ class Round:
 
         The mean of a first and a last block is free of a drift that is linear over the round.
         """
-        medians = [[np.median(block.calls) for block in pair] for pair in self.blocks]
-        return np.log(np.asarray(medians)).mean(axis=1)
+        medians = np.array([[np.median(block.calls) for block in pair] for pair in self.blocks])
+        means: npt.NDArray[np.float64] = np.log(medians).mean(axis=1)
+        return means
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
