@@ -150,7 +150,7 @@ def test_figures_that_cannot_be_logged_are_printed_all_the_same(own, cvexp, quic
 
 
 WRONG = {
-    "no run": ((), "runs"),
+    "no run": ((), "RUN|FILE"),
     "unknown run": (("nobody",), "'nobody'"),
     "file that is not there": (("none.pt",), "none.pt"),
     "batch of nothing": (("LINEAR", "--batch", "0"), "--batch 0"),

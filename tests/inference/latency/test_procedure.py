@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
+from cvexp.inference.latency.figures import ratios
 from cvexp.inference.latency.procedure import Limits, Rounds, measure, warm_up
 from cvexp.inference.latency.stopwatch import Block
 
@@ -159,3 +160,30 @@ def test_no_garbage_is_collected_meanwhile_and_afterwards_it_is_again():
 def test_the_rounds_of_a_busy_machine_are_all_used():
     assert Rounds(every=(1, 2), clean=(2,), busy=True).used == (1, 2)
     assert Rounds(every=(1, 2), clean=(2,), busy=False).used == (2,)
+
+
+class Unsteady:
+    """A model on a machine whose speed wanders, with noise of its own in every block and now and then a slow one."""
+
+    def __init__(self, watch, generator):
+        self.watch, self.generator, self.block, self.cost = watch, generator, -1, 0.0
+
+    def __call__(self):
+        if self.block != len(self.watch.blocks):
+            self.block = len(self.watch.blocks)
+            wander = 0.1 * np.sin(self.watch.time)  # on the clock, so that all models share it
+            slow = 1.5 if self.generator.random() < 0.03 else 1.0
+            self.cost = 0.002 * slow * np.exp(wander + self.generator.normal(0, 0.03))
+        self.watch.time += self.cost
+
+
+@pytest.mark.slow
+def test_a_model_differs_from_itself_in_at_most_one_of_twenty_measurements():
+    """200 measurements; three standard errors of a share of 5% are 4.6%."""
+    generator, claims = np.random.default_rng(5), 0
+    for _ in range(200):
+        watch = FakeWatch()
+        rounds = measure([Unsteady(watch, generator) for _ in range(2)], watch, LIMITS, confidence=0.95)
+        (ratio,) = ratios(np.stack([one.logs for one in rounds.used]))
+        claims += not ratio.times.low <= 1 <= ratio.times.high
+    assert 0 < claims < 200 * 0.096
