@@ -128,7 +128,7 @@ def _waited() -> float | None:
 
 
 class CpuMeter:
-    """Takes readings like `read_cpu_times` in some 5 microseconds: the files of the threads stay open.
+    """Takes readings like `read_cpu_times` in some 10 microseconds: the files of the threads stay open.
 
     Use it as a context manager, which closes them. What an ended thread had waited at its last reading stays in the
     sum.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -120,7 +121,7 @@ def measure_in_processes(
                 n_threads=n_threads,
             )
             (folder / REQUEST).write_text(json.dumps(asdict(request)))
-            found.append(tuple(_reordered(one, order) for one in _run(folder)))
+            found.append(tuple(reordered(one, order) for one in _run(folder)))
     return found
 
 
@@ -170,10 +171,15 @@ def _run(folder: Path) -> tuple[BatchTimes, ...]:
     return TypeAdapter(tuple[BatchTimes, ...]).validate_json((folder / RESULT).read_bytes())
 
 
-def _reordered(times: BatchTimes, order: Sequence[int]) -> BatchTimes:
-    """The figures with the models in the order that `order` are the indices of; ratios are computed over processes."""
-    models = sorted(zip(order, times.models, strict=True), key=lambda pair: pair[0])
-    return replace(times, models=tuple(model for _, model in models), ratios=())
+def reordered(times: BatchTimes, order: Sequence[int]) -> BatchTimes:
+    """The figures with the models as they were named, from those with model `order[i]` at index i."""
+    position = {index: i for i, index in enumerate(order)}
+    pairs = itertools.combinations(range(len(order)), 2)
+    return replace(
+        times,
+        models=tuple(times.models[position[index]] for index in range(len(order))),
+        ratios=tuple(replace(times.ratio(position[a], position[b]), a=a, b=b) for a, b in pairs),
+    )
 
 
 def main() -> None:

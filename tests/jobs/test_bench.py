@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 
 import pytest
 
 from cvexp.config import run_config
 from cvexp.errors import ConfigError, StoreError
+from cvexp.inference.latency.figures import Estimate, Ratio
 from cvexp.inference.latency.procedure import Limits
+from cvexp.inference.latency.times import BatchTimes, ModelTimes
 from cvexp.jobs import bench, train
+from cvexp.jobs.bench_process import reordered
 from cvexp.results import Metric
 from cvexp.settings import store_settings
 from cvexp.tracking.artifacts import local_path
@@ -189,6 +193,30 @@ def test_too_large_a_batch_for_the_memory_is_bad_input(lab, quick, monkeypatch):
     monkeypatch.setattr("cvexp.inference.latency.times.time_models", exhausted)
     with pytest.raises(ConfigError, match="no memory for a batch of 64 images"):
         bench.run([lab.runs["linear"].run_id], lab.settings, data_dir=lab.folder, batches=[64], log=False)
+
+
+def test_models_that_were_measured_in_another_order_come_back_as_they_were_named():
+    def estimate(value):
+        return Estimate(value=value, low=value / 2, high=value * 2)
+
+    def times(seconds):
+        models = tuple(
+            ModelTimes(
+                p50=estimate(one),
+                p90=estimate(one),
+                p99=None,
+                images_per_second=1 / one,
+                first_call_ms=1,
+                n_calls=1,
+                settled=True,
+            )
+            for one in seconds
+        )
+        pairs = itertools.combinations(range(len(seconds)), 2)
+        ratios = tuple(Ratio(a=a, b=b, times=estimate(seconds[a] / seconds[b])) for a, b in pairs)
+        return BatchTimes(batch=1, models=models, ratios=ratios, n_rounds=1, n_clean_rounds=1, busy=False, seconds=1)
+
+    assert reordered(times([2.0, 3.0, 1.0]), [1, 2, 0]) == times([1.0, 2.0, 3.0])
 
 
 @pytest.mark.slow

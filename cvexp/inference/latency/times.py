@@ -12,7 +12,7 @@ import numpy as np
 
 from cvexp.contention import CpuMeter
 from cvexp.inference.latency import figures, procedure
-from cvexp.inference.latency.figures import Estimate, Ratio  # noqa: TC001 - pydantic reads them at run time
+from cvexp.inference.latency.figures import Estimate, Ratio
 from cvexp.inference.latency.procedure import Limits
 from cvexp.inference.latency.stopwatch import Stopwatch
 from cvexp.inference.predictor import Preparing
@@ -178,11 +178,16 @@ def over_processes(processes: Sequence[BatchTimes]) -> BatchTimes:
     """
     first = processes[0]
     n_models = range(len(first.models))
-    logs = np.log([[model.p50.value for model in one.models] for one in processes])
+    confidence = figures.pairwise_confidence(len(n_models))
+
+    def ratio(a: int, b: int) -> Ratio:
+        logs = np.log([one.ratio(a, b).times.value for one in processes])
+        return Ratio(a=a, b=b, times=figures.geometric_mean(logs, confidence))
+
     return BatchTimes(
         batch=first.batch,
         models=tuple(_model_over_processes([one.models[index] for one in processes]) for index in n_models),
-        ratios=figures.ratios(logs),
+        ratios=tuple(ratio(a, b) for a, b in itertools.combinations(n_models, 2)),
         n_rounds=sum(one.n_rounds for one in processes),
         n_clean_rounds=sum(one.n_clean_rounds for one in processes),
         busy=any(one.busy for one in processes),

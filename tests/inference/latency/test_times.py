@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from cvexp.data.transforms import Transform
-from cvexp.inference.latency.figures import Estimate
+from cvexp.inference.latency.figures import Estimate, Ratio
 from cvexp.inference.latency.procedure import Limits
 from cvexp.inference.latency.times import (
     BatchTimes,
@@ -109,7 +110,11 @@ def model_times(p50, **changes):
 
 def process(*p50s, **changes):
     models = tuple(map(model_times, p50s))
-    known = BatchTimes(batch=1, models=models, ratios=(), n_rounds=20, n_clean_rounds=18, busy=False, seconds=3.0)
+    ratios = tuple(
+        Ratio(a=a, b=b, times=Estimate(value=p50s[a] / p50s[b], low=None, high=None))
+        for a, b in itertools.combinations(range(len(p50s)), 2)
+    )
+    known = BatchTimes(batch=1, models=models, ratios=ratios, n_rounds=20, n_clean_rounds=18, busy=False, seconds=3.0)
     return replace(known, **changes)
 
 
