@@ -28,6 +28,9 @@ EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
 RECIPE = "cvexp.recipe"
 """The tag with the digest of a run's configuration without its seed; see config.recipe."""
 
+SEEDS = "cvexp.seeds"
+"""The tag with the seeds of the repeats that a run is one of, as `--seeds` takes them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.config import RunConfig
+    from cvexp.data.dataset import Dataset
     from cvexp.events import Observer
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
@@ -39,6 +40,8 @@ def run(
     model: str | None = None,
     epochs: int | None = None,
     allow_nan: bool | None = None,
+    dataset: Dataset | None = None,
+    seeds: Sequence[int] = (),
     policy: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
@@ -74,17 +77,19 @@ def run(
                 raise RunError(
                     f"run {name} has finished its {request.config.epochs} epochs", "to train on, give a larger --epochs"
                 )
-            prepared = prepare_resumed(request, config, data_dir, checkpoint=checkpoint, name=name)
+            prepared = prepare_resumed(
+                request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset
+            )
             opening = reopen_run(
                 settings,
                 folder,
-                tags=known_tags(prepared, command) | config_tags(prepared),
+                tags=known_tags(prepared, command, seeds=seeds) | config_tags(prepared),
                 should_stop=signals.should_stop,
                 keep=policy.keep is not None,
             )
             return Training(
                 prepared=prepared,
-                opening=_opened(opening, replace(request, config=config)),
+                opening=_opened(opening, replace(request, config=config, seeds=tuple(seeds))),
                 settings=settings,
                 policy=policy,
                 signals=signals,
