@@ -12,7 +12,7 @@ LONGEST_LIST = 5000
 """Characters of a list of seeds as it is typed; a tag of an MLflow store holds as many."""
 
 EXAMPLE = "for example: 5, or 1,2,3"
-_COUNT = re.compile(r"-?[0-9]{1,20}")
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
 
 
 def seeds_of(value: object, *, first: int, where: str) -> tuple[int, ...]:
@@ -24,7 +24,9 @@ def seeds_of(value: object, *, first: int, where: str) -> tuple[int, ...]:
         ConfigError: It is neither, names no seed, too many, one twice, or one out of range.
     """
     given = f"{where} {shown(value)[1:-1] if isinstance(value, str) else shown(value)}"
-    read = _read(value) if isinstance(value, str) else value
+    read = _numbers(value) if isinstance(value, str) else value
+    if isinstance(value, str) and "," not in value and read:
+        (read,) = read
     if isinstance(read, int) and not isinstance(read, bool):
         if not 1 <= read <= MAX_SEEDS:
             raise ConfigError(f"{given}: a number of seeds is from 1 to {MAX_SEEDS:,}", EXAMPLE)
@@ -37,17 +39,19 @@ def seeds_of(value: object, *, first: int, where: str) -> tuple[int, ...]:
 
 
 def as_list(seeds: Iterable[int]) -> str:
-    """The seeds as one would type them."""
+    """The seeds as they are typed, and as `listed` reads them."""
     return ",".join(map(str, seeds))
 
 
-def _read(text: str) -> int | list[int] | None:
-    """A number or a list of numbers as it is typed; None for other text."""
+def listed(text: str, *, where: str) -> tuple[int, ...]:
+    """The seeds of a list, which may be a single one; raises what `seeds_of` does."""
+    return seeds_of(_numbers(text), first=0, where=where)
+
+
+def _numbers(text: str) -> list[int]:
+    """The numbers of a list as it is typed; none for other text."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(_COUNT.fullmatch(part) for part in parts):
-        return None
-    numbers = list(map(int, parts))
-    return numbers if len(numbers) > 1 else numbers[0]
+    return [int(part) for part in parts] if all(map(_NUMBER.fullmatch, parts)) else []
 
 
 def _check(seeds: Sequence[int], given: str) -> None:

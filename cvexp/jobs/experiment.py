@@ -14,7 +14,7 @@ from cvexp.plots.files import check_path, path_below
 from cvexp.settings import store_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cvexp.events import Observer

@@ -67,19 +67,17 @@ def run(
         folder, settings = _find(selector, settings)
         with run_lock(folder):  # before anything in the folder is read: another process may have resumed the run
             journal = Journal(folder)
-            settings = _same_store(journal, settings)
+            settings = same_store(journal, settings)
             request = read_request(folder)
             again = settings.command("train", request.config.model, "--resume", journal.run_id[:ID_DIGITS])
-            config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan, again=again)
+            config = resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan, again=again)
             checkpoint = Checkpoints(folder, policy.keep).newest()
             name = journal.name or journal.run_id
             if journal.status == "FINISHED" and (checkpoint is None or config.epochs <= len(checkpoint.history)):
                 raise RunError(
                     f"run {name} has finished its {request.config.epochs} epochs", "to train on, give a larger --epochs"
                 )
-            prepared = prepare_resumed(
-                request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset
-            )
+            prepared = prepare_resumed(request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset)
             opening = reopen_run(
                 settings,
                 folder,
@@ -107,8 +105,8 @@ def _opened(opening: AbstractContextManager[Outbox], request: Request) -> Iterat
         yield run
 
 
-def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
-    """The settings with the run's own experiment; a run of another store is refused."""
+def same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
+    """The settings with the run's own experiment; RunError for a run of another store."""
     from cvexp.tracking.local import belongs, uri_of
 
     if journal.address and not belongs(journal, settings):
@@ -140,10 +138,14 @@ def _find(selector: str, settings: StoreSettings) -> tuple[Path, StoreSettings]:
     )
 
 
-def _resumed_config(
+def resumed_config(
     config: RunConfig, *, model: str | None, epochs: int | None, allow_nan: bool | None, again: str
 ) -> RunConfig:
-    """The run's configuration with what may change; `again` is the command that names its model."""
+    """The run's configuration with what may change; `again` is the command that names its model.
+
+    Raises:
+        ConfigError: What is asked does not go with what the run was asked.
+    """
     if model is not None and model != config.model:
         raise ConfigError(f"the run trained {config.model}, not {model}", "leave MODEL out")
     if ":" in config.model and model is None:
