@@ -1,6 +1,7 @@
 """Train small image classifiers, track every run in MLflow, and find out which one to ship.
 
-`from cvexp import train, train_seeds, load_model, compare, history` are the verbs as functions; nothing is loaded until their use.
+`from cvexp import train, train_seeds, load_model, compare, history` are the verbs as functions; nothing is loaded until
+their use.
 """
 
 import sys

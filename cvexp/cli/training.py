@@ -60,8 +60,8 @@ def train_repeats(planned: Plan, keywords: Mapping[str, Any], *, as_json: bool) 
 
     store = planned.settings
     with report.PlanConsole(planned.steps, started=keywords["started"]) as console:
-        callbacks = {"observer": console, "on_skip": console.skipped, "on_end": console.ended}
-        result = run(planned, **keywords, **callbacks, histories=as_json)
+        ends: dict[str, Any] = {"on_skip": console.skipped, "on_end": console.ended}
+        result = run(planned, **keywords, **ends, observer=console, histories=as_json)
     present(result, report, as_json=as_json, then=(store.command("compare"), store.command("ui")))
     _check_delivered(result.undelivered, "these runs", result.trouble, store)
 

@@ -24,18 +24,18 @@ def seeds_of(value: object, *, first: int, where: str) -> tuple[int, ...]:
         ConfigError: It is neither, names no seed, too many, one twice, or one out of range.
     """
     given = f"{where} {shown(value)[1:-1] if isinstance(value, str) else shown(value)}"
-    read = _numbers(value) if isinstance(value, str) else value
-    if isinstance(value, str) and "," not in value and read:
-        (read,) = read
+    read: object = value
+    if isinstance(value, str):
+        numbers = _numbers(value)
+        read = numbers[0] if len(numbers) == 1 else numbers
     if isinstance(read, int) and not isinstance(read, bool):
         if not 1 <= read <= MAX_SEEDS:
             raise ConfigError(f"{given}: a number of seeds is from 1 to {MAX_SEEDS:,}", EXAMPLE)
-        read = range(first, first + read)
-    elif not (isinstance(read, list) and read and all(type(seed) is int for seed in read)):
+        read = list(range(first, first + read))
+    if not (isinstance(read, list) and read and all(type(seed) is int for seed in read)):
         raise ConfigError(f"{given}: expected a number of seeds, or a list of them", EXAMPLE)
-    seeds = tuple(read)
-    _check(seeds, given)
-    return seeds
+    _check(read, given)
+    return tuple(read)
 
 
 def as_list(seeds: Iterable[int]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cvexp.data.registry import find_spec
 
@@ -27,6 +27,6 @@ class LastDataset:
         wanted = (config.dataset, config.val_split, config.split_seed, config.limit)
         if self._kept is None or self._kept[0] != wanted:
             self._kept = None  # before another one takes its memory
-            spec, split = find_spec(config.dataset), {"val_split": config.val_split, "split_seed": config.split_seed}
-            self._kept = wanted, load(spec, self.data_dir, **split, limit=config.limit)
+            split: dict[str, Any] = {"split_seed": config.split_seed, "limit": config.limit}
+            self._kept = wanted, load(find_spec(config.dataset), self.data_dir, val_split=config.val_split, **split)
         return self._kept[1]

@@ -120,11 +120,9 @@ def train_seeds(
     Seeds that a finished run of the experiment has with the same settings are not trained again; one that was
     interrupted here goes on.
 
-    Args:
-        model: As for `train`, like the arguments that are not listed here.
-        seeds: How many, from `seed` on (42 by default), or a list of them.
-        name: What the runs are called, each with its seed behind it.
-        observer: Called with the events of each training, one after the other.
+    `seeds` is how many, from `seed` on (42 by default), or a list of them. The runs are called `name`, each with its
+    seed behind it; `observer` is called with the events of one training after the other. The other arguments are as
+    for `train`.
 
     Returns:
         The runs in the order of their seeds, and in `summary`, for each metric key, the mean over them with its 95% t

@@ -108,7 +108,12 @@ class Column:
         return self.number(over.mean) + ("" if over.std is None else f" ± {self.number(over.std)}") + self.unit
 
     def interval(self, over: Interval) -> str:
-        """The limits of the mean's interval; `withheld` where there are none."""
+        """The limits of the mean's interval; `withheld` where there are none, and nothing for times.
+
+        Times of one process follow each other on one machine, and are not independent as seeds are.
+        """
+        if self.key.startswith("time/"):
+            return ""
         if over.low is None or over.high is None:
             return "withheld"
         return f"{self.number(over.low)} to {self.number(over.high)}{self.unit}"
