@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import contextlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cvexp.config.experiment import PlannedRun, repeated
@@ -11,6 +12,7 @@ from cvexp.config.seeds import listed
 from cvexp.config.stored import config_of
 from cvexp.data.last import LastDataset
 from cvexp.data.registry import find_spec
+from cvexp.errors import RunError
 from cvexp.jobs.plan import Step, Trainer, steps_of
 from cvexp.jobs.resume import resumed_config, same_store
 from cvexp.jobs.summary import QUALITY, collapsed_seeds, summary
@@ -45,11 +47,13 @@ class Repeat:
 
     Attributes:
         run: What was trained now, or else the finished run that was found.
+        undelivered: Records of it that wait to be delivered to the store, whatever process made them.
         history: By epoch, the figures of a run that was found, by metric key, if they were asked for.
     """
 
     seed: int
     run: TrainResult | RunSummary
+    undelivered: int = 0
     history: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     @property
@@ -79,7 +83,7 @@ class Repeats:
         summary: For each metric that all of them have, its mean with a 95% t interval over the seeds. The interval is
             withheld for one seed, for a figure that is not finite, and for what was learnt where a seed collapsed.
         collapsed: Seeds that learnt nothing; see stats.collapsed.
-        undelivered: Records that wait to be delivered to the store, and `trouble` why, in one line.
+        trouble: Why records wait to be delivered, in one line, if any do.
     """
 
     recipe: str
@@ -87,8 +91,12 @@ class Repeats:
     runs: tuple[Repeat, ...]
     summary: Mapping[str, Interval]
     collapsed: tuple[int, ...]
-    undelivered: int
     trouble: str
+
+    @property
+    def undelivered(self) -> int:
+        """Records that wait to be delivered to the store."""
+        return sum(one.undelivered for one in self.runs)
 
 
 def plan(config: RunConfig, seeds: object, settings: StoreSettings, *, name: str | None = None) -> Plan:
@@ -149,9 +157,10 @@ def _asked_of(run: RunSummary, settings: StoreSettings) -> tuple[RunConfig | Non
             settings = same_store(Journal(folder), settings)
             request = read_request(folder)
         return request.config, request.seeds, settings
-    if run.status != "FINISHED" or SEEDS not in run.tags or run.settings != run.params:
+    text = run.tags.get(SEEDS)
+    if run.status != "FINISHED" or not text or run.settings != run.params:
         return None, (), settings
-    return config_of(run.params), listed(run.tags[SEEDS], where=SEEDS), settings
+    return config_of(run.params), listed(text, where=SEEDS), settings
 
 
 def run(
@@ -184,41 +193,36 @@ def run(
         observer=observer,
     )
     ended = trainer.run(planned.steps, on_skip=on_skip, on_end=on_end)
-    runs = [
-        _repeat(seed, one, planned.settings, histories=histories)
-        for seed, one in zip(planned.seeds, ended, strict=True)
-    ]
+    waiting = _waiting(planned.settings)
+    runs = []
+    for seed, one in zip(planned.seeds, ended, strict=True):
+        history = _history(one, planned.settings) if histories and not isinstance(one, TrainResult) else {}
+        runs.append(Repeat(seed=seed, run=one, undelivered=waiting.get(one.run_id, 0), history=history))
     config = planned.steps[0].planned.config
     figures, n_classes = [one.metrics for one in runs], len(find_spec(config.dataset).class_names)
     fallen = collapsed_seeds(planned.seeds, figures, n_classes)
-    late = [one.run for one in runs if isinstance(one.run, TrainResult) and one.run.undelivered]
+    troubles = [one.run.trouble for one in runs if isinstance(one.run, TrainResult) and one.undelivered]
     return Repeats(
         recipe=planned.recipe,
         config=config,
         runs=tuple(runs),
         summary=summary(figures, withheld=QUALITY if fallen else ()),
         collapsed=fallen,
-        undelivered=sum(one.undelivered for one in late),
-        trouble=next((one.trouble for one in late), ""),
+        trouble=next(filter(None, troubles), "the store has not answered yet"),
     )
 
 
-def _repeat(seed: int, run: TrainResult | RunSummary, settings: StoreSettings, *, histories: bool) -> Repeat:
-    if isinstance(run, TrainResult):
-        return Repeat(seed=seed, run=_settled(run, settings))
-    return Repeat(seed=seed, run=run, history=_history(run, settings) if histories else {})
-
-
-def _settled(result: TrainResult, settings: StoreSettings) -> TrainResult:
-    """The result with what is undelivered now: a later run may have delivered what this one left."""
-    if not result.undelivered:
-        return result
+def _waiting(settings: StoreSettings) -> dict[str, int]:
+    """By run, the records that wait here: a later run's process may have delivered what an earlier one left."""
     from cvexp.tracking.journal import Journal
-    from cvexp.tracking.local import folder_of
+    from cvexp.tracking.local import folders
 
-    folder = folder_of(settings, result.run_id)
-    left = Journal(folder).unsent if folder else 0
-    return replace(result, undelivered=left, trouble=result.trouble if left else "")
+    found = {}
+    for folder in folders(settings):
+        with contextlib.suppress(RunError):  # a damaged journal concerns its own run only
+            journal = Journal(folder)
+            found[journal.run_id] = journal.unsent
+    return found
 
 
 def _history(run: RunSummary, settings: StoreSettings) -> dict[int, dict[str, float]]:

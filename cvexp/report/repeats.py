@@ -175,7 +175,7 @@ def _run(repeat: Repeat) -> dict[str, Any]:
     """A run as `cvexp train --json` prints it, as far as the store knows it."""
     run = repeat.run
     plain = report_train.document(run) if isinstance(run, TrainResult) else _stored(repeat, run)
-    return {**plain, "trained_now": repeat.trained_now}
+    return {**plain, "undelivered": repeat.undelivered, "trained_now": repeat.trained_now}
 
 
 def _stored(repeat: Repeat, run: RunSummary) -> dict[str, Any]:
@@ -193,5 +193,4 @@ def _stored(repeat: Repeat, run: RunSummary) -> dict[str, Any]:
         "metrics": run.metrics,
         "history": [{"epoch": epoch, **figures} for epoch, figures in repeat.history.items()],
         "artifacts_uri": without_credentials(run.artifacts_uri),
-        "undelivered": 0,
     }
