@@ -133,11 +133,11 @@ def test_a_start_on_a_busy_machine_takes_fewer_threads_and_says_so(cvexp, record
     beside(1.9)
     seen = cvexp("train", "tinyvgg", *WORDS[2:], "--limit", "300")
     assert machine_lines(seen) == [
-        "machine  busy: other programs use 1.9 of 2 CPUs; at most 1 of 2 threads used; --threads N is obeyed"
+        "machine  busy: other programs use 1.9 of 2 CPUs, so at most 1 of 2 threads are used; --threads N is obeyed"
     ]
     (run,) = search(open_store(store_settings(record.uri), create=False))
     assert run.tags["cvexp.threads"] == "1"
-    assert run.tags["cvexp.fewer_threads"] == "other programs use 1.9 of 2 CPUs; at most 1 of 2 threads used"
+    assert run.tags["cvexp.fewer_threads"] == "other programs use 1.9 of 2 CPUs, so at most 1 of 2 threads are used"
     assert run.conditions["threads"] == "by model size, at most 1 of 2 on a busy machine"
 
 
