@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
 
     Known = tuple[RunSummary, Mapping[str, str], str]
-    """A run, its settings in effect, and its recipe if it recorded one."""
+    """A run, its settings as they were asked for last, and its recipe if it recorded one."""
 
 AGAIN = "give the same command again to go on"
 
@@ -69,7 +69,7 @@ def steps_of(
         config, _, defaults[model] = complete(one.config, allow_path=model in trusted_factories)
         completed.append(replace(one, config=config))
     known = [] if again else _known(settings, offline=offline)
-    finished = [(run, run.settings, run.recipe) for run in known if run.status == "FINISHED"]
+    finished = [(run, run.asked, run.recipe) for run in known if run.status == "FINISHED"]
     begun = _resumable([run for run in known if run.status != "FINISHED"], settings)
     begun.sort(key=lambda one: one[0].run_id != preferred)
     steps = []

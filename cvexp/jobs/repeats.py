@@ -137,8 +137,7 @@ def plan_resumed(selector: str, settings: StoreSettings, *, model: str | None = 
     if config is None or config.seed not in seeds:
         return None
     again = settings.command("train", config.model, "--resume", run.run_id[:ID_DIGITS])
-    own = {"epochs": None, "allow_nan": None, **changed}
-    if config != resumed_config(config, model=model, again=again, **own):
+    if config != resumed_config(config, model=model, changed=changed, again=again):
         return None
     end = f"-{config.seed}"
     once = PlannedRun(config=config, name=run.name.removesuffix(end) if run.name.endswith(end) else None)
@@ -158,7 +157,7 @@ def _asked_of(run: RunSummary, settings: StoreSettings) -> tuple[RunConfig | Non
             request = read_request(folder)
         return request.config, request.seeds, settings
     text = run.tags.get(SEEDS)
-    if run.status != "FINISHED" or not text or run.settings != run.params:
+    if run.status != "FINISHED" or not text or run.asked != run.params:
         return None, (), settings
     return config_of(run.params), listed(text, where=SEEDS), settings
 
