@@ -24,7 +24,7 @@ from cvexp.data.registry import find_spec
 from cvexp.inference.latency.procedure import Limits
 from cvexp.inference.latency.times import BatchTimes, Subject, time_models
 from cvexp.inference.predictor import TorchPredictor
-from cvexp.jobs.bench_process import arranged
+from cvexp.jobs.bench_models import arranged
 from cvexp.models.registry import build, find_entry
 
 if TYPE_CHECKING:

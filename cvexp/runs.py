@@ -37,6 +37,9 @@ BUSY = "cvexp.busy"
 RECIPE = "cvexp.recipe"
 """The tag with the digest of a run's configuration without its seed; see config.recipe."""
 
+SEEDS = "cvexp.seeds"
+"""The tag with the seeds of the repeats that a run is one of, as `--seeds` takes them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 
@@ -50,10 +51,12 @@ def test_a_file_that_says_nothing_is_no_reading(proc, text):
 def test_where_there_is_no_such_file_psutil_is_asked(monkeypatch, proc):
     import psutil
 
-    class Times(tuple):
-        idle = 30.0
+    class Times(NamedTuple):
+        user: float
+        idle: float
 
-    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [Times((20.0, 30.0)), Times((5.0, 30.0))])
+    times = [Times(20.0, 30.0), Times(5.0, 30.0)]
+    monkeypatch.setattr(psutil, "cpu_times", lambda **_: times)
     read = read_machine_times()
     assert (read.busy, read.idle, read.n_cpus) == (25.0, 60.0, 2)
 
@@ -61,7 +64,7 @@ def test_where_there_is_no_such_file_psutil_is_asked(monkeypatch, proc):
 def test_a_system_that_says_nothing_at_all_is_no_reading(monkeypatch, proc):
     import psutil
 
-    def refuse(percpu):
+    def refuse(**_):
         raise PermissionError
 
     monkeypatch.setattr(psutil, "cpu_times", refuse)

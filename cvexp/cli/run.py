@@ -37,8 +37,8 @@ def run(
     """
     from cvexp.jobs import experiment as job
     from cvexp.report import experiment as report
+    from cvexp.report.repeats import PlanConsole
     from cvexp.report.terminal import print_json
-    from cvexp.report.train import TrainConsole
 
     planned = job.plan(
         file,
@@ -54,13 +54,14 @@ def run(
         else:
             report.show_plan(planned)
         return
-    with TrainConsole() as observer:
+    with PlanConsole(planned.steps, started=ctx.obj["started"]) as console:
         result = job.run(
             planned,
             data_dir=resolve_data_dir(data_dir),
             plot=plot,
             command=["cvexp", *ctx.obj["arguments"]],
-            observer=observer,
-            on_skip=report.skipped,
+            observer=console,
+            on_skip=console.skipped,
+            on_end=console.ended,
         )
     present(result, report, as_json=as_json, then=commands_after(result.comparison, planned.settings))

@@ -155,8 +155,8 @@ class Fit:
 
     def _run_epoch(self) -> EpochMetrics:
         self._model.train()
-        order_seconds = self._device.clock()
         self._cpu.start()
+        order_seconds = self._device.clock()
         here = GeneratorStates.capture(self._device.torch)
         if self._start is None or not self._step:
             self._start = here

@@ -72,7 +72,7 @@ def choose_layout(
     available, fewer = device.threads, ""
     if others is not None and on_cpu and n_threads is None and others.n_free < available:
         available = others.n_free
-        fewer = f"{others}; at most {available} of {device.threads} threads used"
+        fewer = f"{others}, so at most {available} of {device.threads} threads are used"
     policy = f"by model size, at most {available}" + (f" of {device.threads} on a busy machine" if fewer else "")
     chosen = evaluating = n_threads or available
     if on_cpu and n_threads is None:

@@ -20,33 +20,11 @@ if TYPE_CHECKING:
     import torch
 
     from cvexp.inference.latency.times import BatchTimes, Subject
-    from cvexp.inference.predictor import Predictor
-    from cvexp.models.spec import ModelSpec
+    from cvexp.jobs.bench_models import Timed
 
 REQUEST, RESULT = "request.json", "result.json"
 START = "from cvexp.jobs.bench_process import main; main()"
 LONGEST_REASON = 200
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Timed:
-    """A model as `cvexp bench` times it.
-
-    Attributes:
-        subject: Loaded, in its memory format.
-        spec: What it takes to rebuild it.
-        format: A key of `cvexp.runs.EXPORT_SUFFIXES`.
-        memory_format: `contiguous` or `channels_last`; empty where the file's own program decides.
-        factory: The `package.module:factory` that the user typed for it, if it took one.
-        file: Where it was exported to; None for a run, whose weights are written anew for another process.
-    """
-
-    subject: Subject
-    spec: ModelSpec
-    format: str
-    memory_format: str
-    factory: str | None
-    file: Path | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,17 +35,6 @@ class Request:
     device: str
     batches: tuple[int, ...]
     n_threads: int
-
-
-def arranged(predictor: Predictor, memory_format: str) -> Predictor:
-    """The predictor with its weights in a memory format, and with freed memory kept, as in training."""
-    from cvexp.engine.layout import Layout, apply_layout
-    from cvexp.inference.predictor import TorchPredictor
-
-    if isinstance(predictor, TorchPredictor):
-        layout = Layout(threads=1, evaluation_threads=1, memory_format=memory_format, policy="")
-        predictor.model = apply_layout(predictor.model, layout)
-    return predictor
 
 
 def measure(
@@ -190,6 +157,7 @@ def main() -> None:
 
     from cvexp.export.formats import exporter_of
     from cvexp.inference.latency.times import BatchTimes, Subject
+    from cvexp.jobs.bench_models import arranged
     from cvexp.models.spec import ModelSpec, parse_json
 
     folder = Path(sys.argv[1])

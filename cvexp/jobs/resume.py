@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.config import RunConfig
+    from cvexp.data.dataset import Dataset
     from cvexp.events import Observer
     from cvexp.results import EpochMetrics, TrainResult
     from cvexp.settings import StoreSettings
@@ -41,6 +42,8 @@ def run(
     epochs: int | None = None,
     max_time: float | None = None,
     allow_nan: bool | None = None,
+    dataset: Dataset | None = None,
+    seeds: Sequence[int] = (),
     policy: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
@@ -66,26 +69,26 @@ def run(
         folder, settings = _find(selector, settings)
         with run_lock(folder):  # before anything in the folder is read: another process may have resumed the run
             journal = Journal(folder)
-            settings = _same_store(journal, settings)
+            settings = same_store(journal, settings)
             request = read_request(folder)
             again = settings.command("train", request.config.model, "--resume", journal.run_id[:ID_DIGITS])
             changed = {"epochs": epochs, "max_time": max_time, "allow_nan": allow_nan}
-            config = _resumed_config(request.config, model=model, changed=changed, again=again)
+            config = resumed_config(request.config, model=model, changed=changed, again=again)
             checkpoint = Checkpoints(folder, policy.keep).newest()
             name = journal.name or journal.run_id
             if journal.status == "FINISHED":
                 _check_unfinished(name, config, () if checkpoint is None else checkpoint.history)
-            prepared = prepare_resumed(request, config, data_dir, checkpoint=checkpoint, name=name)
+            prepared = prepare_resumed(request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset)
             opening = reopen_run(
                 settings,
                 folder,
-                tags=known_tags(prepared, command) | config_tags(prepared),
+                tags=known_tags(prepared, command, seeds=seeds) | config_tags(prepared),
                 should_stop=signals.should_stop,
                 keep=policy.keep is not None,
             )
             return Training(
                 prepared=prepared,
-                opening=_opened(opening, replace(request, config=config)),
+                opening=_opened(opening, replace(request, config=config, seeds=tuple(seeds))),
                 settings=settings,
                 policy=policy,
                 signals=signals,
@@ -103,8 +106,8 @@ def _opened(opening: AbstractContextManager[Outbox], request: Request) -> Iterat
         yield run
 
 
-def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
-    """The settings with the run's own experiment; a run of another store is refused."""
+def same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
+    """The settings with the run's own experiment; RunError for a run of another store."""
     from cvexp.tracking.local import belongs, uri_of
 
     if journal.address and not belongs(journal, settings):
@@ -147,14 +150,18 @@ def _check_unfinished(name: str, config: RunConfig, history: Sequence[EpochMetri
         raise RunError(f"run {name} has finished its {config.epochs} epochs", "to train on, give a larger --epochs")
 
 
-def _resumed_config(config: RunConfig, *, model: str | None, changed: Mapping[str, Any], again: str) -> RunConfig:
-    """The run's configuration with what is not None in `changed`; `again` is the command that names its model."""
+def resumed_config(config: RunConfig, *, model: str | None, changed: Mapping[str, Any], again: str) -> RunConfig:
+    """The run's configuration with what is not None in `changed`; `again` is the command that names its model.
+
+    Raises:
+        ConfigError: What is asked does not go with what the run was asked.
+    """
     if model is not None and model != config.model:
         raise ConfigError(f"the run trained {config.model}, not {model}", "leave MODEL out")
     if ":" in config.model and model is None:
         raise ConfigError(f"the run's model is code of its own: {config.model}", f"if you trust it, name it: {again}")
     for name, flag in (("epochs", "--epochs"), ("max_time", "--max-time")):
-        given, before = changed[name], getattr(config, name)
+        given, before = changed.get(name), getattr(config, name)
         if given is not None and before is not None and given < before:
             raise ConfigError(f"{flag} {given:g}: the run asked for {before:g}", "give more, or leave it out")
     return replace(config, **{name: value for name, value in changed.items() if value is not None})

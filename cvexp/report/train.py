@@ -20,6 +20,7 @@ class TrainConsole:
     def __init__(self) -> None:
         self._console = console(stderr=True)
         self._n_epochs = self._n_threads = 0
+        self._label = ""  # in front of the bar
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -42,6 +43,16 @@ class TrainConsole:
 
     def _show_start(self, start: TrainingStarted) -> None:
         self._n_epochs, self._n_threads = start.config.epochs, start.threads
+        self._show_head(start)
+        if start.fewer_threads:
+            self._say(f"machine  busy: {start.fewer_threads}; --threads N is obeyed")
+        if not start.store_answers:
+            self._say("tracker  does not answer; what it lacks is stored in .cvexp until it does")
+        if start.resumed_at is not None:
+            at = start.resumed_at
+            self._say(f"resumed  before step {at.step + 1:,} of {at.n_steps:,} of epoch {at.epoch}")
+
+    def _show_head(self, start: TrainingStarted) -> None:
         plural = "" if start.threads == 1 else "s"
         threads = f", {start.threads} thread{plural}" if start.device == "cpu" else ""
         val = f"{start.n_val:,} validation, " if start.n_val else ""
@@ -52,13 +63,6 @@ class TrainConsole:
             f"from {start.data_source}"
         )
         self._say(f"device   {start.device}: {start.device_name}{threads}, {start.step_runner} steps")
-        if start.fewer_threads:
-            self._say(f"machine  busy: {start.fewer_threads}; --threads N is obeyed")
-        if not start.store_answers:
-            self._say("tracker  does not answer; what it lacks is stored in .cvexp until it does")
-        if start.resumed_at is not None:
-            at = start.resumed_at
-            self._say(f"resumed  before step {at.step + 1:,} of {at.n_steps:,} of epoch {at.epoch}")
 
     def _move_bar(self, progress: StepsRun) -> None:
         if not self._console.is_terminal:
@@ -67,7 +71,7 @@ class TrainConsole:
             description, n_steps = TextColumn("{task.description}"), (MofNCompleteColumn(), TextColumn("steps"))
             columns = (description, BarColumn(), *n_steps, TimeRemainingColumn())
             self._bar = Progress(*columns, console=self._console, transient=True, refresh_per_second=2)
-            epoch = f"epoch {progress.epoch}/{self._n_epochs}"
+            epoch = f"{self._label}epoch {progress.epoch}/{self._n_epochs}"
             self._task = self._bar.add_task(epoch, total=progress.n_steps, completed=progress.step)
             self._bar.start()
         elif self._task is not None:

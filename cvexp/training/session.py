@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
 from cvexp.config.recipe import recipe
+from cvexp.config.seeds import as_list
 from cvexp.data.registry import find_spec
 from cvexp.errors import RunError, TrainingError, WeightsError
 from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, RECIPE
+from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, RECIPE, SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -146,7 +147,13 @@ def _on_several_cpus(device: Device) -> bool:
 
 
 def prepare_resumed(
-    request: Request, config: RunConfig, data_dir: Path, *, checkpoint: Checkpoint | None, name: str
+    request: Request,
+    config: RunConfig,
+    data_dir: Path,
+    *,
+    checkpoint: Checkpoint | None,
+    name: str,
+    dataset: Dataset | None = None,
 ) -> Prepared:
     """As `prepare`, for a run called `name` that is resumed: with its threads and data, and with what is asked now.
 
@@ -154,7 +161,7 @@ def prepare_resumed(
         RunError: The data are others than the run's.
         WeightsError: The checkpoint does not fit.
     """
-    prepared = prepare(replace(config, threads=request.threads), data_dir)
+    prepared = prepare(replace(config, threads=request.threads), data_dir, dataset=dataset)
     layout = replace(prepared.layout, evaluation_threads=request.evaluation_threads, policy=request.policy)
     prepared = replace(prepared, config=replace(prepared.config, threads=config.threads), layout=layout)
     if prepared.dataset.digest != request.dataset_digest:
@@ -170,8 +177,8 @@ def prepare_resumed(
     return prepared
 
 
-def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, str]:
-    """What is known of a run before its first step."""
+def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequence[int] = ()) -> dict[str, str]:
+    """What is known of a run before its first step; `seeds` are those of the repeats that it is one of."""
     from cvexp.tracking.context import context_tags
 
     layout, device, steps = prepared.layout, prepared.device, prepared.steps
@@ -186,6 +193,7 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, s
         "cvexp.memory_format": layout.memory_format,
         "cvexp.step_runner": steps.description,
         TEST_SET: test_set(dataset.digest, limit=limit, split_seed=config.split_seed),
+        **({SEEDS: as_list(seeds)} if seeds else {}),
         **_identity_tags(prepared, config),
     }
 

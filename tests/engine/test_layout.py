@@ -33,7 +33,7 @@ def test_a_busy_machine_leaves_as_many_threads_as_there_are_free_cpus():
     layout = layout_of(LARGE, taken=2.7)
     assert (layout.threads, layout.evaluation_threads) == (1, 1)
     assert layout.policy == "by model size, at most 1 of 4 on a busy machine"
-    assert layout.fewer == "other programs use 2.7 of 4 CPUs; at most 1 of 4 threads used"
+    assert layout.fewer == "other programs use 2.7 of 4 CPUs, so at most 1 of 4 threads are used"
     assert layout_of(LARGE, taken=1.2).threads == 3
 
 
