@@ -91,9 +91,8 @@ def bench_trained(run_ids: Sequence[str], config: RunConfig, store: StoreSetting
     from cvexp.jobs.bench import run as job
     from cvexp.report.terminal import hint
 
-    hint("bench    timing what was trained, for about 10 s")
     factory = config.model if ":" in config.model else None  # whoever trained it has typed it
-    return job(run_ids, store, data_dir=data_dir, device_name=config.device, trusted_factory=factory)
+    return job(run_ids, store, data_dir=data_dir, device_name=config.device, trusted_factory=factory, say=hint)
 
 
 def check_logged(result: BenchResult) -> None:

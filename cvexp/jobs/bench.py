@@ -17,6 +17,7 @@ from cvexp.runs import BENCH, shortest_selector
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cvexp.device import Device
     from cvexp.inference.latency.times import BatchTimes
     from cvexp.jobs.bench_models import Timed
     from cvexp.jobs.source import TrainedModel
@@ -119,13 +120,32 @@ def run(
     """
     _check(batches, n_threads=n_threads, n_processes=n_processes)
     found = load(selectors, settings, device_name, trusted_factory)
+    models = timed(found, data_dir)
+    described = tuple(_described(one, model) for (one, _), model in zip(found, models, strict=True))
+    again = "" if n_processes == 1 else f" in each of {n_processes} processes"
+    say(f"timing {', '.join(one.name for one in described)}, for about 10 s{again}")
+    result = _measured(
+        models, described, found[0][0].device, batches, n_threads=n_threads, n_processes=n_processes, say=say
+    )
+    return _logged(result, [one for one, _ in found]) if log else result
+
+
+def _measured(
+    models: Sequence[Timed],
+    described: tuple[BenchedModel, ...],
+    device: Device,
+    batches: Sequence[int],
+    *,
+    n_threads: int,
+    n_processes: int,
+    say: Callable[[str], None],
+) -> BenchResult:
+    """Time the models, and note what else the machine did meanwhile."""
     from cvexp.inference.latency.steal import read_ticks, steal_share
     from cvexp.inference.latency.times import over_processes
     from cvexp.jobs.bench_process import measure, measure_in_processes
     from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 
-    device = found[0][0].device
-    models = timed(found, data_dir)
     measured_at = datetime.now(UTC).isoformat(timespec="seconds")
     state, cpus, ticks = read_machine_state(), read_machine_times(), read_ticks()
     processes: list[tuple[BatchTimes, ...]] = []
@@ -137,8 +157,8 @@ def run(
     else:
         times = measure([one.subject for one in models], device.torch, batches, n_threads=n_threads)
     others = occupancy_since(cpus)
-    result = BenchResult(
-        models=tuple(_described(one, model) for (one, _), model in zip(found, models, strict=True)),
+    return BenchResult(
+        models=described,
         device=str(device.torch),
         device_name=device.name,
         threads=n_threads,
@@ -149,7 +169,6 @@ def run(
         steal=steal_share(ticks, read_ticks()),
         measured_at=measured_at,
     )
-    return _logged(result, [one for one, _ in found]) if log else result
 
 
 def _check(batches: Sequence[int], *, n_threads: int, n_processes: int) -> None:

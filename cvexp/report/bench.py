@@ -7,7 +7,7 @@ from typing import Any
 from rich.measure import Measurement
 from rich.table import Table
 
-from cvexp.inference.latency.figures import Estimate
+from cvexp.inference.latency.figures import Measured
 from cvexp.inference.latency.procedure import Limits
 from cvexp.inference.latency.times import BatchTimes, ModelTimes
 from cvexp.jobs.bench import BenchedModel, BenchResult
@@ -38,7 +38,8 @@ def show(result: BenchResult) -> None:
         say("")
     say(f"timed: {TIMED}", "dim")
     say(_conditions(result), "dim")
-    hint(*(one.note for one in result.models), _machine(result) if result.busy else None, *map(_place, result.models))
+    hint(*(one.note for one in result.models), _machine(result) if result.busy else _unsettled(result))
+    hint(*(f"logged to run {one.name}" for one in result.models if one.logged))
 
 
 def _conditions(result: BenchResult) -> str:
@@ -95,14 +96,14 @@ def figure(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def _relative(estimate: Estimate) -> str:
+def _relative(estimate: Measured) -> str:
     """The larger side of an interval, in percent of the figure."""
     if estimate.low is None or estimate.high is None:
         return "-"
     return f"{max(estimate.high / estimate.value, estimate.value / estimate.low) - 1:.1%}"
 
 
-def _bounds(estimate: Estimate) -> str:
+def _bounds(estimate: Measured) -> str:
     value = f"{estimate.value:.3f}" if estimate.value < CLOSE else figure(estimate.value)
     if estimate.low is None or estimate.high is None:
         return value
@@ -138,8 +139,11 @@ def _machine(result: BenchResult) -> str:
     return f"measure again when the machine is idle ({'; '.join(found)})"
 
 
-def _place(model: BenchedModel) -> str | None:
-    return f"logged to run {model.name}" if model.logged else None
+def _unsettled(result: BenchResult) -> str | None:
+    """Which models did not reach a steady time before their figures counted."""
+    times = [model for one in result.batches for model in zip(result.models, one.models, strict=True)]
+    names = dict.fromkeys(model.name for model, figures in times if not figures.settled)
+    return f"times had not settled when the warm-up ended: {', '.join(names)}" if names else None
 
 
 def document(result: BenchResult) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from cvexp.config import run_config
 from cvexp.errors import ConfigError, StoreError
-from cvexp.inference.latency.figures import Estimate, Ratio
+from cvexp.inference.latency.figures import Measured, Ratio
 from cvexp.inference.latency.procedure import Limits
 from cvexp.inference.latency.times import BatchTimes, ModelTimes
 from cvexp.jobs import bench, train
@@ -197,7 +197,7 @@ def test_too_large_a_batch_for_the_memory_is_bad_input(lab, quick, monkeypatch):
 
 def test_models_that_were_measured_in_another_order_come_back_as_they_were_named():
     def estimate(value):
-        return Estimate(value=value, low=value / 2, high=value * 2)
+        return Measured(value=value, low=value / 2, high=value * 2)
 
     def times(seconds):
         models = tuple(

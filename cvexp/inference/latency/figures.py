@@ -31,7 +31,7 @@ P99_CALLS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
+class Measured:
     """A figure with its interval, low and high; both None where one round alone was measured."""
 
     value: float
@@ -45,14 +45,14 @@ class Ratio:
 
     a: int
     b: int
-    times: Estimate
+    times: Measured
 
     @property
     def inverse(self) -> Ratio:
         """Of `b` to `a`."""
         low, high = self.times.low, self.times.high
         bounds = (None, None) if low is None or high is None else (1 / high, 1 / low)
-        return Ratio(a=self.b, b=self.a, times=Estimate(value=1 / self.times.value, low=bounds[0], high=bounds[1]))
+        return Ratio(a=self.b, b=self.a, times=Measured(value=1 / self.times.value, low=bounds[0], high=bounds[1]))
 
     @property
     def certainly_slower(self) -> bool:
@@ -66,11 +66,11 @@ def half_width(values: Floats, confidence: float) -> float:
     return math.inf if found.high is None else found.high - found.mean
 
 
-def geometric_mean(logs: Floats, confidence: float = CONFIDENCE) -> Estimate:
+def geometric_mean(logs: Floats, confidence: float = CONFIDENCE) -> Measured:
     """The geometric mean with its t interval, from logarithms float64 (n,): over rounds, or over processes."""
     found = mean_interval(logs, confidence=confidence)
     low, high = (None if bound is None else math.exp(bound) for bound in (found.low, found.high))
-    return Estimate(value=math.exp(found.mean), low=low, high=high)
+    return Measured(value=math.exp(found.mean), low=low, high=high)
 
 
 def pairwise_confidence(n_models: int) -> float:
@@ -85,7 +85,7 @@ def ratios(logs: Floats) -> tuple[Ratio, ...]:
     return tuple(Ratio(a=a, b=b, times=geometric_mean(logs[:, a] - logs[:, b], confidence)) for a, b in pairs)
 
 
-def quantiles(rounds: Sequence[Floats], levels: Sequence[float], *, seed: int = 0) -> list[Estimate]:
+def quantiles(rounds: Sequence[Floats], levels: Sequence[float], *, seed: int = 0) -> list[Measured]:
     """Quantiles of the seconds of all calls, with 95% percentile intervals of a bootstrap over rounds.
 
     Args:
@@ -106,5 +106,5 @@ def quantiles(rounds: Sequence[Floats], levels: Sequence[float], *, seed: int = 
         low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
         value = float(np.quantile(calls, level))
         bounded = (min(value, float(low)), max(value, float(high))) if n_rounds > 1 else (None, None)
-        found.append(Estimate(value=value, low=bounded[0], high=bounded[1]))
+        found.append(Measured(value=value, low=bounded[0], high=bounded[1]))
     return found

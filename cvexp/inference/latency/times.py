@@ -12,7 +12,7 @@ import numpy as np
 
 from cvexp.contention import CpuMeter
 from cvexp.inference.latency import figures, procedure
-from cvexp.inference.latency.figures import Estimate, Ratio
+from cvexp.inference.latency.figures import Measured, Ratio
 from cvexp.inference.latency.procedure import Limits
 from cvexp.inference.latency.stopwatch import Stopwatch
 from cvexp.inference.predictor import Preparing
@@ -54,8 +54,8 @@ class ModelTimes:
         settled: Whether the times had settled before the warm-up ended.
     """
 
-    p50: Estimate
-    p90: Estimate
+    p50: Measured
+    p90: Measured
     p99: float | None
     images_per_second: float
     first_call_ms: float
@@ -196,7 +196,7 @@ def over_processes(processes: Sequence[BatchTimes]) -> BatchTimes:
 
 
 def _model_over_processes(processes: Sequence[ModelTimes]) -> ModelTimes:
-    def mean(values: Sequence[float]) -> Estimate:
+    def mean(values: Sequence[float]) -> Measured:
         return figures.geometric_mean(np.log(values))
 
     p99 = [one.p99 for one in processes if one.p99 is not None]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cvexp.data.transforms import Transform
-from cvexp.inference.latency.figures import Estimate, Ratio
+from cvexp.inference.latency.figures import Measured, Ratio
 from cvexp.inference.latency.procedure import Limits
 from cvexp.inference.latency.times import (
     BatchTimes,
@@ -97,8 +97,8 @@ def test_all_sizes_together_take_the_time_of_one():
 
 def model_times(p50, **changes):
     known = ModelTimes(
-        p50=Estimate(value=p50, low=p50 * 0.9, high=p50 * 1.1),
-        p90=Estimate(value=2 * p50, low=None, high=None),
+        p50=Measured(value=p50, low=p50 * 0.9, high=p50 * 1.1),
+        p90=Measured(value=2 * p50, low=None, high=None),
         p99=None,
         images_per_second=1000 / p50,
         first_call_ms=9.0,
@@ -111,7 +111,7 @@ def model_times(p50, **changes):
 def process(*p50s, **changes):
     models = tuple(map(model_times, p50s))
     ratios = tuple(
-        Ratio(a=a, b=b, times=Estimate(value=p50s[a] / p50s[b], low=None, high=None))
+        Ratio(a=a, b=b, times=Measured(value=p50s[a] / p50s[b], low=None, high=None))
         for a, b in itertools.combinations(range(len(p50s)), 2)
     )
     known = BatchTimes(batch=1, models=models, ratios=ratios, n_rounds=20, n_clean_rounds=18, busy=False, seconds=3.0)
