@@ -20,6 +20,9 @@ TIMED = (
 CLOSE = 2
 """Ratios below this are shown with three digits after the point."""
 
+NEIGHBOURS = 0.2
+"""CPUs that other programs may use, on average, without a word."""
+
 NAME_WIDTH, UNLIMITED = 20, 1000
 """Columns of a terminal that a name gets at the least, and in which every table fits."""
 
@@ -38,7 +41,7 @@ def show(result: BenchResult) -> None:
         say("")
     say(f"timed: {TIMED}", "dim")
     say(_conditions(result), "dim")
-    hint(*(one.note for one in result.models), _machine(result) if result.busy else _unsettled(result))
+    hint(*(one.note for one in result.models), _unsettled(result), _machine(result))
     hint(*(f"logged to run {one.name}" for one in result.models if one.logged))
 
 
@@ -47,7 +50,8 @@ def _conditions(result: BenchResult) -> str:
     scope = f"means of {len(result.processes)} new processes" if result.processes else "in this process, now"
     threads = "1 thread" if result.threads == 1 else f"{result.threads} threads"
     formats = dict.fromkeys(one.memory_format for one in result.models if one.memory_format)
-    return f"on {result.device}: {', '.join([result.device_name, threads, *formats])}; {scope}"
+    layout = [f"{' or '.join(formats)} memory"] if formats else []
+    return f"on {result.device}: {', '.join([result.device_name, threads, *layout])}; {scope}"
 
 
 def _fitting(result: BenchResult, times: BatchTimes, order: list[int]) -> Table:
@@ -129,8 +133,19 @@ def _verdict(result: BenchResult, times: BatchTimes, order: list[int]) -> str:
     return f"cannot tell which is the fastest: {', '.join(result.models[index].name for index in first)}"
 
 
-def _machine(result: BenchResult) -> str:
-    """What the machine did when it was busy, and what to do."""
+def _machine(result: BenchResult) -> str | None:
+    """What other programs did meanwhile, and what to do; None where they did next to nothing.
+
+    Beside a program on another core a model may take half as long again, though it never waits: cores share caches,
+    memory and, as hyper-threads, their arithmetic.
+    """
+    if not result.busy:
+        if (result.others or 0) < NEIGHBOURS:
+            return None
+        return (
+            f"other programs used {result.others:.1f} CPUs meanwhile: figures of this command compare with each other, "
+            "and with those of other commands only roughly"
+        )
     found = [] if result.others is None else [f"other programs used {result.others:.1f} CPUs"]
     if result.steal:
         found.append(f"the host took {result.steal:.1%} of the CPU time")

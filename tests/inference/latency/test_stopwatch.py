@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 import time
 
 import pytest
@@ -30,24 +29,52 @@ def test_a_block_of_a_slow_model_is_one_call():
     assert 0.006 <= block.calls[0] < 0.1
 
 
-def test_readings_of_the_meter_are_those_of_read_cpu_times():
-    def work():
-        end = time.perf_counter() + 0.02
-        while time.perf_counter() < end:
-            sum(range(1000))
-
+def test_readings_of_the_meter_lie_between_those_of_read_cpu_times():
     with CpuMeter() as meter:
-        before, slow_before = meter.read(), read_cpu_times()
-        workers = [threading.Thread(target=work) for _ in range(3)]
-        for worker in workers:
-            worker.start()
-        work()
-        for worker in workers:
-            worker.join()
-        quick, slow = before.until(meter.read()), slow_before.until(read_cpu_times())
-    assert quick.wall == pytest.approx(slow.wall, abs=0.01)
-    assert quick.cpu == pytest.approx(slow.cpu, abs=0.01)
-    assert (quick.waited is None) == (slow.waited is None)
+        meter.read()
+        before, quick, after = read_cpu_times(), meter.read(), read_cpu_times()
+    assert before.wall <= quick.wall <= after.wall
+    assert before.cpu <= quick.cpu <= after.cpu
+    assert (quick.waited is None) == (before.waited is None)
+    if quick.waited is not None:
+        assert before.waited <= quick.waited <= after.waited
+
+
+def write(tasks, thread, ran, waited):
+    (tasks / str(thread)).mkdir(exist_ok=True)
+    (tasks / str(thread) / "schedstat").write_text(f"{ran} {waited} 3\n")
+
+
+def test_waiting_is_summed_over_the_threads_that_compute(tmp_path, monkeypatch):
+    monkeypatch.setattr("cvexp.contention.TASKS", tmp_path)
+    write(tmp_path, 1, 10, 2_000_000_000)
+    write(tmp_path, 2, 10, 500_000_000)
+    with CpuMeter() as meter:
+        before = meter.read()
+        assert before.waited == 2.5
+        write(tmp_path, 2, 20, 600_000_000)
+        meter._n_links = 0  # what a new thread changes in /proc
+        write(tmp_path, 3, 20, 50_000_000)
+        used = before.until(meter.read())
+    assert used.waited == pytest.approx(0.15)
+
+
+def test_a_thread_that_ended_keeps_what_it_had_waited(tmp_path, monkeypatch):
+    monkeypatch.setattr("cvexp.contention.TASKS", tmp_path)
+    write(tmp_path, 1, 10, 2_000_000_000)
+    write(tmp_path, 2, 10, 500_000_000)
+    with CpuMeter() as meter:
+        meter.read()
+        (tmp_path / "2" / "schedstat").write_text("")  # what a read gives is no count
+        assert meter.read().waited == 2.5
+        assert list(meter._files) == ["1"]
+
+
+def test_a_system_that_counts_no_waiting_shows_zeros(tmp_path, monkeypatch):
+    monkeypatch.setattr("cvexp.contention.TASKS", tmp_path)
+    write(tmp_path, 1, 0, 0)
+    with CpuMeter() as meter:
+        assert meter.read().waited is None
 
 
 def test_the_meter_closes_its_files():
