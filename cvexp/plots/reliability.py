@@ -45,14 +45,15 @@ def reliability_diagram(
     points.errorbar(x, y, yerr=np.abs(ends.T - y), color=BLUE, marker="o", markersize=5, linewidth=1, capsize=2)
     points.set_ylabel("accuracy")
     points.set_ylim(-0.02, 1.02)
-    points.annotate("surer than right", (0.97, 0.05), xycoords="axes fraction", ha="right", color=GREY)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
+    points.annotate("below the line: overconfident", (0.97, 0.03), xycoords="axes fraction", ha="right", bbox=box)
     lines = [
         f"ECE {found.error:.2%} (95%: {found.low:.2%} to {found.high:.2%})",
         f"Brier {brier:.4f}, log-loss {log_loss:.4f}",
         f"mean confidence {found.confidence:.2%} (dotted)",
-        f"{len(bins)} bins of equally many images, 95% intervals",
+        f"{len(bins)} bins of about equally many images, 95% intervals",
     ]
-    points.annotate("\n".join(lines), (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=9)
+    points.annotate("\n".join(lines), (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=9, bbox=box)
     masses.hist(confidence, bins=N_COLUMNS, range=(0, 1), color=BLUE)
     masses.set_ylabel("images")
     masses.set_xlabel("confidence: probability of the predicted class")
