@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-
 import pytest
 from mlxtend.evaluate import mcnemar as mlxtend_mcnemar
 from scipy import stats

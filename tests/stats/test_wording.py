@@ -17,65 +17,89 @@ def said(kind, mean, low, high, *, low90=-1.0, high90=1.0, n_seeds=(5, 5), n_ima
 CASES = {
     "better": (
         said("better", 0.0124, 0.0041, 0.0207),
-        "tinyvgg is better than mlp: +1.24 points (95% 0.41 to 2.07); 5 seeds, 10,000 images; "
-        "retrained on the same training data, new images",
+        (
+            "tinyvgg is better than mlp: +1.24 points (95% 0.41 to 2.07); 5 seeds, 10,000 images; "
+            "retrained on the same training data, new images"
+        ),
     ),
     "worse, the better one first": (
         said("worse", -0.0124, -0.0207, -0.0041, n_seeds=(5, 3), paired=False),
-        "mlp is better than tinyvgg: +1.24 points (95% 0.41 to 2.07); 5 and 3 seeds, 10,000 images; "
-        "retrained on the same training data, new images",
+        (
+            "mlp is better than tinyvgg: +1.24 points (95% 0.41 to 2.07); 5 and 3 seeds, 10,000 images; "
+            "retrained on the same training data, new images"
+        ),
     ),
     "better but negligible": (
         said("better", 0.002, 0.00001, 0.004, low90=0.0003, high90=0.0037),
-        "tinyvgg is better than mlp: +0.200 points (95% 0.001 to 0.400); 5 seeds, 10,000 images; "
-        "retrained on the same training data, new images, but by less than 0.5 points: no practical difference",
+        (
+            "tinyvgg is better than mlp: +0.200 points (95% 0.001 to 0.400); 5 seeds, 10,000 images; "
+            "retrained on the same training data, new images, but by less than 0.5 points: no practical difference"
+        ),
     ),
     "tied": (
         said("tied", -0.001, -0.004, 0.002, low90=-0.0035, high90=0.0015),
-        "tinyvgg and mlp are tied within 0.5 points: tinyvgg minus mlp -0.10 points (95% -0.40 to 0.20); "
-        "5 seeds, 10,000 images; retrained on the same training data, new images",
+        (
+            "tinyvgg and mlp are tied within 0.5 points: tinyvgg minus mlp -0.10 points (95% -0.40 to 0.20); "
+            "5 seeds, 10,000 images; retrained on the same training data, new images"
+        ),
     ),
     "more seeds": (
         said("cannot-tell", 0.001, -0.01, 0.012, n_seeds_needed=1200),
-        "cannot tell yet whether tinyvgg or mlp is better: tinyvgg minus mlp +0.10 points (95% -1.00 to 1.20); "
-        "5 seeds, 10,000 images; retrained on the same training data, new images; about 1,200 seeds each would",
+        (
+            "cannot tell yet whether tinyvgg or mlp is better: tinyvgg minus mlp +0.10 points (95% -1.00 to 1.20); "
+            "5 seeds, 10,000 images; retrained on the same training data, new images; about 1,200 seeds each would"
+        ),
     ),
     "more images": (
         said("cannot-tell", 0.0, -0.02, 0.02, n_images_needed=41_234),
-        "cannot tell yet whether tinyvgg or mlp is better: tinyvgg minus mlp 0.00 points (95% -2.00 to 2.00); "
-        "5 seeds, 10,000 images; retrained on the same training data, new images; "
-        "seeds cannot settle this; about 42,000 images can",
+        (
+            "cannot tell yet whether tinyvgg or mlp is better: tinyvgg minus mlp 0.00 points (95% -2.00 to 2.00); "
+            "5 seeds, 10,000 images; retrained on the same training data, new images; "
+            "seeds cannot settle this; about 42,000 images can"
+        ),
     ),
     "limits of t beyond what accuracies can differ by": (
         said("cannot-tell", 0.5, -1.4, 2.4, n_images=2, n_images_needed=900),
-        "cannot tell yet whether tinyvgg or mlp is better: tinyvgg minus mlp +50.00 points (95% -100.00 to 100.00); "
-        "5 seeds, 2 images; retrained on the same training data, new images; "
-        "seeds cannot settle this; about 900 images can",
+        (
+            "cannot tell yet whether tinyvgg or mlp is better: tinyvgg minus mlp +50.00 points "
+            "(95% -100.00 to 100.00); 5 seeds, 2 images; retrained on the same training data, new images; "
+            "seeds cannot settle this; about 900 images can"
+        ),
     ),
     "one run each": (
         said("these-two-only", 0.006, 0.001, 0.011, n_seeds=(1, 1), p_value=0.0163),
-        "these two trained models only; retraining may reverse it: "
-        "tinyvgg minus mlp +0.60 points (95% 0.10 to 1.10); p = 0.016; 10,000 images",
+        (
+            "these two trained models only; retraining may reverse it: "
+            "tinyvgg minus mlp +0.60 points (95% 0.10 to 1.10); p = 0.016; 10,000 images"
+        ),
     ),
     "one run of several": (
         said("these-two-only", 0.006, 0.001, 0.011, n_seeds=(4, 1), p_value=0.0163, rows=(2, 0)),
-        "these two trained models only; retraining may reverse it: "
-        "tinyvgg minus mlp +0.60 points (95% 0.10 to 1.10); p = 0.016; 10,000 images; one of 4 runs of tinyvgg",
+        (
+            "these two trained models only; retraining may reverse it: "
+            "tinyvgg minus mlp +0.60 points (95% 0.10 to 1.10); p = 0.016; 10,000 images; one of 4 runs of tinyvgg"
+        ),
     ),
     "a score": (
         said("better", -0.0213, -0.0301, -0.0125, metric="log-loss", margin=0.01),
-        "tinyvgg is better than mlp: -0.0213 log-loss (95% -0.0301 to -0.0125); 5 seeds, 10,000 images; "
-        "retrained on the same training data, new images",
+        (
+            "tinyvgg is better than mlp: -0.0213 log-loss (95% -0.0301 to -0.0125); 5 seeds, 10,000 images; "
+            "retrained on the same training data, new images"
+        ),
     ),
     "collapsed": (
         said("cannot-tell", 0.1, None, None, n_collapsed=(0, 1)),
-        "cannot tell whether tinyvgg or mlp is better: 1 of 5 seeds of mlp collapsed to chance level, "
-        "so no interval is given",
+        (
+            "cannot tell whether tinyvgg or mlp is better: 1 of 5 seeds of mlp collapsed to chance level, "
+            "so no interval is given"
+        ),
     ),
     "one image": (
         said("cannot-tell", 0.2, None, None, n_images=1),
-        "cannot tell yet whether tinyvgg or mlp is better: tinyvgg minus mlp +20.00 points; 5 seeds, 1 image; "
-        "retrained on the same training data, new images; one image has no interval",
+        (
+            "cannot tell yet whether tinyvgg or mlp is better: tinyvgg minus mlp +20.00 points; 5 seeds, 1 image; "
+            "retrained on the same training data, new images; one image has no interval"
+        ),
     ),
 }
 
