@@ -1,4 +1,4 @@
-"""`python -m benchmarks course | peers | startup | scaling | memory | safeguards | versions | contention | latency`."""
+"""`python -m benchmarks VERB`: course, peers, startup, scaling, memory, safeguards, versions, contention, and others."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ def main() -> None:
         if verb in {"versions", "contention"}:
             required = verb == "versions"
             options.add_argument("--before", type=Path, required=required, help="a checkout with its own .venv")
+    options = verbs.add_parser("calibration")
+    options.add_argument("--repeats", type=int, default=2000, help="repetitions of each cell")
+    options.add_argument("--name", default="calibration", help="of the file in benchmarks/results")
     one = verbs.add_parser("one", help="one contender in this process; prints its answer as JSON")
     one.add_argument("module")
     one.add_argument("task")

@@ -33,13 +33,16 @@ def verdict_text(verdict: Verdict, name_a: str, name_b: str) -> str:
 
 
 def win_share_text(verdict: Verdict, name_a: str, name_b: str) -> str | None:
-    """Such as `one retrained A beats one retrained B in 80% of 5 pairs of seeds`; None where nothing was retrained."""
+    """Such as `one retrained A beats one retrained B in 80% of 25 pairs of seeds (a tie counts half)`.
+
+    None where there is one run each.
+    """
     if verdict.win_share is None:
         return None
     paired = verdict.difference.paired
     n = verdict.n_seeds[0] if paired else math.prod(verdict.n_seeds)
     share = f"one retrained {name_a} beats one retrained {name_b} in {verdict.win_share:.0%}"
-    return f"{share} of {n} pairs {'with the same seed' if paired else 'of seeds'} (a tie counts half)"
+    return f"{share} of {n} pairs {'matched by seed' if paired else 'of seeds'} (a tie counts half)"
 
 
 def _two_models(verdict: Verdict, name_a: str, name_b: str) -> str:
@@ -97,14 +100,18 @@ def _population(verdict: Verdict) -> str:
     seeds = f"{a} seeds" if a == b else f"{a} and {b} seeds"
     if not verdict.per_image:
         return f"{seeds}; Welch on accuracies per seed, so retrained models on these test images only"
-    return f"{seeds}, {verdict.difference.n_images:,} images; retrained on the same training data, new images"
+    images = "1 image" if verdict.difference.n_images == 1 else f"{verdict.difference.n_images:,} images"
+    return f"{seeds}, {images}; retrained on the same training data, new images"
 
 
 def _needed(verdict: Verdict) -> str:
+    low, high, p = verdict.difference.low, verdict.difference.high, verdict.p_adjusted
+    is_withheld = p is not None and low is not None and high is not None and (low > 0 or high < 0)
+    holm = f"not shown among {verdict.n_pairs} pairs (Holm: p = {p:.2g}); " if is_withheld else ""
     if verdict.n_seeds_needed is not None:
-        return f"about {verdict.n_seeds_needed:,} seeds each would"
+        return f"{holm}about {verdict.n_seeds_needed:,} seeds each would"
     if verdict.n_images_needed is not None:
-        return f"seeds cannot settle this; about {_rounded(verdict.n_images_needed):,} images can"
+        return f"{holm}seeds cannot settle this; about {_rounded(verdict.n_images_needed):,} images can"
     return "nothing varied" if verdict.difference.low is not None else "one image has no interval"
 
 

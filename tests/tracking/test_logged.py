@@ -45,6 +45,7 @@ ARTIFACTS = {
     "per_class.csv",
     "curves.png",
     "predictions.png",
+    "records/test.parquet",
     "weights/state_dict.pt",
     "weights/model.json",
 }
