@@ -7,14 +7,14 @@ model, another image is new data. Radiology's multi-reader multi-case analysis: 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from cvexp.stats.inputs import check_images, correctness, matching_rows, scores
-from cvexp.stats.two_runs import agresti_min
+from cvexp.stats.two_runs import agresti_min, mcnemar_midp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,12 +69,14 @@ class Estimate:
         seeds: One component for paired arms, one per arm for nested ones.
         image_variance: s², the variance over images of the mean difference per image.
         n_images: N; 0 when only accuracies per seed are known, so that the images add nothing to the variance.
+        binary: Whether the values are 0 and 1, which decides what happens at V = 0: see `limits`.
     """
 
     mean: float
     seeds: tuple[SeedVariance, ...]
     image_variance: float
     n_images: int
+    binary: bool
 
     @property
     def images(self) -> float:
@@ -101,18 +103,41 @@ class Estimate:
         return self.variance**2 / below if below else math.inf
 
     def limits(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Two-sided interval: mean ± t · sqrt(V)."""
+        """Two-sided interval: mean ± t · sqrt(V); `agresti_min`'s, each image counted once, where V = 0 and D is binary."""
+        if self.binary and not self.variance:
+            return agresti_min(*self._discordant(), self.n_images, confidence=confidence)
         half = quantile(self.df, (1 + confidence) / 2) * math.sqrt(self.variance)
         return self.mean - half, self.mean + half
 
     def p_value(self) -> float:
-        """Two-sided, of no difference; 1 when the mean is 0."""
-        if not self.mean:
-            return 1.0
+        """Two-sided, of no difference; `mcnemar_midp`'s, each image counted once, where V = 0 and D is binary."""
         if not self.variance:
-            return 0.0
+            return mcnemar_midp(*self._discordant()) if self.binary else float(not self.mean)
         t = abs(self.mean) / math.sqrt(self.variance)
-        return 2 * float(ndtr(-t) if math.isinf(self.df) else stdtr(self.df, -t))
+        return 2 * float(stdtr(self.df, -t))
+
+    def with_seeds(self, n: int) -> Estimate:
+        """What to expect of n seeds per arm: the same components of variance."""
+        seeds = tuple(replace(s, n=n) for s in self.seeds)
+        images = self.images * self.n_images + sum(s.residual / n for s in seeds)
+        return replace(self, seeds=seeds, image_variance=images)
+
+    def difference(self) -> Difference:
+        """The mean with its 95% interval; one component of seeds means paired arms."""
+        low, high = self.limits()
+        return Difference(
+            mean=self.mean,
+            low=low,
+            high=high,
+            df=self.df,
+            paired=len(self.seeds) == 1,
+            n_seeds=min(s.n for s in self.seeds),
+            n_images=self.n_images,
+        )
+
+    def _discordant(self) -> tuple[int, int]:
+        """Images that only a, and that only b classifies correctly, where all seeds agree."""
+        return round(max(0.0, self.mean) * self.n_images), round(max(0.0, -self.mean) * self.n_images)
 
 
 def quantile(df: float, p: float) -> float:
@@ -148,7 +173,7 @@ def accuracy_difference(
     x, y = correctness(a, "a"), correctness(b, "b")
     check_images(x, y)
     rows = matching_rows(len(x), len(y), seeds_a, seeds_b)
-    return _difference(x, y, rows, binary=True)
+    return difference(x, y, rows)
 
 
 def score_difference(
@@ -167,23 +192,21 @@ def score_difference(
     x, y = scores(a, "a"), scores(b, "b")
     check_images(x, y)
     rows = matching_rows(len(x), len(y), seeds_a, seeds_b)
-    return _difference(x, y, rows, binary=False)
+    return difference(x, y, rows)
 
 
-def _difference(
-    a: npt.NDArray[Any], b: npt.NDArray[Any], rows: npt.NDArray[np.intp] | None, *, binary: bool
-) -> Difference:
-    n_seeds, n_images = min(len(a), len(b)), a.shape[1]
-    low = high = df = None
-    if n_seeds > 1 and n_images > 1:
-        found = estimate(a, b, rows)
-        mean, df, (low, high) = found.mean, found.df, found.limits()
-        if binary and not found.variance:
-            low, high = agresti_min(round(max(0.0, mean) * n_images), round(max(0.0, -mean) * n_images), n_images)
-    else:
-        mean = float(a.mean() - b.mean())
+def difference(a: npt.NDArray[Any], b: npt.NDArray[Any], rows: npt.NDArray[np.intp] | None) -> Difference:
+    """The `Difference` of checked arms; `rows` as for `estimate`."""
+    if min(len(a), len(b), a.shape[1]) > 1:
+        return estimate(a, b, rows).difference()
     return Difference(
-        mean=mean, low=low, high=high, df=df, paired=rows is not None, n_seeds=n_seeds, n_images=n_images
+        mean=float(a.mean() - b.mean()),
+        low=None,
+        high=None,
+        df=None,
+        paired=rows is not None,
+        n_seeds=min(len(a), len(b)),
+        n_images=a.shape[1],
     )
 
 
@@ -206,6 +229,7 @@ def estimate(a: npt.NDArray[Any], b: npt.NDArray[Any], rows: npt.NDArray[np.intp
         seeds=components,
         image_variance=float(per_image.var(ddof=1)),
         n_images=a.shape[1],
+        binary=a.dtype == np.bool_,
     )
 
 
