@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,9 @@ def tables_of(runs: Sequence[RunSummary], analysis: Analysis) -> tuple[tuple[Tab
     if len(sets) > 1:
         captions.append("Accuracies may be ranked within one test set only; the best of each is bold.")
     if len(sets) > len(shown):
-        captions.append(f"{len(shown)} of {len(sets):,} test sets shown, those with the most runs (--json has all runs).")
+        captions.append(
+            f"{len(shown)} of {len(sets):,} test sets shown, those with the most runs (--json has all runs)."
+        )
     return tuple(_table(label, sets[label], analysis) for label in shown), tuple(captions)
 
 
@@ -84,7 +87,7 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
     objectives = objectives_of(shown, analysis.request.front, sorted({key for group in shown for key in group.keys}))
     front = front_of(shown, objectives, arms, margin=margin, n_classes=n_classes)
     judged = judge(evidence, request=analysis.request, n_classes=n_classes, n_others=len(every) - len(compared))
-    best = next((g.label for g in compared if (mean := g.mean(Metric.TEST_ACCURACY)) is not None and mean == mean), "")
+    best = next((group.label for group in compared if math.isfinite(group.mean(Metric.TEST_ACCURACY) or math.nan)), "")
     captions = table_captions(shown, analysis.columns, front, n_left_out=len(every) - len(shown))
     conditions = condition_captions(shown, analysis.columns, analysis.differences, analysis.bench_differences)
     return Table(

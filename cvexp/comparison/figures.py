@@ -123,12 +123,7 @@ FIGURES = (
         conditions=_BENCH,
     ),
     Figure(
-        key=Metric.LATENCY_P90_MS,
-        names=("latency_p90_ms",),
-        header="p90 ms",
-        form=",.3f",
-        unit="ms",
-        conditions=_BENCH,
+        key=Metric.LATENCY_P90_MS, names=("latency_p90_ms",), header="p90 ms", form=",.3f", unit="ms", conditions=_BENCH
     ),
     Figure(
         key=Metric.FIRST_CALL_MS,

@@ -191,7 +191,9 @@ def _labelled(groups: Sequence[Group], *, ignoring: Iterable[str]) -> list[Group
     counts = Counter(label for labels in candidates for label in labels)
     labelled = []
     for group, labels in zip(groups, candidates, strict=True):
-        unique = next((label for label in labels if counts[label] == 1), f"{group.first.name} ({group.first.run_id[:8]})")
+        unique = next(
+            (label for label in labels if counts[label] == 1), f"{group.first.name} ({group.first.run_id[:8]})"
+        )
         labelled.append(replace(group, label=unique, settings=settings_of(group.first, everywhere)))
     return labelled
 
@@ -209,7 +211,12 @@ def _candidates(group: Group, names: Sequence[str]) -> list[str]:
     found = [*own] if len(own) == 1 and "" not in own else []
     return list(
         dict.fromkeys(
-            [*found, group.model, *([detailed] if settings and len(detailed) <= LONGEST_LABEL else []), group.first.name]
+            [
+                *found,
+                group.model,
+                *([detailed] if settings and len(detailed) <= LONGEST_LABEL else []),
+                group.first.name,
+            ]
         )
     )
 

@@ -49,9 +49,7 @@ def judge(evidence: Evidence, *, request: Request, n_classes: int | None, n_othe
     sentences = [*_may_be_best(found, arms), *_shown(verdicts)]
     if n_others:
         sentences.append(f"{n_others:,} more are not compared with them; name the ones to compare.")
-    return Judged(
-        contenders=found.names, verdicts=verdicts, sentences=(*sentences, *_missing(evidence, arms, request))
-    )
+    return Judged(contenders=found.names, verdicts=verdicts, sentences=(*sentences, *_missing(evidence, arms, request)))
 
 
 def _against(best: str, other: str, by_names: dict[tuple[str, str], Verdict]) -> PairVerdict:
@@ -101,5 +99,7 @@ def _missing(evidence: Evidence, arms: Sequence[Arm], request: Request) -> list[
         lines.append("One run each says little about the recipes: add repeats with cvexp train MODEL --seeds 5.")
     if evidence.unrecorded and request.at == "last":
         how = "add them: cvexp evaluate RUN --store"
-        lines.append(f"No per-image predictions of {evidence.names}: verdicts leave out the luck of the test images; {how}")
+        lines.append(
+            f"No per-image predictions of {evidence.names}: verdicts leave out the luck of the test images; {how}"
+        )
     return lines

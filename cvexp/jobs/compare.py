@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from cvexp.comparison.groups import Group
     from cvexp.comparison.pair import Pair
     from cvexp.comparison.tables import Pick, Table
     from cvexp.settings import StoreSettings
@@ -38,6 +37,7 @@ MAX_DRAWN = 40
 
 MAX_DRAWN_SETS = 8
 SHOWN_EXPERIMENTS = 5
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:

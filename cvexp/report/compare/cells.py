@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cvexp.comparison.figures import MISSING, Figure, figure_of
 from cvexp.comparison.groups import Group
@@ -57,7 +58,7 @@ class Column:
 
 def columns_of(comparison: Comparison, table: Table) -> list[Column]:
     """The columns that were asked for; without that, those that this table needs."""
-    made = [_column(name, comparison, table) for name in comparison.columns]
+    made = [_column(name, table) for name in comparison.columns]
     if comparison.columns_named:
         return [Column(c.name, c.header, c.text, c.figure) for c in made]
     return [column for column in made if _is_needed(column, table)]
@@ -73,19 +74,17 @@ def _is_needed(column: Column, table: Table) -> bool:
     return True
 
 
-def _column(name: str, comparison: Comparison, table: Table) -> Column:
+def _column(name: str, table: Table) -> Column:
     constant, priority = name in _CONSTANT, _PRIORITIES.get(name, 0)
     if name in _TEXTS:
         header = "*" if name == "front" else name
-        text = (lambda group: _star(table, group)) if name == "front" else _TEXTS[name]
+        text = partial(_star, table) if name == "front" else _TEXTS[name]
         return Column(name, header, text, constant_to_caption=constant, priority=priority)
     figure = figure_of(name)
     lettered = len({group.conditions_of(name) for group in table.groups if group.figure(name) is not None}) > 1
 
-    def text(group: Group) -> str:
-        return figure_text(group, figure, lettered=lettered)
-
-    return Column(name, figure.header, text, figure, constant, priority)
+    shown = partial(figure_text, figure=figure, lettered=lettered)
+    return Column(name, figure.header, shown, figure, constant, priority)
 
 
 def _star(table: Table, group: Group) -> str:

@@ -82,7 +82,9 @@ def _table(shown: Table, columns: Sequence[Column]) -> RichTable:
 def _show_stacked(shown: Table, columns: Sequence[Column], width: int) -> None:
     """Print each group as a paragraph: what it is called, then its figures, none of them broken over two lines."""
     for group in shown.groups:
-        named = [text for column in columns if column.name in ("model", "settings", "front") if (text := column.text(group))]
+        named = [
+            text for column in columns if column.name in ("model", "settings", "front") if (text := column.text(group))
+        ]
         say(" ".join(named) or group.label, "bold" if group.label == shown.best else "")
         rest = [c for c in columns if c.name not in ("model", "settings", "front")]
         for line in _filled([f"{c.header} {c.text(group)}" for c in rest], width - GAP):
