@@ -65,9 +65,9 @@ def compare(
     """Compare runs on accuracy and speed, and say which differences are more than luck.
 
     Runs that differ in nothing but their seed are one row: the mean, and half of its 95% interval. Accuracies are
-    ranked within one test set. Training times are ranked only among runs under the same conditions (device, threads, step
-    runner, versions, batch size, epochs, data); where conditions differ, each time carries the letter of its own. Two
-    runs or groups that are named alone are compared in detail.
+    ranked within one test set. Training times are ranked only among runs under the same conditions (device, threads,
+    step runner, versions, batch size, epochs, data); where conditions differ, each time carries the letter of its own.
+    Two runs or groups that are named alone are compared in detail.
     """
     from cvexp.comparison.request import Request
     from cvexp.jobs.compare import run as job

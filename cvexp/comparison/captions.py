@@ -32,8 +32,8 @@ def table_captions(
     if any(group.is_busy(key) for group in groups for key in columns if group.figure(key)):
         lines.append("! was measured on a busy machine: not ranked, and not on the front.")
     if again := sum(group.n_again for group in groups):
-        runs = f"{again:,} run{' repeats' if again == 1 else 's repeat'}"
-        lines.append(f"{runs} a seed that is counted already, the latest of each (--no-group lists all).")
+        runs = f"{again:,} more run{' is' if again == 1 else 's are'}"
+        lines.append(f"{runs} of seeds that are counted already; the latest of each counts (--no-group lists all).")
     return tuple(lines)
 
 

@@ -65,7 +65,7 @@ def pick_of(tables: Sequence[Table], limits: Sequence[Limit], analysis: Analysis
 
 def _is_measured(group: Group, split: Split) -> bool:
     mean = group.mean(ACCURACY[split])
-    return mean is not None and math.isfinite(mean) and group.first.status == "FINISHED"
+    return mean is not None and math.isfinite(mean) and group.is_finished
 
 
 def _nearest_miss(groups: Sequence[Group], limits: Sequence[Limit]) -> str:
