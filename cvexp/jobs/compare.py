@@ -122,6 +122,8 @@ def run(
     )
     tables, left_out = tables_of(runs, analysis)
     test_sets = tuple(labels[run.test_set] for run in runs)
+    if selectors and len(tables) > 1:
+        notes += ("no verdict between these: they were measured on different test images",)
     if plot is not None:
         notes += _draw(list(zip(runs, test_sets, letters, strict=True)), settings, plot)
     return Comparison(
