@@ -1,4 +1,4 @@
-"""`python -m benchmarks course | peers | startup | scaling | memory | safeguards | versions`."""
+"""`python -m benchmarks course | peers | startup | scaling | memory | safeguards | versions | large_store`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> None:
     """Run one benchmark; see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions"):
+    for verb in ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions", "large_store"):
         options = verbs.add_parser(verb)
         options.add_argument("--models", nargs="+", default=["linear", "mlp", "tinyvgg"])
         options.add_argument("--repeats", type=int, default=3)
