@@ -1,4 +1,4 @@
-"""`python -m benchmarks course | peers | startup | scaling | memory | safeguards | versions | large_store | calibration`."""
+"""`python -m benchmarks VERB`: course, peers, startup, scaling, memory, safeguards, versions, large_store, calibration."""
 
 from __future__ import annotations
 
