@@ -32,9 +32,9 @@ def show_pair(pair: Pair) -> None:
     if pair.win_share:
         say(f"{pair.win_share[0].upper()}{pair.win_share[1:]}.")
     if pair.log_loss is not None:
-        limits = [pair.log_loss.low, pair.log_loss.high]
-        between = "" if None in limits else " (95% {:+.4f} to {:+.4f})".format(*limits)
-        say(f"Log-loss, less is better: {pair.a} minus {pair.b} {pair.log_loss.mean:+.4f} nats{between}.")
+        loss = pair.log_loss
+        between = "" if loss.low is None or loss.high is None else f" (95% {loss.low:+.4f} to {loss.high:+.4f})"
+        say(f"Log-loss, less is better: {pair.a} minus {pair.b} {loss.mean:+.4f} nats{between}.")
 
 
 def _show_differing(pair: Pair) -> None:
