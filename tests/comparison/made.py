@@ -23,7 +23,12 @@ def run_of(number, *, model="linear", seed=42, accuracy=0.8, seconds=5.0, latenc
     """A finished run; `more` are name, status, settings, metrics, tags, busy, conditions, test_set."""
     run_id = f"{number:032x}"
     settings = {"model": model, "dataset": "digits", "seed": str(seed), **more.get("settings", {})}
-    metrics = {"test/accuracy": accuracy, "time/train_seconds": seconds, "model/bytes": 4000.0, **more.get("metrics", {})}
+    metrics = {
+        "test/accuracy": accuracy,
+        "time/train_seconds": seconds,
+        "model/bytes": 4000.0,
+        **more.get("metrics", {}),
+    }
     tags = {
         "cvexp.version": "1",
         "cvexp.test_set": more.get("test_set", DIGEST),

@@ -133,7 +133,9 @@ def test_a_budget_that_cannot_be_read_is_refused(text, said):
 def test_a_limit_is_met_by_the_end_of_the_interval_that_is_nearer_to_it():
     wide = Interval(mean=1.0, std=0.1, low=0.8, high=1.2, n=5)
     one = Interval(mean=1.0, std=None, low=None, high=None, n=1)
-    met = {text: read_budget(text, ALL)[0] for text in ("latency_ms<1.1", "latency_ms<1.2", "latency_ms<=1.2", "bytes>0.9")}
+    met = {
+        text: read_budget(text, ALL)[0] for text in ("latency_ms<1.1", "latency_ms<1.2", "latency_ms<=1.2", "bytes>0.9")
+    }
     assert not met["latency_ms<1.1"].is_met(wide)
     assert not met["latency_ms<1.2"].is_met(wide)
     assert met["latency_ms<=1.2"].is_met(wide)
