@@ -43,6 +43,7 @@ def test_a_metric_that_cvexp_does_not_know_is_found_by_its_key():
         ("test/accuracy", [0.9852, 0.9853, 0.9854], "98.53 ± 0.02"),
         ("time/train_seconds", [18.0, 18.3, 18.6], "18.3 ± 0.7"),
         ("bench/latency_ms", [0.0301, 0.0302, 0.0303], "0.0302 ± 0.0002"),
+        ("time/train_seconds", [0.12, 0.13, 0.14], "0.13 ± 0.02"),
         ("model/bytes", [4000.0, 4000.0], "4,000"),
         ("test/loss", [0.3], "0.3000"),
         ("test/loss", [math.nan], "nan"),
