@@ -1,4 +1,4 @@
-"""`python -m benchmarks VERB`: course, peers, startup, scaling, memory, safeguards, versions, contention, and others."""
+"""`python -m benchmarks VERB`, where VERB is a module here that has a `run`: course, peers, startup and so on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def main() -> None:
     """Run one benchmark; see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions", "contention", "latency"):
+    timed = ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions", "contention", "latency")
+    for verb in (*timed, "large_store"):
         options = verbs.add_parser(verb)
         models = ["tinyvgg"] if verb == "contention" else ["linear", "mlp", "tinyvgg"]
         options.add_argument("--models", nargs="+", default=models)
