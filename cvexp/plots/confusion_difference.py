@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = "PuOr_r"  # orange below and purple above zero, told apart by every kind of colour vision (ColorBrewer)
+COLORS = "PuOr"  # orange below and purple above zero, told apart by every kind of colour vision (ColorBrewer)
 _LONGEST_NAME = 40
 _DARK = 0.6
 
@@ -46,14 +46,16 @@ def confusion_difference(
     cell = min(0.75, MAX_MATRIX_INCHES / n_classes)
     side = max(4.0, cell * n_classes)
     figure, axes = plt.subplots(figsize=(side + 2.5, side + 1.5), layout="constrained")
-    largest = max(float(np.abs(difference).max()), 1e-9)
-    image = axes.imshow(difference, cmap=COLORS, vmin=-largest, vmax=largest)
-    unit = "images" if normalize == "none" else SHARES[normalize]
+    whole = normalize == "none"
+    shown = difference if whole else 100 * difference
+    largest = float(np.abs(shown).max()) or 1.0
+    image = axes.imshow(shown, cmap=COLORS, vmin=-largest, vmax=largest)
+    unit = "images" if whole else f"percentage points of the {SHARES[normalize]}"
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.set_label(f"difference: {unit}", color=INK)
     bar.outline.set_visible(False)
     _name_classes(axes, class_names, cell)
-    _write_figures(axes, difference, largest, 72 * cell * 0.3, whole=normalize == "none")
+    _write_figures(axes, shown, largest, 72 * cell * 0.3, form="+.0f" if whole else "+.1f")
     a, b = (plain(name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…") for name in names)
     axes.set_title(f"{a}\nminus {b}", fontsize=12, color=INK)
     axes.set_xlabel(
@@ -88,12 +90,12 @@ def _name_classes(axes: Axes, class_names: Sequence[str], cell: float) -> None:
 
 
 def _write_figures(
-    axes: Axes, difference: npt.NDArray[np.float64], largest: float, font: float, *, whole: bool
+    axes: Axes, difference: npt.NDArray[np.float64], largest: float, font: float, *, form: str
 ) -> None:
     if font < SMALLEST_FONT:
         return
     for (row, column), value in np.ndenumerate(difference):
-        text = f"{value:+.0f}" if whole else f"{value:+.2f}"
+        text = format(value, form)
         color = "white" if abs(value) > _DARK * largest else INK if float(text) else "#AAAAAA"
         shown = text.replace("-", "−") if float(text) else text.lstrip("+-")  # noqa: RUF001 - a minus sign
         axes.text(column, row, shown, ha="center", va="center", fontsize=min(10.0, font), color=color)

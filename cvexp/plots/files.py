@@ -68,6 +68,24 @@ def _drawn_here(path: Path) -> bool:
         return False
 
 
+def as_svg(figure: Figure) -> bytes:
+    """The figure as an SVG file, the same for the same figure, and close it; its letters are drawn, and need no font."""
+    import io
+
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    stream = io.BytesIO()
+    try:
+        with mpl.rc_context({"svg.hashsalt": SOFTWARE, "svg.fonttype": "path"}):
+            figure.savefig(
+                stream, format="svg", bbox_inches="tight", facecolor="white", metadata={"Creator": SOFTWARE, "Date": None}
+            )
+    finally:
+        plt.close(figure)
+    return stream.getvalue()
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` in the format of the path's suffix, nothing clipped, and close it.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from cvexp.plots.lettering import lines_within
+from cvexp.plots.lettering import elided, lines_within
 from cvexp.plots.ranking import draw_ranking, ranking_columns
 from cvexp.plots.scatter import accuracy_limits, draw_panel, marker_style
 from cvexp.plots.style import BLUE, INK, MUTED, plain
@@ -20,6 +20,12 @@ Status = Literal["on", "undecided", "off", "unplaced"]
 """On the front; dominated in the point estimates only; shown to be dominated; not to be ranked."""
 
 PANEL_INCHES = (4.7, 3.9)
+SMALL_PANEL_INCHES = (3.7, 3.3)
+CROWDED_PANEL_INCHES = (4.7, 4.7)
+"""For a picture of one panel that is shown in a narrow column; the larger one for more than MANY points."""
+
+MANY = 12
+
 TALLEST_PANEL = 7.5
 ROW_INCHES = (0.26, 0.5)
 """Height of a model in the ranking: the least, and the most where there are few."""
@@ -31,6 +37,7 @@ _WIDE_ENOUGH = 9.0
 """Inches for a legend in one line."""
 
 _SMALL = 8.5
+_LONGEST_KEY = 8
 
 STATUS_WORDS: dict[Status, str] = {
     "on": "on the front",
@@ -92,11 +99,21 @@ class Chart:
     panels: tuple[Panel, ...]
 
 
-def tradeoff(charts: Sequence[Chart], *, with_ranking: bool = True, notes: Sequence[str] = ()) -> Figure:
-    """Draw each chart: its ranking by accuracy, unless left out, beside its panels; a legend and the notes below."""
+def tradeoff(charts: Sequence[Chart], *, notes: Sequence[str] = ()) -> Figure:
+    """Draw each chart: its ranking by accuracy beside its panels; a legend and the notes below."""
+    return _draw(charts, _Layout(charts, with_ranking=True, panel=PANEL_INCHES, notes=notes))
+
+
+def one_panel(chart: Chart, panel: Panel) -> Figure:
+    """Draw one panel alone, as large as a narrow column; below it a legend, and the names that it has no room for."""
+    charts = [replace(chart, title="", panels=(panel,))]
+    size = CROWDED_PANEL_INCHES if len(panel.points) > MANY else SMALL_PANEL_INCHES
+    return _draw(charts, _Layout(charts, with_ranking=False, panel=size, notes=()))
+
+
+def _draw(charts: Sequence[Chart], layout: _Layout) -> Figure:
     import matplotlib.pyplot as plt
 
-    layout = _Layout(charts, with_ranking=with_ranking, notes=notes)
     figure = plt.figure(figsize=(layout.width, layout.height))
     top = layout.height - _EDGE
     for chart in charts:
@@ -104,22 +121,38 @@ def tradeoff(charts: Sequence[Chart], *, with_ranking: bool = True, notes: Seque
             x, y = _EDGE / layout.width, top / layout.height
             figure.text(x, y, plain(chart.title), va="top", fontsize=12.5, fontweight="bold", color=INK)
         numbered = _draw_panels(figure, layout, chart, top)
-        if with_ranking:
+        if layout.with_ranking:
             _draw_ranking(figure, layout, chart, top, numbered=numbered)
+        elif numbered:
+            _key(figure, layout, [f"{k + 1}  {plain(chart.scores[k].label)}" for k in sorted(numbered)])
         top -= layout.chart_height(chart)
     _legend(figure, layout)
     return figure
 
 
+def _key(figure: Figure, layout: _Layout, entries: Sequence[str]) -> None:
+    """Write the numbers' names below the figure, which grows by them when it is saved."""
+    n_columns = 1 if len(entries) <= _LONGEST_KEY else 2
+    inches = (layout.width - 2 * _EDGE) / n_columns
+    n_rows = -(-len(entries) // n_columns)
+    for column in range(n_columns):
+        lines = [elided(entry, inches - 0.1, _SMALL) for entry in entries[column * n_rows : (column + 1) * n_rows]]
+        left = (_EDGE + column * inches) / layout.width
+        figure.text(left, 0, "\n".join(lines), va="top", fontsize=_SMALL, color=INK, gid="key")
+
+
 class _Layout:
     """Sizes in inches."""
 
-    def __init__(self, charts: Sequence[Chart], *, with_ranking: bool, notes: Sequence[str]) -> None:
+    def __init__(
+        self, charts: Sequence[Chart], *, with_ranking: bool, panel: tuple[float, float], notes: Sequence[str]
+    ) -> None:
+        self.panel_width, self.least_height = panel
         self.names, self.dots, self.values = ranking_columns([chart.scores for chart in charts])
         self.ranking = self.names + self.dots + self.values + _GUTTER if with_ranking else 0.0
         self.with_ranking = with_ranking
         abreast = min(_PANELS_ABREAST, max((len(chart.panels) for chart in charts), default=0))
-        self.width = 2 * _EDGE + self.ranking + abreast * (_TICK_LABELS + PANEL_INCHES[0]) + max(0, abreast - 1) * 0.15
+        self.width = 2 * _EDGE + self.ranking + abreast * (_TICK_LABELS + self.panel_width) + max(0, abreast - 1) * 0.15
         shown = {point.status for chart in charts for panel in chart.panels for point in panel.points}
         self.statuses = [status for status in STATUS_WORDS if status in shown]
         self.n_columns = len(self.statuses) + 1 if self.width > _WIDE_ENOUGH else 1
@@ -132,15 +165,15 @@ class _Layout:
         return lines_within(plain(text), inches, _SMALL)
 
     def conditions(self, panel: Panel) -> list[str]:
-        return self.wrapped(panel.conditions, PANEL_INCHES[0] + _TICK_LABELS / 2)
+        return self.wrapped(panel.conditions, self.panel_width + _TICK_LABELS / 2)
 
     def ranking_height(self, chart: Chart) -> float:
         least, most = ROW_INCHES
         n_rows = len(chart.scores)
-        return n_rows * max(least, min(most, PANEL_INCHES[1] / n_rows)) if self.with_ranking else 0.0
+        return n_rows * max(least, min(most, self.least_height / n_rows)) if self.with_ranking else 0.0
 
     def panel_height(self, chart: Chart) -> float:
-        return min(TALLEST_PANEL, max(PANEL_INCHES[1], self.ranking_height(chart)))
+        return min(TALLEST_PANEL, max(self.least_height, self.ranking_height(chart)))
 
     def panel_rows(self, chart: Chart) -> list[tuple[Panel, ...]]:
         return [chart.panels[k : k + _PANELS_ABREAST] for k in range(0, len(chart.panels), _PANELS_ABREAST)]
@@ -169,7 +202,7 @@ def _draw_panels(figure: Figure, layout: _Layout, chart: Chart, top: float) -> s
     numbered: set[int] = set()
     limits = accuracy_limits(chart.scores)
     top -= layout.heading(chart)
-    width, height = PANEL_INCHES[0], layout.panel_height(chart)
+    width, height = layout.panel_width, layout.panel_height(chart)
     for row in layout.panel_rows(chart):
         for k, panel in enumerate(row):
             left = _EDGE + layout.ranking + _TICK_LABELS + k * (_TICK_LABELS + width + 0.15)
