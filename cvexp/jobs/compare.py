@@ -1,13 +1,20 @@
-"""Put runs side by side: how accurate, how fast, how large, and which times may be ranked against each other."""
+"""Put runs side by side: how accurate, how fast, how large, which differences are more than luck, and which to ship."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cvexp.comparability import condition_groups, test_set_labels
-from cvexp.errors import ConfigError, nearest
+from cvexp.comparison.analysis import Analysis, tables_of
+from cvexp.comparison.bench import bench_letters
+from cvexp.comparison.budget import read_budget
+from cvexp.comparison.columns import choose_columns
+from cvexp.comparison.pick import pick_of
+from cvexp.comparison.request import Request, sort_key
+from cvexp.errors import ConfigError
+from cvexp.jobs.evidence import StoredEvidence
 from cvexp.plots.comparison import Panel, accuracy_and_time
 from cvexp.plots.files import check_path, save
 from cvexp.plots.style import plain, shortened
@@ -15,21 +22,14 @@ from cvexp.results import Metric, rank
 from cvexp.runs import RunSummary, differing_settings, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from cvexp.comparison.groups import Group
+    from cvexp.comparison.pair import Pair
+    from cvexp.comparison.tables import Pick, Table
     from cvexp.settings import StoreSettings
     from cvexp.tracking.store import Store
-
-SORT_KEYS = {
-    "accuracy": Metric.TEST_ACCURACY.value,
-    "loss": Metric.TEST_LOSS.value,
-    "val-accuracy": Metric.VAL_ACCURACY.value,
-    "seconds": Metric.TRAIN_SECONDS.value,
-    "speed": Metric.IMAGES_PER_SECOND.value,
-    "parameters": Metric.PARAMETERS.value,
-}
-"""Short names for metrics; `started` and any metric's own key will do as well."""
 
 LONGEST_SETTINGS = 32
 MAX_DRAWN = 40
@@ -38,30 +38,42 @@ MAX_DRAWN = 40
 MAX_DRAWN_SETS = 8
 SHOWN_EXPERIMENTS = 5
 
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Runs in order, each with its test images and the letter of its conditions.
+    """Runs in order, each with its test images and the letter of its conditions; and what they amount to.
 
     Attributes:
         runs: Sorted; by figures that were measured on test or validation images only within one test set.
         test_sets: For each run, the label of its test images; accuracies are comparable within one label only.
         best: Ids of the runs with the highest test accuracy of their test set.
-        groups: For each run, the letter of its conditions; times are comparable within one letter only.
+        letters: For each run, the letter of its conditions; times are comparable within one letter only.
         differences: For each letter, what sets its conditions apart, in words; empty when there is one letter.
         notes: What to know about how the runs were chosen, and what the plot leaves out.
         sort: The metric they are sorted by, or `started`.
+        tables: A table of groups for each test set.
+        columns: Which columns the tables have: names of comparison.columns.TEXTS, and metric keys.
+        columns_named: Whether the user chose each of them.
+        captions: What has to be known to read any of the tables.
+        pick: What was chosen under a budget, if a choice was asked for.
+        pair: What sets the two groups apart, where exactly two were named.
     """
 
     runs: tuple[RunSummary, ...]
     test_sets: tuple[str, ...]
     best: frozenset[str]
-    groups: tuple[str, ...]
-    differences: dict[str, str]
+    letters: tuple[str, ...]
+    differences: Mapping[str, str]
     notes: tuple[str, ...]
     sort: str
     experiment: str
     plot: Path | None
+    tables: tuple[Table, ...] = ()
+    columns: tuple[str, ...] = ()
+    columns_named: bool = False
+    captions: tuple[str, ...] = ()
+    pick: Pick | None = None
+    pair: Pair | None = None
+    request: Request = field(default_factory=Request)
 
     @property
     def ranked_within_test_sets(self) -> bool:
@@ -70,57 +82,75 @@ class Comparison:
 
 
 def run(
-    selectors: Sequence[str],
-    settings: StoreSettings,
-    *,
-    sort: str = "accuracy",
-    last: int | None = None,
-    where: str | None = None,
-    plot: Path | None = None,
+    selectors: Sequence[str], settings: StoreSettings, *, request: Request | None = None, plot: Path | None = None
 ) -> Comparison:
     """Compare the selected runs (see tracking.queries), or all of the experiment's, and draw them to `plot`.
 
-    `sort`, `last` and `where` are as for `cvexp.compare`.
-
     Raises:
-        InputError: A selector, the filter, the order or the store cannot be used.
+        InputError: A selector, the filter, the order, the budget or the store cannot be used.
     """
-    if selectors and (where or last):
+    request = request or Request()
+    if selectors and (request.where or request.last):
         raise ConfigError("runs are named and filtered at once", "either name runs, or use --where and --last")
     plot = None if plot is None else check_path(plot)
-    from cvexp.tracking.queries import find, search
     from cvexp.tracking.recovery import recover
     from cvexp.tracking.store import open_store
 
     recover(settings)
     store = open_store(settings, create=False)
-    notes: tuple[str, ...] = ()
-    if selectors:
-        selections = [find(store, selector) for selector in selectors]
-        runs = list({s.run.run_id: s.run for s in selections}.values())
-        notes = tuple(dict.fromkeys(s.note for s in selections if s.note))
-    else:
-        runs = search(store, where=where, last=last)
-        if not runs and not settings.experiment_named:
-            notes = _other_experiments(store)
-    key = _sort_key(sort, runs)
+    runs, notes = _selected(store, selectors, request)
+    known = {metric for run in runs for metric in run.metrics}
+    key = sort_key(request.sort, known, any_run=bool(runs))
+    columns = choose_columns(request.columns, request.view, known)
+    limits = read_budget(request.budget, known) if request.budget else ()
     labels = test_set_labels(runs)
     runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
-    groups, differences = condition_groups(runs)
+    letters, differences = condition_groups(runs)
+    bench, bench_words = bench_letters(runs)
+    analysis = Analysis(
+        sort=key,
+        columns=columns,
+        labels=labels,
+        letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
+        differences=differences,
+        bench_letters=bench,
+        bench_differences=bench_words,
+        request=request,
+        evidence=StoredEvidence(store, request),
+    )
+    tables, left_out = tables_of(runs, analysis)
     test_sets = tuple(labels[run.test_set] for run in runs)
     if plot is not None:
-        notes += _draw(list(zip(runs, test_sets, groups, strict=True)), settings, plot)
+        notes += _draw(list(zip(runs, test_sets, letters, strict=True)), settings, plot)
     return Comparison(
         runs=tuple(runs),
         test_sets=test_sets,
         best=_best(runs),
-        groups=groups,
+        letters=letters,
         differences=differences,
         notes=notes,
         sort=key,
         experiment=settings.experiment,
         plot=plot,
+        tables=tables,
+        columns=columns,
+        columns_named=request.columns is not None,
+        captions=left_out,
+        pick=pick_of(tables, limits, analysis) if request.picks else None,
+        request=request,
     )
+
+
+def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple[list[RunSummary], tuple[str, ...]]:
+    """The runs that are named or found, each once, and what to know about how they were chosen."""
+    from cvexp.tracking.queries import find, search
+
+    if selectors:
+        selections = [find(store, selector) for selector in selectors]
+        runs = list({s.run.run_id: s.run for s in selections}.values())
+        return runs, tuple(dict.fromkeys(s.note for s in selections if s.note))
+    runs = search(store, where=request.where, last=request.last)
+    return runs, () if runs or store.settings.experiment_named else _other_experiments(store)
 
 
 def _other_experiments(store: Store) -> tuple[str, ...]:
@@ -137,13 +167,6 @@ def _other_experiments(store: Store) -> tuple[str, ...]:
         f"experiment {experiment} has no runs; there are some in: {', '.join(listed)}{more}",
         f"see them: {store.settings.command('compare', '--experiment', next(iter(counts)))}",
     )
-
-
-def _sort_key(sort: str, runs: Sequence[RunSummary]) -> str:
-    names = [*SORT_KEYS, "started", *sorted({metric for run in runs for metric in run.metrics})]
-    if runs and sort not in names:
-        raise ConfigError(f"cannot sort by {sort!r}", nearest(sort, names))
-    return SORT_KEYS.get(sort, sort)
 
 
 def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int, float], float]:
