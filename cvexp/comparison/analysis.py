@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.captions import condition_captions, table_captions
-from cvexp.comparison.evidence import Evidence, Reader, gather
-from cvexp.comparison.front import front_of
+from cvexp.comparison.evidence import Reader, gather, known_classes
+from cvexp.comparison.front import front_of, objectives_of
 from cvexp.comparison.groups import Group, best_first, group_runs
 from cvexp.comparison.request import LAST, Request
 from cvexp.comparison.tables import Table
@@ -76,11 +76,14 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
         shown = _ordered(analysis.evidence.at_epoch(_members(shown)), analysis)
     shown = [_with_collapsed(group, analysis.evidence) for group in shown]
     compared = best_first(shown, Metric.TEST_ACCURACY)[:COMPARED_GROUPS]
-    evidence = Evidence(arms={})
-    if len(compared) > 1:
-        evidence = gather(compared, analysis.evidence, split="test", recorded=analysis.request.at == LAST)
-    front = front_of(shown, analysis.request.front, evidence, margin=analysis.request.margin)
-    judged = judge(compared, evidence, request=analysis.request, n_others=len(every) - len(compared))
+    n_classes, margin = known_classes(compared, analysis.evidence), analysis.request.margin
+    recorded = len(compared) > 1 and analysis.request.at == LAST
+    evidence = gather(compared, analysis.evidence, split="test", recorded=recorded)
+    rest = [group for group in shown if group.label not in evidence.arms]
+    arms = {**evidence.arms, **gather(rest, analysis.evidence, split="test", recorded=False).arms}
+    objectives = objectives_of(shown, analysis.request.front, sorted({key for group in shown for key in group.keys}))
+    front = front_of(shown, objectives, arms, margin=margin, n_classes=n_classes)
+    judged = judge(evidence, request=analysis.request, n_classes=n_classes, n_others=len(every) - len(compared))
     best = next((g.label for g in compared if (mean := g.mean(Metric.TEST_ACCURACY)) is not None and mean == mean), "")
     captions = table_captions(shown, analysis.columns, front, n_left_out=len(every) - len(shown))
     conditions = condition_captions(shown, analysis.columns, analysis.differences, analysis.bench_differences)
@@ -111,7 +114,5 @@ def _members(groups: Sequence[Group]) -> list[RunSummary]:
 def _with_collapsed(group: Group, reader: Reader) -> Group:
     """The group with its collapsed seeds counted, where repeats and the number of classes are known."""
     values = [run.metrics[Metric.TEST_ACCURACY] for run in group.runs if Metric.TEST_ACCURACY in run.metrics]
-    n_classes = reader.n_classes(group.first) if len(values) > 1 else None
-    if n_classes is None or n_classes < 2:  # noqa: PLR2004 - one class has no chance level
-        return group
-    return replace(group, n_collapsed=sum(collapsed(values, n_classes)))
+    n_classes = known_classes([group], reader) if len(values) > 1 else None
+    return group if n_classes is None else replace(group, n_collapsed=sum(collapsed(values, n_classes)))

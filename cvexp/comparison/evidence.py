@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
+from cvexp.comparison.groups import seed_of
 from cvexp.errors import RunError
 from cvexp.image_records import check_same_images
 from cvexp.results import Metric
@@ -15,6 +16,8 @@ from cvexp.stats import Arm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
 
     from cvexp.comparison.groups import Group
     from cvexp.image_records import ImageRecords
@@ -38,8 +41,8 @@ class Reader(Protocol):
         """The per-image records of a run, or None and why they cannot be read; empty where it has none."""
         ...
 
-    def n_classes(self, run: RunSummary) -> int | None:
-        """How many classes the run's dataset has, if that is known."""
+    def class_names(self, run: RunSummary) -> tuple[str, ...]:
+        """The classes of the run's dataset in label order; none where they are not known."""
         ...
 
     def at_epoch(self, runs: Sequence[RunSummary]) -> list[RunSummary]:
@@ -63,38 +66,56 @@ class Evidence:
         return f"{listed} and {more} more" if more > 0 else listed
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usable:
+    """Records by run id, all of the same images, and why others were not used, in sentences."""
+
+    records: Mapping[str, ImageRecords]
+    reasons: tuple[str, ...] = ()
+
+
+def usable_records(runs: Sequence[RunSummary], reader: Reader, *, split: Split) -> Usable:
+    """The runs' records that agree with their accuracies and are of the images that the first ones are of."""
+    found: dict[str, ImageRecords] = {}
+    reasons: dict[str, None] = {}
+    for run in runs:
+        records, why = reader.records(run, split)
+        if records is not None:
+            why = _unusable(run, records, next(iter(found.values()), None), split)
+        if why:
+            reasons[why] = None
+        elif records is not None:
+            found[run.run_id] = records
+    return Usable(records=found, reasons=tuple(reasons))
+
+
 def gather(groups: Sequence[Group], reader: Reader, *, split: Split, recorded: bool = True) -> Evidence:
     """The arms of the groups that have accuracies on a split; without `recorded`, no per-image records are read.
 
-    A group has `correct` where every one of its seeds has usable records of the same images as the others.
+    A group has `correct` where every one of its seeds has usable records.
     """
     arms: dict[str, Arm] = {}
-    unrecorded, reasons = [], []
-    reference: ImageRecords | None = None
+    unrecorded: list[str] = []
+    reasons: dict[str, None] = {}
+    first: RunSummary | None = None
     for group in groups:
         runs = [run for run in group.runs if math.isfinite(run.metrics.get(ACCURACY[split], math.nan))][:MAX_SEEDS]
         if not runs:
             continue
-        rows = []
-        for run in runs if recorded else ():
-            records, why = reader.records(run, split)
-            if records is not None:
-                why = _unusable(run, records, reference, split)
-                reference = reference or (None if why else records)
-            if records is None or why:
-                reasons += [why] if why else []
-                break
-            rows.append(records.correct)
+        # Of one group at a time, and the first run as the reference: log-probabilities of all of them take much memory.
+        asked = [*([first] if first else []), *runs] if recorded else []
+        usable = usable_records(asked, reader, split=split)
+        rows = [usable.records[run.run_id].correct for run in runs if run.run_id in usable.records]
         complete = len(rows) == len(runs)
+        first = first or (runs[0] if complete else None)
+        reasons |= dict.fromkeys(usable.reasons)
         if not complete:
             unrecorded.append(group.label)
         arms[group.label] = _arm(group.label, runs, np.stack(rows) if complete else None, split)
-    return Evidence(arms=arms, unrecorded=tuple(unrecorded), reasons=tuple(dict.fromkeys(reasons)))
+    return Evidence(arms=arms, unrecorded=tuple(unrecorded), reasons=tuple(reasons))
 
 
-def _arm(label: str, runs: Sequence[RunSummary], correct: np.ndarray[tuple[int, int], np.dtype[np.bool_]] | None, split: Split) -> Arm:
-    from cvexp.comparison.groups import seed_of
-
+def _arm(label: str, runs: Sequence[RunSummary], correct: npt.NDArray[np.bool_] | None, split: Split) -> Arm:
     found = [seed_of(run) for run in runs]
     seeds = [seed for seed in found if seed is not None]
     accuracies = [min(1.0, max(0.0, run.metrics[ACCURACY[split]])) for run in runs]
@@ -103,8 +124,8 @@ def _arm(label: str, runs: Sequence[RunSummary], correct: np.ndarray[tuple[int, 
 
 def _unusable(run: RunSummary, records: ImageRecords, reference: ImageRecords | None, split: Split) -> str:
     """Why the records of a run cannot be joined with those of others, in words; empty where they can."""
-    accuracy = run.metrics[ACCURACY[split]]
-    if abs(float(records.correct.mean()) - accuracy) > TOLERANCE:
+    accuracy = run.metrics.get(ACCURACY[split], math.nan)
+    if not abs(float(records.correct.mean()) - accuracy) <= TOLERANCE:
         return f"the records of run {run.name} have accuracy {records.correct.mean():.2%}, and the run {accuracy:.2%}"
     if reference is not None:
         try:
@@ -112,3 +133,9 @@ def _unusable(run: RunSummary, records: ImageRecords, reference: ImageRecords | 
         except RunError as error:
             return f"the records of run {run.name} cannot be joined: {error.what}"
     return ""
+
+
+def known_classes(groups: Sequence[Group], reader: Reader) -> int | None:
+    """How many classes the groups' dataset has; None where that is not known, or there is one, without a chance level."""
+    n_classes = len(reader.class_names(groups[0].first)) if groups else 0
+    return n_classes if n_classes > 1 else None

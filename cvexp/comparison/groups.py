@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -84,11 +85,13 @@ class Group:
     def figure(self, key: str) -> Interval | None:
         """The mean over seeds and its 95% interval, from the runs whose figure counts; None where none has it."""
         if key not in self._figures:
-            kind = figure_of(key).conditions
-            pool = {"training": self.timed, "bench": self.benched}.get(kind, self.runs)
-            values = [run.metrics[key] for run in pool if key in run.metrics]
-            self._figures[key] = mean_interval(values) if values else None
+            values = [run.metrics[key] for run in self.pool(key) if key in run.metrics]
+            self._figures[key] = _interval(values) if values else None
         return self._figures[key]
+
+    def pool(self, key: str) -> tuple[RunSummary, ...]:
+        """The runs whose values of a metric may be averaged."""
+        return {"training": self.timed, "bench": self.benched}.get(figure_of(key).conditions, self.runs)
 
     def mean(self, key: str) -> float | None:
         """The mean over seeds, or None."""
@@ -103,6 +106,14 @@ class Group:
     def is_busy(self, key: str) -> bool:
         """Whether a metric was measured on a busy machine only, so that it is not to be ranked."""
         return {"training": self.busy, "bench": self.bench_busy}.get(figure_of(key).conditions, False)
+
+
+def _interval(values: Sequence[float]) -> Interval:
+    """As `mean_interval`; of values that are not all finite, a mean without an interval."""
+    if all(map(math.isfinite, values)) and len(values) > 1:
+        return mean_interval(values)
+    mean = values[0] if len(values) == 1 else math.nan
+    return Interval(mean=mean, std=None, low=None, high=None, n=len(values))
 
 
 def seed_of(run: RunSummary) -> int | None:
@@ -194,13 +205,20 @@ def _candidates(group: Group, names: Sequence[str]) -> list[str]:
     """What a group may be called, the preferred first: the user's own name, its model, its settings, its first run."""
     settings = settings_of(group.first, names)
     detailed = f"{group.model} {settings}"
-    own = {run.name for run in group.runs if not run.name.endswith(f"-{run.run_id[:NAME_DIGITS]}")}
-    found = [*own] if len(own) == 1 else []
+    own = {_own_name(run, repeated=group.n > 1) for run in group.runs}
+    found = [*own] if len(own) == 1 and "" not in own else []
     return list(
         dict.fromkeys(
             [*found, group.model, *([detailed] if settings and len(detailed) <= LONGEST_LABEL else []), group.first.name]
         )
     )
+
+
+def _own_name(run: RunSummary, *, repeated: bool) -> str:
+    """The name that the user gave a run, without the seed that tells repeats apart; empty where it was given none."""
+    if run.name.endswith(f"-{run.run_id[:NAME_DIGITS]}"):
+        return ""
+    return run.name.removesuffix(f"-{seed_of(run)}") if repeated else run.name
 
 
 def best_first(groups: Iterable[Group], key: str) -> list[Group]:

@@ -142,9 +142,11 @@ def compare(
     """
     import pandas as pd
 
+    from cvexp.comparison.request import Request
     from cvexp.jobs.compare import run
 
-    compared = run(list(runs), _store(tracking_uri, experiment), sort=sort, last=last, where=where)
+    request = Request(sort=sort, last=last, where=where)
+    compared = run(list(runs), _store(tracking_uri, experiment), request=request)
     rows = [
         {
             "run_id": one.run_id,
@@ -156,7 +158,7 @@ def compare(
             **{f"params.{key}": value for key, value in one.settings.items()},
             **{f"metrics.{key}": value for key, value in one.metrics.items()},
         }
-        for one, test_set, group in zip(compared.runs, compared.test_sets, compared.groups, strict=True)
+        for one, test_set, group in zip(compared.runs, compared.test_sets, compared.letters, strict=True)
     ]
     return pd.DataFrame(rows, columns=None if rows else ["run_id", "name"]).set_index("run_id")
 

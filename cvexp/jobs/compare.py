@@ -15,6 +15,7 @@ from cvexp.comparison.pick import pick_of
 from cvexp.comparison.request import Request, sort_key
 from cvexp.errors import ConfigError
 from cvexp.jobs.evidence import StoredEvidence
+from cvexp.jobs.pair import pair
 from cvexp.plots.comparison import Panel, accuracy_and_time
 from cvexp.plots.files import check_path, save
 from cvexp.plots.style import plain, shortened
@@ -99,6 +100,7 @@ def run(
     recover(settings)
     store = open_store(settings, create=False)
     runs, notes = _selected(store, selectors, request)
+    first = runs[0].run_id if selectors else ""
     known = {metric for run in runs for metric in run.metrics}
     key = sort_key(request.sort, known, any_run=bool(runs))
     columns = choose_columns(request.columns, request.view, known)
@@ -137,6 +139,7 @@ def run(
         columns_named=request.columns is not None,
         captions=left_out,
         pick=pick_of(tables, limits, analysis) if request.picks else None,
+        pair=pair(tables, analysis.evidence, first=first) if selectors else None,
         request=request,
     )
 

@@ -32,13 +32,13 @@ class StoredEvidence:
 
         return stored_records(self._store, run, split)
 
-    def n_classes(self, run: RunSummary) -> int | None:
-        """How many classes the run's dataset has, if that is known here."""
+    def class_names(self, run: RunSummary) -> tuple[str, ...]:
+        """The classes of the run's dataset in label order; none where it is not registered here."""
         from cvexp.data.registry import find_spec
 
         with contextlib.suppress(InputError):
-            return len(find_spec(run.params.get("dataset", "")).class_names)
-        return None
+            return find_spec(run.params.get("dataset", "")).class_names
+        return ()
 
     def at_epoch(self, runs: Sequence[RunSummary]) -> list[RunSummary]:
         """The runs with the figures of the epoch that was asked for.

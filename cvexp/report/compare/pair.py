@@ -1,0 +1,64 @@
+"""Two groups side by side: on the terminal, and for JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cvexp.comparison.pair import Differing, Pair
+from cvexp.report.terminal import cell, console, say, table
+
+SHOWN_SETTINGS = 20
+SHOWN_CLASSES = 5
+
+
+def show_pair(pair: Pair) -> None:
+    """Print what was different, the classes whose recall moved most, and how many images were gained and lost."""
+    _show_differing(pair)
+    if not pair.n_images:
+        return
+    if pair.recalls:
+        made = table("recall of", ">images", f">{pair.a}", f">{pair.b}", ">change", ">95%")
+        for one in pair.recalls[:SHOWN_CLASSES]:
+            limits = "-" if one.low is None or one.high is None else f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
+            change = f"{100 * (one.b - one.a):+.1f}"
+            row = (one.class_name, f"{one.n_images:,}", f"{one.a:.1%}", f"{one.b:.1%}", change, limits)
+            made.add_row(*(cell(text, "bold" if one.is_clear else "") for text in row))
+        console().print(made)
+        if len(pair.recalls) > SHOWN_CLASSES:
+            say(f"{len(pair.recalls) - SHOWN_CLASSES} more classes changed less (--json has all)", "dim")
+    say(
+        f"Of {pair.n_images:,} test images, {pair.b} gets {len(pair.gained):,} right that {pair.a} gets wrong, "
+        f"and {len(pair.lost):,} the other way round."
+    )
+
+
+def _show_differing(pair: Pair) -> None:
+    kinds: Sequence[tuple[str, Sequence[Differing]]] = (
+        ("setting", pair.settings),
+        ("environment", pair.environment),
+        ("code", pair.code),
+    )
+    rows = [(kind, one) for kind, found in kinds for one in found[:SHOWN_SETTINGS]]
+    if not rows:
+        say("Settings, environment and code do not differ.", "dim")
+        return
+    made = table("", "differs", pair.a, pair.b)
+    for n, (kind, one) in enumerate(rows):
+        first = not n or rows[n - 1][0] != kind
+        made.add_row(*map(cell, (kind if first else "", one.name, one.a, one.b)))
+    console().print(made)
+
+
+def pair_document(pair: Pair) -> dict[str, Any]:
+    """The pair for `--json`."""
+    return {
+        "a": pair.a,
+        "b": pair.b,
+        "settings": [asdict(one) for one in pair.settings],
+        "environment": [asdict(one) for one in pair.environment],
+        "code": [asdict(one) for one in pair.code],
+        "recalls": [asdict(one) for one in pair.recalls],
+        "gained": pair.gained.tolist(),
+        "lost": pair.lost.tolist(),
+        "n_images": pair.n_images,
+    }
