@@ -48,6 +48,9 @@ class Fit:
     The generators are seeded before the first epoch, and what the consumer draws between epochs does not
     change the next one.
 
+    `held_out_logits` are those of the last evaluation, (K, N) on the device: the per-image records need them once, at
+    the end. They are None before the first one, and no part of the state.
+
     Args:
         model: With its initial weights, on the device.
         dataset: Its training split is learnt from; its validation split, or failing that its test split, is
@@ -81,6 +84,7 @@ class Fit:
         self._n_steps = -(-self._n_images // config.batch_size)
         self._losses = torch.empty(self._n_steps, device=device.torch)
         self._callback_seconds = 0.0
+        self.held_out_logits: Tensor | None = None
         self._epoch = 0
         self._generators: GeneratorStates | None = None
         self._begin(1)
@@ -215,6 +219,7 @@ class Fit:
             batch_size=self._evaluation_batch,
             n_threads=self._evaluation_threads,
             after_batch=self._call_back,
+            keep_logits=self._keep_logits,
         )
         seconds = self._device.clock() - start - (self._callback_seconds - before)
         return EpochMetrics(
@@ -227,6 +232,9 @@ class Fit:
                 train_seconds=self._seconds, evaluate_seconds=seconds, first_step_seconds=self._first_step_seconds
             ),
         )
+
+    def _keep_logits(self, logits: Tensor) -> None:
+        self.held_out_logits = logits
 
     def _call_back(self) -> None:
         if self._callback is not None:

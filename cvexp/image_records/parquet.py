@@ -2,8 +2,8 @@
 
 Columns: `label` and `predicted`, int32; then log-probabilities in nats, float16: of all K classes in label order
 (`log_probability_0`, …) where K is at most 20, else of the five likeliest (`top_class_1`, `top_log_probability_1`, …)
-and of the image's label (`label_log_probability`). `predicted` is stored because classes tie when rounded to float16.
-The file's metadata has one JSON object under the key `cvexp`, which is a `RecordsInfo`.
+and of the image's label (`label_log_probability`), beside the Brier score (`brier`, float32). `predicted` is stored
+because classes tie when rounded to float16. The metadata's key `cvexp` has a JSON object, see `RecordsInfo`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _MAX_METADATA_BYTES = 2**16
 _MAX_VALUE_BYTES = 16
 """Of a column, as its pages claim to be once decompressed."""
 
+MOST_BRIER = 2.0 + 1e-6
 _SUM_TOLERANCE = 0.01
 """Of probabilities whose logarithms were rounded to float16: an error of at most 2**-11 |p log p| each."""
 
@@ -41,19 +42,19 @@ def write_records(path: Path, records: ImageRecords) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    columns: dict[str, npt.NDArray[Any]] = {
+    columns: dict[str, npt.NDArray[Any] | None] = {
         "label": records.labels.astype(np.int32),
         "predicted": records.predicted.astype(np.int32),
     }
     if records.log_probabilities is not None:
         columns |= {f"log_probability_{k}": column for k, column in enumerate(records.log_probabilities.T)}
-    if records.top_classes is not None and records.top_log_probabilities is not None:
+    elif records.top_classes is not None and records.top_log_probabilities is not None:
         for k in range(N_TOP):
             columns[f"top_class_{k + 1}"] = records.top_classes[:, k].astype(np.int32)
             columns[f"top_log_probability_{k + 1}"] = records.top_log_probabilities[:, k]
-        columns["label_log_probability"] = records.label_log_probabilities
+        columns |= {"label_log_probability": records.label_log_probabilities, "brier": records.all_class_brier}
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
-    integers = [name for name, column in columns.items() if column.dtype == np.int32]
+    integers = [field.name for field in table.schema if field.type == pa.int32()]
     sink = pa.BufferOutputStream()
     options = {"compression": "zstd", "use_dictionary": integers, "store_schema": False}
     with parquet.ParquetWriter(sink, table.schema, **options) as writer:
@@ -110,7 +111,7 @@ def _types(n_classes: int) -> dict[str, str]:
         return types | {f"log_probability_{k}": "halffloat" for k in range(n_classes)}
     for k in range(1, N_TOP + 1):
         types |= {f"top_class_{k}": "int32", f"top_log_probability_{k}": "halffloat"}
-    return types | {"label_log_probability": "halffloat"}
+    return types | {"label_log_probability": "halffloat", "brier": "float"}
 
 
 def _check_claims(path: Path, file: Any, about: RecordsInfo) -> None:
@@ -146,6 +147,7 @@ def _records(path: Path, columns: dict[str, npt.NDArray[Any]], about: RecordsInf
         log_probabilities=logs if complete else None,
         top_classes=classes,
         top_log_probabilities=None if complete else logs,
+        all_class_brier=columns.get("brier"),
         about=about,
     )
     if not _is_consistent(records):
@@ -154,18 +156,22 @@ def _records(path: Path, columns: dict[str, npt.NDArray[Any]], about: RecordsInf
 
 
 def _is_consistent(records: ImageRecords) -> bool:
-    """Whether the log-probabilities are some, and `predicted` is the likeliest; rows that are NaN may say anything."""
-    logs = records.log_probabilities if records.top_log_probabilities is None else records.top_log_probabilities
-    assert logs is not None  # noqa: S101 - one of the two is there
-    known = ~np.isnan(logs).any(axis=1)
-    finite, of_label = logs[known].astype(np.float64), records.label_log_probabilities[known].astype(np.float64)
-    in_range = bool(((finite >= LOWEST) & (finite <= 0)).all() and ((of_label >= LOWEST) & (of_label <= 0)).all())
-    sums = np.exp(finite).sum(axis=1)
-    most = finite.max(axis=1, initial=LOWEST)
+    """Whether log-probabilities are in range, add up, and are highest for `predicted`; rows of NaN may say anything."""
+    stored = records.log_probabilities if records.top_log_probabilities is None else records.top_log_probabilities
+    assert stored is not None  # noqa: S101 - one of the two is there
+    known = ~np.isnan(stored).any(axis=1)
+    logs, of_label = stored[known].astype(np.float64), records.label_log_probabilities[known].astype(np.float64)
+    highest, sums = logs.max(axis=1, initial=LOWEST), np.exp(logs).sum(axis=1)
+    checks = [logs >= LOWEST, logs <= 0, of_label >= LOWEST, of_label <= highest, sums <= 1 + _SUM_TOLERANCE]
     if records.top_classes is None:
-        first, complete = np.take_along_axis(finite, records.predicted[known, None], axis=1)[:, 0], True
+        of_predicted = np.take_along_axis(logs, records.predicted[known, None], axis=1)[:, 0]
+        checks += [of_predicted == highest, sums >= 1 - _SUM_TOLERANCE]
     else:
-        first, complete = finite[:, 0], False
-        in_range = in_range and np.array_equal(records.top_classes[:, 0], records.predicted)
-    adds_up = bool((sums <= 1 + _SUM_TOLERANCE).all() and (not complete or (sums >= 1 - _SUM_TOLERANCE).all()))
-    return in_range and adds_up and bool((first == most).all() and (of_label <= most).all())
+        brier = records.brier[known]
+        checks += [
+            logs[:, 0] == highest,
+            records.top_classes[:, 0] == records.predicted,
+            brier >= 0,
+            brier <= MOST_BRIER,
+        ]
+    return all(bool(check.all()) for check in checks)

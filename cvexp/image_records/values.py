@@ -64,6 +64,7 @@ class ImageRecords:
         log_probabilities: float16 (N, K), classes in label order; None where K is above 20.
         top_classes: int64 (N, 5), the likeliest classes, the first being `predicted`; None where K is at most 20.
         top_log_probabilities: float16 (N, 5), theirs, descending.
+        all_class_brier: float32 (N,), see `brier`; None where K is at most 20, since it follows from log_probabilities.
         about: Which images.
     """
 
@@ -73,6 +74,7 @@ class ImageRecords:
     log_probabilities: npt.NDArray[np.float16] | None
     top_classes: npt.NDArray[np.int64] | None
     top_log_probabilities: npt.NDArray[np.float16] | None
+    all_class_brier: npt.NDArray[np.float32] | None
     about: RecordsInfo
 
     def __len__(self) -> int:
@@ -100,17 +102,12 @@ class ImageRecords:
         return np.exp(logs.astype(np.float64))
 
     @property
-    def brier(self) -> npt.NDArray[np.float64] | None:
-        """The sum over classes of (p - y)^2, y being 1 for the label: float64 (N,) in [0, 2]; None where K is above 20.
-
-        Brier, Verification of forecasts expressed in terms of probability, 1950.
-        """
-        if self.log_probabilities is None:
-            return None
-        probabilities = np.exp(self.log_probabilities.astype(np.float64))
-        np.subtract.at(probabilities, (np.arange(len(self)), self.labels), 1.0)
-        scores: npt.NDArray[np.float64] = np.square(probabilities).sum(axis=1)
-        return scores
+    def brier(self) -> npt.NDArray[np.float64]:
+        """The sum over classes of (p - y)^2, y being 1 for the label: float64 (N,) in [0, 2] (Brier, 1950)."""
+        if self.all_class_brier is not None:
+            return self.all_class_brier.astype(np.float64)
+        assert self.log_probabilities is not None  # noqa: S101 - one of the two is there
+        return _brier(self.log_probabilities.astype(np.float64), self.labels)
 
 
 def from_logits(
@@ -128,12 +125,15 @@ def from_logits(
     n_stored = n_classes if n_classes <= MOST_CLASSES else N_TOP
     logs = np.empty((n_images, n_stored), dtype=np.float16)
     of_label = np.empty(n_images, dtype=np.float16)
-    classes = None if n_classes <= MOST_CLASSES else np.empty((n_images, n_stored), dtype=np.int64)
+    complete = n_classes <= MOST_CLASSES
+    classes = None if complete else np.empty((n_images, n_stored), dtype=np.int64)
+    brier = None if complete else np.empty(n_images, dtype=np.float32)
     for start in range(0, n_images, _CHUNK):
         here = slice(start, start + _CHUNK)
         found = _log_softmax(logits[:, here].T.astype(np.float64))
         of_label[here] = np.take_along_axis(found, labels[here, None], axis=1)[:, 0]
-        if classes is not None:
+        if classes is not None and brier is not None:
+            brier[here] = _brier(found, labels[here])
             classes[here] = _likeliest(found, predicted[here])
             found = np.take_along_axis(found, classes[here], axis=1)
         logs[here] = found
@@ -141,9 +141,10 @@ def from_logits(
         labels=labels,
         predicted=predicted,
         label_log_probabilities=of_label,
-        log_probabilities=logs if classes is None else None,
+        log_probabilities=logs if complete else None,
         top_classes=classes,
-        top_log_probabilities=None if classes is None else logs,
+        top_log_probabilities=None if complete else logs,
+        all_class_brier=brier,
         about=about,
     )
 
@@ -155,6 +156,14 @@ def _log_softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         found = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     clipped: npt.NDArray[np.float64] = np.clip(found, LOWEST, 0.0)
     return clipped
+
+
+def _brier(logs: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """See `ImageRecords.brier`; `logs` are (N, K)."""
+    differences = np.exp(logs)
+    differences[np.arange(len(labels)), labels] -= 1
+    scores: npt.NDArray[np.float64] = np.square(differences).sum(axis=1)
+    return scores
 
 
 def _likeliest(logs: npt.NDArray[np.float64], predicted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cvexp import events
@@ -18,9 +19,11 @@ from cvexp.training.session import memory_explained
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from torch import Tensor
+
     from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.engine.fit import Fit, Progress
-    from cvexp.results import EpochMetrics, Evaluation, ModelSize
+    from cvexp.results import EpochMetrics, Evaluation, HeldOutName, ModelSize
     from cvexp.settings import StoreSettings
     from cvexp.tracking.outbox import Outbox
     from cvexp.training.session import Prepared
@@ -58,6 +61,7 @@ class Training:
     _checkpoints: Checkpoints = field(init=False)
     _schedule: CheckpointSchedule = field(init=False)
     _recorder: Recorder = field(init=False)
+    _logits: dict[HeldOutName, Tensor | None] = field(default_factory=dict)
     _stops_early: bool = False
     _saved: Progress | None = None
     _shown_at: float = 0.0
@@ -217,6 +221,7 @@ class Training:
     def _test(self) -> tuple[Evaluation, float]:
         """The test split's figures with the final weights, and the seconds it took to get them."""
         last = self._history[-1]
+        self._logits[last.held_out_name] = self._fit.held_out_logits
         if last.held_out_name == "test":
             return last.held_out, 0.0
         from cvexp.inference.evaluate import evaluate
@@ -230,26 +235,29 @@ class Training:
             class_names=dataset.class_names,
             n_threads=self.prepared.layout.evaluation_threads,
             after_batch=self._check_signals,
+            keep_logits=partial(self._logits.__setitem__, "test"),
         )
         return evaluation, device.clock() - start
 
     def _store_artifacts(self, evaluation: Evaluation) -> None:
         """Write everything to the run's folder, the weights first, and record it."""
         from cvexp.export.run_folder import save_weights
-        from cvexp.training.artifacts import write_curves, write_evaluation, write_predictions
+        from cvexp.training.artifacts import write_curves, write_evaluation, write_predictions, write_records
 
         dataset = self.prepared.dataset
         shape, n_classes = dataset.image_shape, dataset.n_classes
-        weights, figures = self.tracked.folder / "weights", self.tracked.folder / "figures"
+        weights, records, figures = (self.tracked.folder / name for name in ("weights", "records", "figures"))
         try:
-            weights.mkdir(exist_ok=True)
-            figures.mkdir(exist_ok=True)
+            for folder in (weights, records, figures):
+                folder.mkdir(exist_ok=True)
             spec = save_weights(self.prepared.model, weights, config=self.prepared.config, dataset=dataset)
             self.tracked.emit(events.TagsSet({"cvexp.weights_sha256": spec.weights_sha256}))
             self.tracked.emit(events.FilesStored(folder=weights.name, name=weights.name))
             self._check_signals()
             if self.prepared.servable:
                 self.tracked.emit(events.ModelStored(weights=weights.name, image_shape=shape, n_classes=n_classes))
+            write_records(records, self.prepared, self._logits, after_batch=self._check_signals)
+            self.tracked.emit(events.FilesStored(folder=records.name, name=records.name))
             title = f"{self.tracked.name} on {dataset.name}"
             write_evaluation(figures, evaluation, dataset.class_names, title=title)
             self._check_signals()
