@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 TASKS = Path("/proc/self/task")
 """A folder for each thread; the second field of its `schedstat` counts nanoseconds waited for a core (Linux)."""
@@ -64,3 +66,45 @@ def _waited() -> float | None:
             total += int((task / "schedstat").read_text().split()[1])
             counted = True
     return total / 1e9 if counted else None
+
+
+class CpuMeter:
+    """Takes readings like `read_cpu_times` in some 5 microseconds: the files of the threads stay open.
+
+    Use it as a context manager, which closes them. The time that an ended thread waited until its last reading stays
+    in the sum.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[str, int] = {}  # descriptors by thread
+        self._waited: dict[str, int] = {}  # nanoseconds by thread, ended ones too
+        self._n_links = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        self._files.clear()
+
+    def read(self) -> CpuTimes:
+        """A reading now."""
+        with contextlib.suppress(OSError):
+            n_links = TASKS.stat().st_nlink  # changes with the number of threads
+            if n_links != self._n_links:
+                self._n_links = n_links
+                self._open_new()
+        for thread, descriptor in list(self._files.items()):
+            try:
+                self._waited[thread] = int(os.pread(descriptor, 80, 0).split()[1])
+            except (OSError, ValueError, IndexError):  # the thread ended
+                os.close(self._files.pop(thread))
+        waited = sum(self._waited.values()) / 1e9 if self._waited else None
+        return CpuTimes(wall=time.perf_counter(), cpu=time.process_time(), waited=waited)
+
+    def _open_new(self) -> None:
+        for thread in os.listdir(TASKS):
+            if thread not in self._files:
+                with contextlib.suppress(OSError):
+                    self._files[thread] = os.open(TASKS / thread / "schedstat", os.O_RDONLY)

@@ -25,6 +25,9 @@ ID_DIGITS = 12
 EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
 """Settings that may change on resume, and the tags of their current values: MLflow's parameters are immutable."""
 
+BENCH = "cvexp.bench"
+"""The tag with the conditions of a run's `bench/` figures, as JSON."""
+
 RECIPE = "cvexp.recipe"
 """The tag with the digest of a run's configuration without its seed; see config.recipe."""
 
