@@ -28,7 +28,8 @@ _FRONT = "What the Pareto front weighs up. Without it, accuracy and latency, or 
 _MARGIN = "Differences of accuracy below so many percentage points count as none."
 _BUDGET = 'Pick the fastest of the most accurate models within limits: "latency_ms<1, bytes<100k".'
 _PICK = "Pick one also without a budget."
-_PLOT = "Draw accuracy, and accuracy against training time, to this file."
+_FORMAT = "How to print; html is one file to send around: cvexp compare --format html > report.html."
+_PLOT = "Draw accuracy against training time and against latency, with intervals and the front, to this file."
 
 
 class Format(StrEnum):
@@ -38,6 +39,7 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     MD = "md"
+    HTML = "html"
 
 
 def compare(
@@ -54,7 +56,7 @@ def compare(
     margin: Annotated[float, typer.Option(help=_MARGIN)] = 0.5,
     budget: Annotated[str | None, typer.Option(help=_BUDGET)] = None,
     pick: Annotated[bool, typer.Option("--pick", help=_PICK)] = False,
-    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    output: Annotated[Format, typer.Option("--format", help=_FORMAT)] = Format.TABLE,
     plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
@@ -93,12 +95,25 @@ def compare(
         sys.stdout.write(report.to_csv(comparison))
     elif output is Format.MD:
         sys.stdout.write(report.to_markdown(comparison))
+    elif output is Format.HTML:
+        sys.stdout.write(_html(comparison))
     else:
         report.show(comparison)
     if comparison.plot is not None:
         hint(f"drawn to {comparison.plot}")
     if not as_json and output is Format.TABLE:
         suggest(*commands_after(comparison, store))
+
+
+def _html(comparison: Comparison) -> str:
+    """The report as one file; importing it here keeps matplotlib out of the other formats."""
+    from datetime import UTC, datetime
+
+    from cvexp.jobs.drawing import pictures
+    from cvexp.report.html import to_html
+
+    drawn = pictures(comparison.tables, margin=comparison.request.margin)
+    return to_html(comparison, drawn, made_at=datetime.now(UTC))
 
 
 def commands_after(comparison: Comparison, store: StoreSettings) -> list[str]:

@@ -14,13 +14,12 @@ from cvexp.comparison.columns import choose_columns
 from cvexp.comparison.pick import pick_of
 from cvexp.comparison.request import Request, sort_key
 from cvexp.errors import ConfigError
+from cvexp.jobs.drawing import draw
 from cvexp.jobs.evidence import StoredEvidence
 from cvexp.jobs.pair import pair
-from cvexp.plots.comparison import Panel, accuracy_and_time
-from cvexp.plots.files import check_path, save
-from cvexp.plots.style import plain, shortened
+from cvexp.plots.files import check_path
 from cvexp.results import Metric, rank
-from cvexp.runs import RunSummary, differing_settings, settings_of
+from cvexp.runs import RunSummary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,11 +31,6 @@ if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
     from cvexp.tracking.store import Store
 
-LONGEST_SETTINGS = 32
-MAX_DRAWN = 40
-"""Runs whose names a picture can show."""
-
-MAX_DRAWN_SETS = 8
 SHOWN_EXPERIMENTS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +117,7 @@ def run(
     tables, left_out = tables_of(runs, analysis)
     test_sets = tuple(labels[run.test_set] for run in runs)
     if plot is not None:
-        notes += _draw(list(zip(runs, test_sets, letters, strict=True)), settings, plot)
+        notes += draw(tables, settings, plot, margin=request.margin)
     return Comparison(
         runs=tuple(runs),
         test_sets=test_sets,
@@ -194,47 +188,3 @@ def _best(runs: Sequence[RunSummary]) -> frozenset[str]:
         if not math.isnan(run.metrics.get(Metric.TEST_ACCURACY, math.nan)):
             best.setdefault(run.test_set, run)
     return frozenset(run.run_id for run in best.values())
-
-
-def _draw(rows: Sequence[tuple[RunSummary, str, str]], settings: StoreSettings, path: Path) -> tuple[str, ...]:
-    """Draw the runs that have figures, the best of each test set by name, and say what the picture leaves out."""
-    sets: dict[str, list[tuple[RunSummary, str]]] = {}
-    for run, test_set, group in rows:
-        figures = [run.metrics.get(key, math.nan) for key in (Metric.TEST_ACCURACY, Metric.TRAIN_SECONDS)]
-        if all(map(math.isfinite, figures)):
-            sets.setdefault(test_set, []).append((run, group))
-    if not sets:
-        raise ConfigError("there is no finished run to draw", f"train one first: {settings.command('train', 'linear')}")
-    drawn = dict(sorted(sets.items(), key=lambda pair: -len(pair[1]))[:MAX_DRAWN_SETS])
-    share = MAX_DRAWN // len(drawn)
-    panels = []
-    for test_set, members in sorted(drawn.items()):
-        members.sort(key=lambda pair: rank(pair[0].metrics, Metric.TEST_ACCURACY))
-        named = members[:share]
-        differing = differing_settings([run for run, _ in named])
-        panels.append(
-            Panel(
-                title=plain(test_set) if len(drawn) > 1 else "",
-                names=[_label(run, differing) for run, _ in named],
-                accuracies=[run.metrics[Metric.TEST_ACCURACY] for run, _ in members],
-                train_seconds=[run.metrics[Metric.TRAIN_SECONDS] for run, _ in members],
-                groups=[group for _, group in members],
-            )
-        )
-    save(accuracy_and_time(panels), path)
-    n_named, drawable = sum(len(panel.names) for panel in panels), sum(map(len, sets.values()))
-    notes = []
-    if len(sets) > len(drawn):
-        notes.append(f"the picture shows {len(drawn)} of {len(sets):,} test sets, those with the most runs")
-    if n_named < drawable:
-        notes.append(
-            f"the picture names the most accurate {n_named:,} of {drawable:,} runs; compare fewer with --where"
-        )
-    return tuple(notes)
-
-
-def _label(run: RunSummary, names: Sequence[str]) -> str:
-    """A run's name, and below it the settings that set it apart, where they are few."""
-    settings = settings_of(run, names)
-    name = shortened(run.name)
-    return f"{name}\n{plain(settings)}" if 0 < len(settings) <= LONGEST_SETTINGS else name

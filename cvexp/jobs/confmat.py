@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 
@@ -192,10 +192,9 @@ def _count(trained: TrainedModel, dataset: Dataset, normalize: str) -> _Counted:
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
     logits, labels = trained.predictor.logits(dataset.test.images), dataset.test.labels
-    matrix, counts = (
-        multiclass_confusion_matrix(logits, labels, num_classes=dataset.n_classes, normalize=how)
-        for how in (normalize, "none")
-    )
+    n_classes = dataset.n_classes
+    counts = multiclass_confusion_matrix(logits, labels, num_classes=n_classes)
+    matrix = multiclass_confusion_matrix(logits, labels, num_classes=n_classes, normalize=cast("Normalize", normalize))
     accuracy = float((logits.argmax(dim=1) == labels).to(torch.float64).mean())
     return _Counted(matrix=matrix.numpy().astype(np.float64), counts=counts.numpy(), accuracy=accuracy)
 
@@ -230,7 +229,10 @@ def most_confused(counts: npt.NDArray[np.int64], class_names: Sequence[str]) -> 
     support = np.maximum(counts.sum(axis=1), 1)
     return tuple(
         ConfusedPair(
-            truth=class_names[i], taken_for=class_names[j], count=int(counts[i, j]), share=float(counts[i, j] / support[i])
+            truth=class_names[i],
+            taken_for=class_names[j],
+            count=int(counts[i, j]),
+            share=float(counts[i, j] / support[i]),
         )
         for i, j in _largest_off_diagonal(counts)
     )

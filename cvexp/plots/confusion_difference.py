@@ -89,9 +89,7 @@ def _name_classes(axes: Axes, class_names: Sequence[str], cell: float) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _write_figures(
-    axes: Axes, difference: npt.NDArray[np.float64], largest: float, font: float, *, form: str
-) -> None:
+def _write_figures(axes: Axes, difference: npt.NDArray[np.float64], largest: float, font: float, *, form: str) -> None:
     if font < SMALLEST_FONT:
         return
     for (row, column), value in np.ndenumerate(difference):

@@ -69,7 +69,7 @@ def _drawn_here(path: Path) -> bool:
 
 
 def as_svg(figure: Figure) -> bytes:
-    """The figure as an SVG file, the same for the same figure, and close it; its letters are drawn, and need no font."""
+    """The figure as an SVG file that needs no font, the same bytes for the same figure; it is closed."""
     import io
 
     import matplotlib as mpl
@@ -78,9 +78,8 @@ def as_svg(figure: Figure) -> bytes:
     stream = io.BytesIO()
     try:
         with mpl.rc_context({"svg.hashsalt": SOFTWARE, "svg.fonttype": "path"}):
-            figure.savefig(
-                stream, format="svg", bbox_inches="tight", facecolor="white", metadata={"Creator": SOFTWARE, "Date": None}
-            )
+            facts = {"Creator": SOFTWARE, "Date": None}
+            figure.savefig(stream, format="svg", bbox_inches="tight", facecolor="white", metadata=facts)
     finally:
         plt.close(figure)
     return stream.getvalue()

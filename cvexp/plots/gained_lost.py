@@ -66,7 +66,9 @@ def gained_and_lost(
     for (block, words, color), block_height in zip(blocks, heights, strict=True):
         shown = min(len(block.truth), SHOWN)
         of = f"{block.n:,} of {n_images:,} test images" + (f", {shown} shown" if shown < block.n else "")
-        figure.text(_EDGE / width, top / height, f"{words}: {of}", va="top", fontsize=11, fontweight="bold", color=color)
+        figure.text(
+            _EDGE / width, top / height, f"{words}: {of}", va="top", fontsize=11, fontweight="bold", color=color
+        )
         for k in range(shown):
             row, column = divmod(k, N_COLUMNS)
             left = _EDGE + column * (_CELL_INCHES + _EDGE)

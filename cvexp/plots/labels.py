@@ -63,7 +63,8 @@ def overlaps(boxes: Boxes, others: Boxes, *, gap: float = 2.0) -> npt.NDArray[np
     """Which of the boxes (N, 4) come closer than `gap` to which of the others (M, 4): (N, M)."""
     a, b = boxes[:, None], others[None]
     apart = (a[..., 0] >= b[..., 2] + gap) | (b[..., 0] >= a[..., 2] + gap)
-    return ~(apart | (a[..., 1] >= b[..., 3] + gap) | (b[..., 1] >= a[..., 3] + gap))
+    apart |= (a[..., 1] >= b[..., 3] + gap) | (b[..., 1] >= a[..., 3] + gap)
+    return np.asarray(~apart, dtype=np.bool_)
 
 
 def leader(anchor: npt.NDArray[np.float64], box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -79,13 +80,7 @@ def _candidates(anchor: npt.NDArray[np.float64], size: tuple[float, float], gaps
 
 
 def _fixed_costs(
-    boxes: Boxes,
-    anchor: npt.NDArray[np.float64],
-    *,
-    own: int,
-    markers: Boxes,
-    lines: Boxes,
-    bounds: Sequence[float],
+    boxes: Boxes, anchor: npt.NDArray[np.float64], *, own: int, markers: Boxes, lines: Boxes, bounds: Sequence[float]
 ) -> npt.NDArray[np.float64]:
     """What each box costs whatever the other labels do; `_NEVER` for those that are ruled out."""
     left, bottom, right, top = bounds
@@ -95,7 +90,8 @@ def _fixed_costs(
     crossed = overlaps(boxes, lines, gap=1.0).sum(axis=1)
     others = np.delete(markers, own, axis=0)
     far = 2.5 * rings + 0.15 * ways + _CROSSED_LINE * crossed
-    return far + _LEADER_OVER_MARKER * _crossings(anchor, boxes, others) + _NEVER * (outside | covers)
+    costs = far + _LEADER_OVER_MARKER * _crossings(anchor, boxes, others) + _NEVER * (outside | covers)
+    return np.asarray(costs, dtype=np.float64)
 
 
 def _crossings(anchor: npt.NDArray[np.float64], boxes: Boxes, obstacles: Boxes) -> npt.NDArray[np.float64]:
@@ -104,4 +100,5 @@ def _crossings(anchor: npt.NDArray[np.float64], boxes: Boxes, obstacles: Boxes) 
     steps = np.linspace(0, 1, 12)[None, :, None]
     points = anchor + steps * (ends - anchor)[:, None]  # (N, 12, 2)
     inside = (points[:, :, None] >= obstacles[None, None, :, :2]) & (points[:, :, None] <= obstacles[None, None, :, 2:])
-    return inside.all(axis=-1).any(axis=1).sum(axis=1).astype(np.float64)
+    touched = np.any(np.all(inside, axis=-1), axis=1)  # (N, M)
+    return np.asarray(touched.sum(axis=1), dtype=np.float64)

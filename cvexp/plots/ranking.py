@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cvexp.plots.axes import accuracy_limits, frame, percent_axis
 from cvexp.plots.lettering import elided, text_inches
-from cvexp.plots.style import BLUE, FAINT, INK, MUTED, percent_axis, plain
+from cvexp.plots.style import BLUE, INK, MUTED, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-    from cvexp.plots.tradeoff import Score
+    from cvexp.plots.charts import Score
 
 NAME_SIZE = 9.0
 WIDEST_NAMES = 3.0
@@ -42,37 +43,27 @@ def figures(score: Score) -> str:
     return f"{score.accuracy:.2%}{interval} (n={score.n}{note})"
 
 
-def draw_ranking(
-    axes: Axes, scores: Sequence[Score], *, names: float, values: float, numbered: set[int]
-) -> None:
-    """Draw the scores from the top down; `names` and `values` are the inches to the left and right of the axes.
+def draw_ranking(axes: Axes, scores: Sequence[Score], *, names: float, numbered: set[int]) -> None:
+    """Draw the scores from the top down, with their names in the `names` inches to the left of the axes.
 
     Where panels had only room for the numbers of some, all names have their numbers here.
     """
-    from cvexp.plots.scatter import accuracy_limits
-
     limits = accuracy_limits(scores)
-    span = limits[1] - limits[0]
     axes.set_xlim(limits)
     axes.set_ylim(len(scores) - 0.5, -0.5)
     percent_axis(axes.xaxis, limits, most=5)
     axes.set_yticks([])
-    axes.grid(visible=True, axis="x", color=FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8.5, colors=MUTED, length=3)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color("#999999")
+    frame(axes, "bottom")
     digits = _digits(len(scores))
     width = axes.get_window_extent().width / axes.figure.dpi
     for row, score in enumerate(scores):
-        shown = max(score.accuracy, limits[0] + 0.03 * span)
-        is_far = shown != score.accuracy
+        is_far = score.accuracy < limits[0]
+        shown = limits[0] + 0.03 * (limits[1] - limits[0]) if is_far else score.accuracy
         if score.low is not None and score.high is not None and not is_far:
             axes.plot([score.low, score.high], [row, row], color=BLUE, linewidth=1.6, alpha=0.75)
         axes.plot([shown], [row], marker="<" if is_far else "o", markersize=5.5, color=BLUE)
         at = axes.get_yaxis_transform()
-        style = {"transform": at, "va": "center_baseline", "fontsize": NAME_SIZE}
+        style: dict[str, Any] = {"transform": at, "va": "center_baseline", "fontsize": NAME_SIZE}
         indent = digits if numbered else 0.0
         if numbered:
             axes.text((digits * 0.7 - names) / width, row, f"{row + 1}", ha="right", color=MUTED, **style)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cvexp.text import clean
-
-if TYPE_CHECKING:
-    from matplotlib.axis import Axis
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
 INK, MUTED, OFF, FAINT = "#1A1A1A", "#4A4A4A", "#9A9A9A", "#E6E6E6"
@@ -25,13 +20,3 @@ def shortened(name: str) -> str:
 def plain(text: str) -> str:
     """Text without control characters that matplotlib does not read as a formula; line breaks stay."""
     return "\n".join(clean(line).replace("$", r"\$") for line in text.split("\n"))
-
-
-def percent_axis(axis: Axis, limits: tuple[float, float], *, most: int = 6) -> None:
-    """Ticks of an axis of fractions as percentages, with the decimals that tell them apart."""
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-    ticks = [tick for tick in MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(*limits) if limits[0] <= tick <= limits[1]]
-    decimals = next((d for d in range(3) if all(abs(round(100 * t, d) - 100 * t) < 1e-6 for t in ticks)), 3)  # noqa: PLR2004
-    axis.set_ticks(ticks)
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=decimals))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from cvexp.plots.axes import accuracy_limits
+from cvexp.plots.charts import STATUS_WORDS, Chart, Panel
 from cvexp.plots.lettering import elided, lines_within
 from cvexp.plots.ranking import draw_ranking, ranking_columns
-from cvexp.plots.scatter import accuracy_limits, draw_panel, marker_style
+from cvexp.plots.scatter import draw_panel, marker_style
 from cvexp.plots.style import BLUE, INK, MUTED, plain
 
 if TYPE_CHECKING:
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Status = Literal["on", "undecided", "off", "unplaced"]
-"""On the front; dominated in the point estimates only; shown to be dominated; not to be ranked."""
 
 PANEL_INCHES = (4.7, 3.9)
 SMALL_PANEL_INCHES = (3.7, 3.3)
@@ -39,64 +38,10 @@ _WIDE_ENOUGH = 9.0
 _SMALL = 8.5
 _LONGEST_KEY = 8
 
-STATUS_WORDS: dict[Status, str] = {
-    "on": "on the front",
-    "undecided": "beaten in the point estimates only",
-    "off": "beaten: another is better on one axis and not worse on the other",
-    "unplaced": "not ranked: other conditions, or a busy machine",
-}
 CROSSES = (
     "Crosses are 95% intervals; without one, a single measurement. "
     "Verdicts come from paired intervals, not from overlapping crosses."
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Score:
-    """A model's test accuracy, in [0, 1]: the mean over `n` runs and its interval, None for a single run.
-
-    `label` is its name in the picture, `note` what to know about it, such as a collapsed seed.
-    """
-
-    label: str
-    accuracy: float
-    low: float | None = None
-    high: float | None = None
-    n: int = 1
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
-    """What the model `scores[score]` costs, larger than 0, with its interval; and whether it is on the front."""
-
-    score: int
-    cost: float
-    low: float | None = None
-    high: float | None = None
-    status: Status = "on"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Panel:
-    """Costs that were measured under the same `conditions`, which are said below the panel.
-
-    `cost` names the horizontal axis with its unit: `training time (seconds)`.
-    """
-
-    title: str
-    cost: str
-    conditions: str
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Chart:
-    """Models that were measured on the same test images, the most accurate first."""
-
-    title: str
-    scores: tuple[Score, ...]
-    panels: tuple[Panel, ...]
 
 
 def tradeoff(charts: Sequence[Chart], *, notes: Sequence[str] = ()) -> Figure:
@@ -211,7 +156,9 @@ def _draw_panels(figure: Figure, layout: _Layout, chart: Chart, top: float) -> s
             numbered |= draw_panel(axes, panel, chart.scores, limits)
             below = -(_AXIS + 0.02) / height
             text = "\n".join(layout.conditions(panel))
-            axes.text(0, below, text, transform=axes.transAxes, va="top", fontsize=_SMALL, color=MUTED, gid="conditions")
+            axes.text(
+                0, below, text, transform=axes.transAxes, va="top", fontsize=_SMALL, color=MUTED, gid="conditions"
+            )
         top -= layout.row_height(chart, row)
     return numbered
 
@@ -220,7 +167,7 @@ def _draw_ranking(figure: Figure, layout: _Layout, chart: Chart, top: float, *, 
     top -= layout.heading(chart) + _TITLE
     height = layout.ranking_height(chart)
     axes = _axes(figure, layout, left=_EDGE + layout.names, top=top, width=layout.dots, height=height)
-    draw_ranking(axes, chart.scores, names=layout.names, values=layout.values, numbered=numbered)
+    draw_ranking(axes, chart.scores, names=layout.names, numbered=numbered)
 
 
 def _legend(figure: Figure, layout: _Layout) -> None:

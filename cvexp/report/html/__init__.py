@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 def to_html(comparison: Comparison, pictures: Sequence[Picture], *, made_at: datetime) -> str:
     """The whole report; `made_at` is in UTC. It loads nothing, and texts from the store cannot act in it."""
-    columns = {
-        column.name: column for table in comparison.tables for column in columns_of(comparison, table)
-    }
+    columns = {column.name: column for table in comparison.tables for column in columns_of(comparison, table)}
     n_runs = len(comparison.runs)
     about = f"{n_runs:,} run{'' if n_runs == 1 else 's'}, made {made_at:%Y-%m-%d %H:%M} UTC by cvexp {VERSION}"
     measured = definitions(comparison.tables, list(columns.values()))
@@ -36,5 +34,7 @@ def to_html(comparison: Comparison, pictures: Sequence[Picture], *, made_at: dat
         None if comparison.tables else element("p", "No run here matches."),
         conditions(comparison),
         element("section", element("h2", "How the figures were measured"), terms(measured)) if measured else None,
-        element("section", element("h2", "Where the figures come from"), provenance(comparison.runs)) if n_runs else None,
+        element("section", element("h2", "Where the figures come from"), provenance(comparison.runs))
+        if n_runs
+        else None,
     )

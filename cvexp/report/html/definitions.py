@@ -18,12 +18,14 @@ _BENCH = (
 )
 
 FIGURES: dict[str, str] = {
-    Metric.TEST_ACCURACY: "Share of the test images whose most likely class is the true one, with the weights after the last epoch.",
-    Metric.TEST_LOSS: "Mean cross-entropy over the test images, in nats per image, with the weights after the last epoch.",
+    Metric.TEST_ACCURACY: (
+        "Share of the test images whose likeliest class is the true one, with the weights after the last epoch."
+    ),
+    Metric.TEST_LOSS: "Mean cross-entropy over the test images, in nats, with the weights after the last epoch.",
     Metric.VAL_ACCURACY: "As the test accuracy, on the part of the training images that was set aside for validation.",
     Metric.VAL_LOSS: "As the test loss, on the part of the training images that was set aside for validation.",
-    Metric.TRAIN_ACCURACY: "Share of the last epoch's training images that were right, each with the weights of its own step.",
-    Metric.TRAIN_LOSS: "Mean cross-entropy over the last epoch's training images, each with the weights of its own step.",
+    Metric.TRAIN_ACCURACY: "Share of the last epoch's training images that were right, each before its own step.",
+    Metric.TRAIN_LOSS: "Mean cross-entropy over the last epoch's training images, each before its own step.",
     Metric.TRAIN_SECONDS: (
         "Wall-clock seconds of the training steps, summed over epochs, on a clock that waits for the device. "
         "Setup, evaluation and tracking are not in it."
@@ -34,7 +36,7 @@ FIGURES: dict[str, str] = {
     Metric.LATENCY_MS: f"Median milliseconds for one image (batch 1). {_BENCH}",
     Metric.LATENCY_P90_MS: "The 90th percentile of the same calls: one in ten takes longer.",
     Metric.FIRST_CALL_MS: "Milliseconds of the first call after loading, which is not in the latency.",
-    Metric.BENCH_IMAGES_PER_SECOND: "Images per second at the largest batch measured, under the same rules as the latency.",
+    Metric.BENCH_IMAGES_PER_SECOND: "Images per second at the largest batch measured, by the rules of the latency.",
     Metric.PARAMETERS: "Numbers that training adjusts.",
     Metric.BYTES: "Bytes of parameters and buffers in memory.",
     Metric.PROCESS_PEAK_BYTES: "Most resident memory of the process during the run, the libraries included.",

@@ -25,13 +25,14 @@ def text(value: object) -> Html:
     return value if isinstance(value, Html) else Html(html.escape(clean(value), quote=True))
 
 
-def element(name: str, *content: object, **attributes: str | None) -> Html:
+def element(tag: str, *content: object, **attributes: str | None) -> Html:
     """An element; attributes that are None are left out, `_` in their names is `-`, and `class_` is `class`."""
     pairs = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items() if value is not None)
-    opening = f"<{name}{''.join(f' {key}="{text(value)}"' for key, value in pairs)}>"
-    if name in VOID:
+    written = "".join(f' {key}="{text(value)}"' for key, value in pairs)
+    opening = f"<{tag}{written}>"
+    if tag in VOID:
         return Html(opening)
-    return Html(f"{opening}{joined(*content)}</{name}>")
+    return Html(f"{opening}{joined(*content)}</{tag}>")
 
 
 def joined(*parts: object) -> Html:

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 SHOWN_RUNS = 500
 COMMIT_DIGITS = 12
 
+
+def _commit(run: RunSummary) -> str:
+    commit = run.tags.get("mlflow.source.git.commit", "")[:COMMIT_DIGITS]
+    changed = {"true": " with uncommitted changes", "unknown": " (unknown whether changed)"}
+    return commit + changed.get(run.tags.get("cvexp.git_dirty", ""), "") if commit else ""
+
+
 _FACTS: dict[str, Callable[[RunSummary], str]] = {
     "dataset": lambda run: run.params.get("dataset", ""),
     "data digest and split": lambda run: run.test_set,
@@ -24,18 +31,12 @@ _FACTS: dict[str, Callable[[RunSummary], str]] = {
     "python": lambda run: run.tags.get("cvexp.python", ""),
     "torch": lambda run: run.tags.get("cvexp.versions.torch", "") or str(run.conditions.get("torch", "")),
     "numpy": lambda run: run.tags.get("cvexp.versions.numpy", ""),
-    "commit": lambda run: _commit(run),
+    "commit": _commit,
     "recipe": lambda run: run.recipe,
     "epochs": lambda run: run.settings.get("epochs", ""),
     "seed": lambda run: run.params.get("seed", ""),
     "status": lambda run: run.status,
 }
-
-
-def _commit(run: RunSummary) -> str:
-    commit = run.tags.get("mlflow.source.git.commit", "")[:COMMIT_DIGITS]
-    changed = {"true": " with uncommitted changes", "unknown": " (unknown whether changed)"}
-    return commit + changed.get(run.tags.get("cvexp.git_dirty", ""), "") if commit else ""
 
 
 def provenance(runs: Sequence[RunSummary]) -> Html:

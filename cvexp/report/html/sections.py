@@ -44,7 +44,9 @@ def test_set(comparison: Comparison, shown: Table, pictures: Sequence[Picture]) 
 
 def _table(shown: Table, columns: Sequence[Column]) -> Html:
     header = [element("th", column.header, scope="col", class_=_kind(column)) for column in columns]
-    rows = [[_cell(column, group, shown, is_first=column is columns[0]) for column in columns] for group in shown.groups]
+    rows = [
+        [_cell(column, group, shown, is_first=column is columns[0]) for column in columns] for group in shown.groups
+    ]
     return table(header, rows, caption=_heading(shown))
 
 
