@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Arm:
-    """The test accuracy of one recipe, seed by seed. Arms that are compared have the same test images in the same order.
+    """The test accuracy of one recipe, seed by seed. Arms to compare have the same test images in the same order.
 
     Attributes:
         name: Unique among the arms of a comparison; it stands in the results and sentences.
@@ -49,7 +49,7 @@ class Arm:
     def per_seed(self) -> npt.NDArray[np.float64]:
         """Accuracy of every seed, float64 (n,)."""
         if self.correct is not None:
-            return self.correct.mean(axis=1, dtype=np.float64)
+            return np.asarray(self.correct.mean(axis=1, dtype=np.float64))
         x = np.asarray(() if self.accuracies is None else self.accuracies, dtype=np.float64)
         if x.ndim != 1 or not x.size or not ((x >= 0) & (x <= 1)).all():
             raise InputError(f"{self.name}: expected correctness per image, or one accuracy in [0, 1] per seed")
@@ -67,7 +67,7 @@ class Arm:
 
 
 def pairing(a: Arm, b: Arm) -> npt.NDArray[np.intp] | None:
-    """For every row of a the row of b with the same seed, or None where the arms are not paired: see `matching_rows`."""
+    """For every row of a the row of b with the same seed, or None where arms are not paired: see `matching_rows`."""
     if (a.seeds is None) != (b.seeds is None):
         return None  # nothing says that row s of one was trained like row s of the other
     return matching_rows(a.n_seeds, b.n_seeds, a.seeds, b.seeds)
@@ -76,9 +76,9 @@ def pairing(a: Arm, b: Arm) -> npt.NDArray[np.intp] | None:
 def arm_estimate(a: Arm, b: Arm) -> Estimate | None:
     """The difference of two arms; None where an arm has one seed, or there is one image.
 
-    With records of the images in both arms: two-way random effects, see `accuracy_difference`. Without: Welch's interval
-    on the accuracies per seed (Welch 1947; n_images is 0), which is about retraining and these test images. It stays
-    Welch's where the seeds match: pairing would narrow it further while the variance of the images stays unknown.
+    With records of the images in both arms: two-way random effects, see `accuracy_difference`. Without: Welch's
+    interval on the accuracies per seed (Welch 1947; n_images is 0), which is about retraining and these test images. It
+    stays Welch's where the seeds match: pairing would narrow it further while the variance of the images is unknown.
 
     Raises:
         InputError: Different numbers of images.

@@ -103,7 +103,7 @@ class Estimate:
         return self.variance**2 / below if below else math.inf
 
     def limits(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Two-sided interval: mean ± t · sqrt(V); `agresti_min`'s, each image counted once, where V = 0 and D is binary."""
+        """Two-sided: mean ± t · sqrt(V); `agresti_min`'s, each image counted once, where V = 0 and D is binary."""
         if self.binary and not self.variance:
             return agresti_min(*self._discordant(), self.n_images, confidence=confidence)
         half = quantile(self.df, (1 + confidence) / 2) * math.sqrt(self.variance)
@@ -218,15 +218,16 @@ def estimate(a: npt.NDArray[Any], b: npt.NDArray[Any], rows: npt.NDArray[np.intp
         b: Bool or float (m, N).
         rows: For every row of a the row of b with the same seed, or None for the nested form.
     """
+    seeds: tuple[SeedVariance, ...]
     if rows is None:
-        components, images = zip(table(a), table(b), strict=True)
+        (first, of_a), (second, of_b) = table(a), table(b)
+        seeds, per_image = (first, second), of_a - of_b
     else:
-        component, image_means = table(a.astype(np.float64) - b[rows])
-        components, images = (component,), (image_means, 0.0)
-    per_image = images[0] - images[1]
+        one, per_image = table(a.astype(np.float64) - b[rows])
+        seeds = (one,)
     return Estimate(
         mean=float(per_image.mean()),
-        seeds=components,
+        seeds=seeds,
         image_variance=float(per_image.var(ddof=1)),
         n_images=a.shape[1],
         binary=a.dtype == np.bool_,

@@ -65,7 +65,7 @@ def check_seeds(seeds: Sequence[int], n_rows: int, name: str) -> None:
     """Refuse a list of seeds that does not name every row once.
 
     Raises:
-        InputError: Another number of seeds than rows, or a seed that occurs twice (the same training again is no repeat).
+        InputError: Another number of seeds than rows, or a seed that occurs twice (the same training is no repeat).
     """
     if len(seeds) != n_rows:
         raise InputError(f"{name}: expected one seed per row, got {len(seeds)} for {n_rows} rows")
@@ -80,8 +80,8 @@ def matching_rows(
     """For every row of a the row of b with the same seed, intp (n,), or None where the arms are not paired.
 
     Paired means that both lists name the same set of seeds. Lists that overlap in part are not paired: the shared seeds
-    are then treated as different ones, which makes the interval too wide rather than too narrow. With neither list given,
-    arms with the same number of rows are paired by position.
+    are then treated as different ones, which makes the interval too wide rather than too narrow. With neither list
+    given, arms with the same number of rows are paired by position.
 
     Raises:
         InputError: Only one list is given, or a list does not fit its rows.

@@ -64,7 +64,9 @@ def score_verdict(
     rows = matching_rows(len(x), len(y), seeds_a, seeds_b)
     n_seeds, least = (len(x), len(y)), 2
     if x.shape[1] < least:
-        return _undecided(float(x.mean() - y.mean()), n_seeds, margin, metric=metric, n_images=1, paired=rows is not None)
+        return _undecided(
+            float(x.mean() - y.mean()), n_seeds, margin, metric=metric, n_images=1, paired=rows is not None
+        )
     if min(n_seeds) < least:
         return two_models(x, y, rows_to_compare(n_seeds, seeds_a, seeds_b), margin, metric)
     share = win_share(-x.mean(axis=1), -y.mean(axis=1), rows)
@@ -145,7 +147,9 @@ def recipes_verdict(
 
 
 def _kind(found: Estimate, margin: float, n_seeds: int, *, lower_is_better: bool, p_adjusted: float | None) -> Kind:
-    if n_seeds < LEAST_SEEDS or (not found.n_images and not found.variance):  # equal accuracies per seed show no variance
+    if n_seeds < LEAST_SEEDS or (
+        not found.n_images and not found.variance
+    ):  # equal accuracies per seed show no variance
         return "cannot-tell"
     low, high = found.limits()
     if (low > 0 or high < 0) and (p_adjusted is None or p_adjusted <= 0.05):  # noqa: PLR2004 - the level of the interval

@@ -19,7 +19,7 @@ LEAST_SEEDS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What settles a comparison: n_seeds in each arm, or, where no number of seeds does, about n_images with many seeds."""
+    """What settles a comparison: n_seeds in each arm, or, where no number of seeds does, n_images with many seeds."""
 
     n_seeds: int | None
     n_images: int | None

@@ -98,9 +98,9 @@ def pairwise_verdicts(
 def contenders(arms: Sequence[Arm], *, n_classes: int | None = None) -> Contenders:
     """The recipes that may be the most accurate: one is dropped only if the observed best beats it.
 
-    One-sided at 0.05 / (k - 1), so that the truly best of k recipes is lost in at most 5% of comparisons (Bonferroni over
-    its k - 1 comparisons; multiple comparisons with the best, Hsu 1981, Ann. Statist. 9:1026). Recipes with fewer than
-    three seeds or a collapsed one are never dropped.
+    One-sided at 0.05 / (k - 1), so that the truly best of k recipes is lost in at most 5% of comparisons (Bonferroni
+    over its k - 1 comparisons; multiple comparisons with the best, Hsu 1981, Ann. Statist. 9:1026). Recipes with fewer
+    than three seeds or a collapsed one are never dropped.
 
     Args:
         arms: k >= 1, with different names, all on the same test images.
@@ -125,6 +125,6 @@ def check_names(names: Sequence[str]) -> None:
     Raises:
         InputError: A name occurs twice.
     """
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise InputError(f"expected a different name for every recipe, got {twice[0]!r} twice")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"expected a different name for every recipe, got {twice!r} twice")

@@ -27,9 +27,7 @@ def rows_to_compare(
     return 0, 0
 
 
-def two_models(
-    a: npt.NDArray[Any], b: npt.NDArray[Any], rows: tuple[int, int], margin: float, metric: str
-) -> Verdict:
+def two_models(a: npt.NDArray[Any], b: npt.NDArray[Any], rows: tuple[int, int], margin: float, metric: str) -> Verdict:
     """Two trained models: mid-p McNemar with Agresti-Min for accuracy, the paired t interval over images for scores."""
     x, y = a[rows[0]], b[rows[1]]
     if metric == "accuracy":
@@ -39,9 +37,7 @@ def two_models(
     else:
         per_image = x - y
         n, variance = len(per_image), float(per_image.var(ddof=1))
-        found = Estimate(
-            mean=float(per_image.mean()), seeds=(), image_variance=variance, n_images=n, binary=False
-        )
+        found = Estimate(mean=float(per_image.mean()), seeds=(), image_variance=variance, n_images=n, binary=False)
         mean, df, p_value = found.mean, found.df, found.p_value()
         (low, high), (low90, high90) = found.limits(), found.limits(0.90)
     difference = Difference(mean=mean, low=low, high=high, df=df, paired=True, n_seeds=1, n_images=n)

@@ -27,7 +27,7 @@ def mcnemar_midp(b: int, c: int) -> float:
 
 
 def agresti_min(b: int, c: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of the difference of accuracies `(b - c) / n`: Wald's after half an image is added to each of four cells.
+    """Interval of the difference of accuracies `(b - c) / n`: Wald's, half an image added to each of four cells.
 
     Limits stay within [-1, 1]. Source: Agresti & Min 2005, Stat. Med. 24:729.
 

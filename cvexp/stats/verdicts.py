@@ -29,8 +29,8 @@ class Verdict:
         margin: In the unit of the difference.
         n_seeds_needed: In each arm, for a decision; None where one was reached, or no number of seeds brings one.
         n_images_needed: Where no number of seeds brings a decision; see `plan`.
-        win_share: Share of pairs of seeds in which a is better, ties counted half: the pairs with the same seed where the
-            arms are paired, else all pairs. Probability of outperforming, Bouthillier et al. 2021, MLSys. None for
+        win_share: Share of pairs of seeds in which a is better, ties counted half: the pairs with the same seed where
+            the arms are paired, else all pairs. Probability of outperforming, Bouthillier et al. 2021, MLSys. None for
             `these-two-only`.
         p_value: Two-sided, of no difference; mid-p McNemar for `these-two-only`.
         p_adjusted: After Holm's procedure over n_pairs; None where one pair was judged alone.

@@ -33,13 +33,16 @@ def verdict_text(verdict: Verdict, name_a: str, name_b: str) -> str:
 
 
 def win_share_text(verdict: Verdict, name_a: str, name_b: str) -> str | None:
-    """Such as `one retrained A beats one retrained B in 80% of 5 pairs of seeds`; None where nothing was retrained."""
+    """Such as `one retrained A beats one retrained B in 80% of 25 pairs of seeds (a tie counts half)`.
+
+    None where there is one run each.
+    """
     if verdict.win_share is None:
         return None
     paired = verdict.difference.paired
     n = verdict.n_seeds[0] if paired else math.prod(verdict.n_seeds)
     share = f"one retrained {name_a} beats one retrained {name_b} in {verdict.win_share:.0%}"
-    return f"{share} of {n} pairs {'with the same seed' if paired else 'of seeds'} (a tie counts half)"
+    return f"{share} of {n} pairs {'matched by seed' if paired else 'of seeds'} (a tie counts half)"
 
 
 def _two_models(verdict: Verdict, name_a: str, name_b: str) -> str:
