@@ -14,12 +14,14 @@ from cvexp.comparison.columns import choose_columns
 from cvexp.comparison.pick import pick_of
 from cvexp.comparison.request import Request, sort_key
 from cvexp.errors import ConfigError
+from cvexp.jobs.changed_images import changed_images
 from cvexp.jobs.drawing import draw
 from cvexp.jobs.evidence import StoredEvidence
 from cvexp.jobs.pair import pair
-from cvexp.plots.files import check_path
+from cvexp.plots.files import check_path, save
 from cvexp.results import Metric, rank
 from cvexp.runs import RunSummary
+from cvexp.settings import data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,8 +118,10 @@ def run(
     )
     tables, left_out = tables_of(runs, analysis)
     test_sets = tuple(labels[run.test_set] for run in runs)
+    sides = pair(tables, analysis.evidence, first=first) if selectors else None
     if plot is not None:
         notes += draw(tables, settings, plot, margin=request.margin)
+        notes += _draw_changes(sides, tables, analysis, plot)
     return Comparison(
         runs=tuple(runs),
         test_sets=test_sets,
@@ -133,9 +137,21 @@ def run(
         columns_named=request.columns is not None,
         captions=left_out,
         pick=pick_of(tables, limits, analysis) if request.picks else None,
-        pair=pair(tables, analysis.evidence, first=first) if selectors else None,
+        pair=sides,
         request=request,
     )
+
+
+def _draw_changes(sides: Pair | None, tables: Sequence[Table], analysis: Analysis, plot: Path) -> tuple[str, ...]:
+    """Draw the images that two groups do not have in common beside `plot`, and say where, or why not."""
+    if sides is None:
+        return ()
+    figure, why = changed_images(sides, tables, analysis.evidence, data_dir=data_dir())
+    if figure is None:
+        return (why,) if why else ()
+    beside = check_path(plot.with_stem(f"{plot.stem}-images"))
+    save(figure, beside)
+    return (f"images gained and lost drawn to {beside}",)
 
 
 def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple[list[RunSummary], tuple[str, ...]]:

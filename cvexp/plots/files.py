@@ -74,12 +74,15 @@ def as_svg(figure: Figure) -> bytes:
 
     import matplotlib as mpl
     import matplotlib.pyplot as plt
+    from matplotlib.transforms import Bbox
 
     stream = io.BytesIO()
     try:
         with mpl.rc_context({"svg.hashsalt": SOFTWARE, "svg.fonttype": "path"}):
+            # The whole figure, so that figures of one size stay so, and what was written beyond its edges.
+            whole = Bbox.union([Bbox.from_bounds(0, 0, *figure.get_size_inches()), figure.get_tightbbox()])
             facts = {"Creator": SOFTWARE, "Date": None}
-            figure.savefig(stream, format="svg", bbox_inches="tight", facecolor="white", metadata=facts)
+            figure.savefig(stream, format="svg", bbox_inches=whole, facecolor="white", metadata=facts)
     finally:
         plt.close(figure)
     return stream.getvalue()

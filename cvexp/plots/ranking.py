@@ -51,7 +51,7 @@ def draw_ranking(axes: Axes, scores: Sequence[Score], *, names: float, numbered:
     limits = accuracy_limits(scores)
     axes.set_xlim(limits)
     axes.set_ylim(len(scores) - 0.5, -0.5)
-    percent_axis(axes.xaxis, limits, most=5)
+    percent_axis(axes.xaxis, limits)
     axes.set_yticks([])
     frame(axes, "bottom")
     digits = _digits(len(scores))

@@ -54,7 +54,9 @@ def provenance(runs: Sequence[RunSummary]) -> Html:
         rows.append([element("th", run.name, scope="row"), code, *cells, element("td", started)])
     left_out = len(runs) - len(rows)
     return joined(
-        terms((f"{name}, all runs" if len(runs) > 1 else name, value) for name, value in shared.items()),
+        element("h3", "The same for all runs") if len(runs) > 1 else None,
+        terms(shared.items()),
+        element("h3", "Each run") if len(runs) > 1 else None,
         table(header, rows, caption=f"{len(runs):,} run{'' if len(runs) == 1 else 's'}"),
         element("p", f"{left_out:,} more runs are not listed.", class_="about") if left_out else None,
     )
