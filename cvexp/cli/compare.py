@@ -24,7 +24,9 @@ _WHERE = "Only the runs that MLflow's filter selects: 'params.model = \"tinyvgg\
 _AT = "Figures after the last epoch, each run's best one (by validation, else test), or an epoch: last, best, 3."
 _VIEW = "Which columns: accuracy, speed, size or all."
 _COLUMNS = "Which columns, by name or metric key: model,accuracy,latency_ms,run."
-_FRONT = "What the Pareto front weighs up. Without it, accuracy and latency, or training time where there are no latencies."
+_FRONT = (
+    "What the Pareto front weighs up. Without it, accuracy and latency, or training time where there are no latencies."
+)
 _MARGIN = "Differences of accuracy below so many percentage points count as none."
 _BUDGET = 'Pick the fastest of the most accurate models within limits: "latency_ms<1, bytes<100k".'
 _PICK = "Pick one also without a budget."
@@ -64,10 +66,10 @@ def compare(
 ) -> None:
     """Compare runs on accuracy and speed, and say which differences are more than luck.
 
-    Runs that differ in nothing but their seed are one row: the mean, and half of its 95% interval. Accuracies are ranked
-    within one test set. Training times are ranked only among runs under the same conditions (device, threads, step
-    runner, versions, batch size, epochs, data); where conditions differ, each time carries the letter of its own. Two
-    runs or groups that are named alone are compared in detail.
+    Runs that differ in nothing but their seed are one row: the mean, and half of its 95% interval. Accuracies are
+    ranked within one test set. Training times are ranked only among runs under the same conditions (device, threads,
+    step runner, versions, batch size, epochs, data); where conditions differ, each time carries the letter of its own.
+    Two runs or groups that are named alone are compared in detail.
     """
     from cvexp.comparison.request import Request
     from cvexp.jobs.compare import run as job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,9 @@ def tables_of(runs: Sequence[RunSummary], analysis: Analysis) -> tuple[tuple[Tab
     if len(sets) > 1:
         captions.append("Accuracies may be ranked within one test set only; the best of each is bold.")
     if len(sets) > len(shown):
-        captions.append(f"{len(shown)} of {len(sets):,} test sets shown, those with the most runs (--json has all runs).")
+        captions.append(
+            f"{len(shown)} of {len(sets):,} test sets shown, those with the most runs (--json has all runs)."
+        )
     return tuple(_table(label, sets[label], analysis) for label in shown), tuple(captions)
 
 
@@ -75,16 +78,22 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
     if analysis.request.at != LAST:
         shown = _ordered(analysis.evidence.at_epoch(_members(shown)), analysis)
     shown = [_with_collapsed(group, analysis.evidence) for group in shown]
-    compared = best_first(shown, Metric.TEST_ACCURACY)[:COMPARED_GROUPS]
+    finished = [group for group in shown if group.is_finished]
+    compared = best_first(finished, Metric.TEST_ACCURACY)[:COMPARED_GROUPS]
     n_classes, margin = known_classes(compared, analysis.evidence), analysis.request.margin
     recorded = len(compared) > 1 and analysis.request.at == LAST
     evidence = gather(compared, analysis.evidence, split="test", recorded=recorded)
-    rest = [group for group in shown if group.label not in evidence.arms]
+    rest = [group for group in finished if group.label not in evidence.arms]
     arms = {**evidence.arms, **gather(rest, analysis.evidence, split="test", recorded=False).arms}
-    objectives = objectives_of(shown, analysis.request.front, sorted({key for group in shown for key in group.keys}))
-    front = front_of(shown, objectives, arms, margin=margin, n_classes=n_classes)
-    judged = judge(evidence, request=analysis.request, n_classes=n_classes, n_others=len(every) - len(compared))
-    best = next((g.label for g in compared if (mean := g.mean(Metric.TEST_ACCURACY)) is not None and mean == mean), "")
+    objectives = objectives_of(finished, analysis.request.front, sorted({key for group in shown for key in group.keys}))
+    front = front_of(finished, objectives, arms, margin=margin, n_classes=n_classes)
+    judged = judge(
+        evidence,
+        request=analysis.request,
+        n_classes=n_classes,
+        n_others=sum(group.is_finished for group in every) - len(compared),
+    )
+    best = next((group.label for group in compared if math.isfinite(group.mean(Metric.TEST_ACCURACY) or math.nan)), "")
     captions = table_captions(shown, analysis.columns, front, n_left_out=len(every) - len(shown))
     conditions = condition_captions(shown, analysis.columns, analysis.differences, analysis.bench_differences)
     return Table(

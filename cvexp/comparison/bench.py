@@ -44,7 +44,9 @@ def bench_conditions(run: RunSummary) -> BenchConditions | None:
     if not isinstance(found, dict):
         return BenchConditions(device="unknown device", threads="unknown")
     device = str(found.get("device_name") or found.get("device") or "unknown device")
-    return BenchConditions(device=device, threads=str(found.get("threads", "unknown")), busy=str(found.get("busy") or ""))
+    return BenchConditions(
+        device=device, threads=str(found.get("threads", "unknown")), busy=str(found.get("busy") or "")
+    )
 
 
 def bench_letters(runs: Sequence[RunSummary]) -> tuple[dict[str, str], dict[str, str]]:

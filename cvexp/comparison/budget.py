@@ -25,7 +25,14 @@ _UNITS: dict[str, dict[str, float]] = {
     "s": {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0},
     "bytes": {
         **_COUNTS,
-        **{"B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
+        "B": 1.0,
+        "kB": 1e3,
+        "KB": 1e3,
+        "MB": 1e6,
+        "GB": 1e9,
+        "KiB": 2.0**10,
+        "MiB": 2.0**20,
+        "GiB": 2.0**30,
     },
 }
 
@@ -74,5 +81,7 @@ def _limit(part: str, known: list[str]) -> Limit:
         number = math.nan
     if unit not in units or not math.isfinite(number):
         valid = ", ".join(name for name in units if name)
-        raise ConfigError(f"--budget: cannot read {shown(digits + unit)} as a limit of {name}", f"units: {valid}; {EXAMPLE}")
+        raise ConfigError(
+            f"--budget: cannot read {shown(digits + unit)} as a limit of {name}", f"units: {valid}; {EXAMPLE}"
+        )
     return Limit(figure=figure, upper=sign[0] == "<", value=number * units[unit], text=part.strip())

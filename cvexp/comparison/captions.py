@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 SHOWN_CONDITIONS = 26
 
 
-def table_captions(groups: Sequence[Group], columns: Sequence[str], front: Front, *, n_left_out: int) -> tuple[str, ...]:
+def table_captions(
+    groups: Sequence[Group], columns: Sequence[str], front: Front, *, n_left_out: int
+) -> tuple[str, ...]:
     """How to read the figures of a table with these columns."""
     lines = []
     if n_left_out:
-        lines.append(f"{len(groups)} of {len(groups) + n_left_out:,} shown; see others with --where, --last, or --format csv")
+        lines.append(
+            f"{len(groups)} of {len(groups) + n_left_out:,} shown; see others with --where, --last, or --format csv"
+        )
     if any(group.n > 1 for group in groups):
         lines.append("± is half of the 95% t interval of the mean over n seeds; accuracies with it are in percent.")
     if any(group.n_collapsed for group in groups):
@@ -28,8 +32,8 @@ def table_captions(groups: Sequence[Group], columns: Sequence[str], front: Front
     if any(group.is_busy(key) for group in groups for key in columns if group.figure(key)):
         lines.append("! was measured on a busy machine: not ranked, and not on the front.")
     if again := sum(group.n_again for group in groups):
-        runs = f"{again:,} run{' repeats' if again == 1 else 's repeat'}"
-        lines.append(f"{runs} a seed that is counted already, the latest of each (--no-group lists all).")
+        runs = f"{again:,} more run{' is' if again == 1 else 's are'}"
+        lines.append(f"{runs} of seeds that are counted already; the latest of each counts (--no-group lists all).")
     return tuple(lines)
 
 
@@ -38,7 +42,9 @@ def _front_captions(front: Front) -> list[str]:
     if not statuses - {"unplaced"}:
         return []
     names = " and ".join(figure_of(key).header for key in front.objectives)
-    lines = [f"* is on the Pareto front of {names}: no other is shown to be better on one without being worse on another."]
+    lines = [
+        f"* is on the Pareto front of {names}: no other is shown to be better on one without being worse on another."
+    ]
     if "undecided" in statuses:
         lines.append("(*) is beaten in the means only, which the seeds and images do not settle.")
     if "off" in statuses:

@@ -136,6 +136,6 @@ def _unusable(run: RunSummary, records: ImageRecords, reference: ImageRecords | 
 
 
 def known_classes(groups: Sequence[Group], reader: Reader) -> int | None:
-    """How many classes the groups' dataset has; None where that is not known, or there is one, without a chance level."""
+    """How many classes the groups' dataset has; None where that is not known, or where it is one."""
     n_classes = len(reader.class_names(groups[0].first)) if groups else 0
     return n_classes if n_classes > 1 else None

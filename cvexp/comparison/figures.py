@@ -18,6 +18,8 @@ MISSING = "-"
 FINE_POINTS = 0.095
 """Half-widths below so many percentage points are written with two decimals."""
 
+EXTRA_DECIMALS = 3
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
@@ -53,20 +55,32 @@ class Figure:
         """A single run's value."""
         return format(value, self.form) if math.isfinite(value) else str(value)
 
-    def spread(self, interval: Interval, *, withheld: bool = False) -> str:
-        """A group's mean, and the half-width of its interval where it has one and it is not withheld.
+    def spread(self, interval: Interval) -> str:
+        """A group's mean, and the half-width of its interval where it has one.
 
         Fractions are written in percent, without the sign: `88.4 ± 0.3`.
         """
         if interval.n == 1:
             return self.text(interval.mean)
         scale = 100.0 if self.is_fraction else 1.0
-        half = None if withheld or interval.high is None else scale * (interval.high - interval.mean)
-        form = self.form
-        if self.is_fraction:
-            form = ".2f" if half is not None and half < FINE_POINTS else ".1f"
+        half = None if interval.high is None else scale * (interval.high - interval.mean)
+        if half is not None and not math.isfinite(half):
+            half = None
+        if not self.conditions and not self.on_images and half == 0:  # a size is exact
+            return self.text(interval.mean)
+        form = self._form_of(half)
         mean = format(scale * interval.mean, form)
-        return mean if half is None or not math.isfinite(half) else f"{mean} ± {format(half, form)}"
+        return mean if half is None else f"{mean} ± {format(half, form)}"
+
+    def _form_of(self, half: float | None) -> str:
+        """With enough decimals that a half-width above 0 does not read as 0."""
+        if self.is_fraction:
+            return ".2f" if half is not None and half < FINE_POINTS else ".1f"
+        if not half or not self.form.endswith("f"):
+            return self.form
+        decimals = int(self.form.strip(",.f"))
+        needed = next((n for n in range(decimals, decimals + EXTRA_DECIMALS) if round(half, n)), decimals)
+        return f",.{needed}f"
 
     def said(self, value: float) -> str:
         """A value with its unit, for a sentence: `0.158 ms`."""
@@ -123,12 +137,7 @@ FIGURES = (
         conditions=_BENCH,
     ),
     Figure(
-        key=Metric.LATENCY_P90_MS,
-        names=("latency_p90_ms",),
-        header="p90 ms",
-        form=",.3f",
-        unit="ms",
-        conditions=_BENCH,
+        key=Metric.LATENCY_P90_MS, names=("latency_p90_ms",), header="p90 ms", form=",.3f", unit="ms", conditions=_BENCH
     ),
     Figure(
         key=Metric.FIRST_CALL_MS,

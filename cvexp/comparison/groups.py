@@ -55,7 +55,7 @@ class Group:
     busy: bool = False
     bench_busy: bool = False
     n_collapsed: int = 0
-    _figures: dict[str, Interval | None] = field(default_factory=dict, repr=False, compare=False)
+    _figures: dict[str, Interval | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def first(self) -> RunSummary:
@@ -66,6 +66,11 @@ class Group:
     def model(self) -> str:
         """The name of its model."""
         return self.first.params.get("model", "?")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its runs came to their end; others are shown, and not compared."""
+        return self.first.status == "FINISHED"
 
     @property
     def n(self) -> int:
@@ -83,10 +88,16 @@ class Group:
         return sorted({key for run in self.runs for key in run.metrics})
 
     def figure(self, key: str) -> Interval | None:
-        """The mean over seeds and its 95% interval, from the runs whose figure counts; None where none has it."""
+        """The mean over seeds and its 95% interval, from the runs whose figure counts; None where none has it.
+
+        The interval is withheld where seeds collapsed, of what was measured on images.
+        """
         if key not in self._figures:
             values = [run.metrics[key] for run in self.pool(key) if key in run.metrics]
-            self._figures[key] = _interval(values) if values else None
+            found = _interval(values) if values else None
+            if found is not None and self.n_collapsed and figure_of(key).on_images:
+                found = replace(found, low=None, high=None)
+            self._figures[key] = found
         return self._figures[key]
 
     def pool(self, key: str) -> tuple[RunSummary, ...]:
@@ -187,13 +198,21 @@ def _labelled(groups: Sequence[Group], *, ignoring: Iterable[str]) -> list[Group
         by_model.setdefault(group.model, []).append(group)
     within = {model: _differing(same, ignoring) for model, same in by_model.items()}
     everywhere = _differing(groups, ignoring)
-    candidates = [_candidates(group, within[group.model]) for group in groups]
-    counts = Counter(label for labels in candidates for label in labels)
-    labelled = []
-    for group, labels in zip(groups, candidates, strict=True):
-        unique = next((label for label in labels if counts[label] == 1), f"{group.first.name} ({group.first.run_id[:8]})")
-        labelled.append(replace(group, label=unique, settings=settings_of(group.first, everywhere)))
-    return labelled
+    candidates = [_candidates(group, within[group.model], alone=len(by_model[group.model]) == 1) for group in groups]
+    return [
+        replace(group, label=label, settings=settings_of(group.first, everywhere))
+        for group, label in zip(groups, _unique(groups, candidates), strict=True)
+    ]
+
+
+def _unique(groups: Sequence[Group], candidates: Sequence[Sequence[str]]) -> list[str]:
+    """For each group the first of its candidates that no other asks for at the same time, or has got already."""
+    labels: dict[int, str] = {}
+    for level in range(max(map(len, candidates), default=0)):
+        asked = {n: some[level] for n, some in enumerate(candidates) if n not in labels and level < len(some)}
+        counts = Counter([*asked.values(), *labels.values()])
+        labels |= {n: label for n, label in asked.items() if counts[label] == 1}
+    return [labels.get(n, f"{group.first.name} ({group.first.run_id})") for n, group in enumerate(groups)]
 
 
 def _differing(groups: Sequence[Group], ignoring: Iterable[str]) -> list[str]:
@@ -201,17 +220,14 @@ def _differing(groups: Sequence[Group], ignoring: Iterable[str]) -> list[str]:
     return [name for name in differing_settings([group.first for group in groups]) if name not in left_out]
 
 
-def _candidates(group: Group, names: Sequence[str]) -> list[str]:
+def _candidates(group: Group, names: Sequence[str], *, alone: bool) -> list[str]:
     """What a group may be called, the preferred first: the user's own name, its model, its settings, its first run."""
-    settings = settings_of(group.first, names)
-    detailed = f"{group.model} {settings}"
     own = {_own_name(run, repeated=group.n > 1) for run in group.runs}
     found = [*own] if len(own) == 1 and "" not in own else []
-    return list(
-        dict.fromkeys(
-            [*found, group.model, *([detailed] if settings and len(detailed) <= LONGEST_LABEL else []), group.first.name]
-        )
-    )
+    detailed = f"{group.model} {settings_of(group.first, names)}".rstrip()
+    found += [group.model] if alone else []
+    found += [detailed] if len(detailed) <= LONGEST_LABEL else []
+    return list(dict.fromkeys([*found, group.first.name]))
 
 
 def _own_name(run: RunSummary, *, repeated: bool) -> str:

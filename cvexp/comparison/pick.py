@@ -65,7 +65,7 @@ def pick_of(tables: Sequence[Table], limits: Sequence[Limit], analysis: Analysis
 
 def _is_measured(group: Group, split: Split) -> bool:
     mean = group.mean(ACCURACY[split])
-    return mean is not None and math.isfinite(mean) and group.first.status == "FINISHED"
+    return mean is not None and math.isfinite(mean) and group.is_finished
 
 
 def _nearest_miss(groups: Sequence[Group], limits: Sequence[Limit]) -> str:
@@ -102,8 +102,12 @@ def _choose(
     found = pick(candidates, {}, speed=speed, accuracy_margin=margin, n_classes=n_classes)
     by_label = {group.label: group for group in ordered}
     chosen, most_accurate = by_label[str(found.name)], by_label[str(found.most_accurate)]
-    reasons = _reasons(chosen, most_accurate, speed, budget, margin=margin, n_meeting=len(ordered), n_considered=n_considered)
-    price = "" if found.price is None else f"it costs at most {100 * max(0.0, found.price):.2f} points of accuracy (95%)"
+    reasons = _reasons(
+        chosen, most_accurate, speed, budget, margin=margin, n_meeting=len(ordered), n_considered=n_considered
+    )
+    price = (
+        "" if found.price is None else f"it costs at most {100 * max(0.0, found.price):.2f} points of accuracy (95%)"
+    )
     return Pick(
         label=chosen.label,
         run_ids=tuple(run.run_id for run in chosen.runs),
@@ -156,5 +160,7 @@ def _accuracy(group: Group, split: Split) -> str:
 
 def _chosen_on(group: Group, split: Split) -> str:
     if split == "test":
-        return "Chosen on the test images, so its accuracy is a little too high; --val-split in training is the fair way."
+        return (
+            "Chosen on the test images, so its accuracy is a little too high; --val-split in training is the fair way."
+        )
     return f"Chosen on the validation images; measured once on the test images:{_accuracy(group, 'test')}."

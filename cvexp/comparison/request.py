@@ -70,7 +70,9 @@ class Request:
         if self.at not in (LAST, BEST) and self.epoch is None:
             raise ConfigError(f"--at {self.at}: expected last, best, or an epoch from 1 on", "for example: --at 3")
         if self.front is not None and len([name for name in self.front if name.strip()]) < 2:  # noqa: PLR2004 - a trade-off
-            raise ConfigError("--front: a front has two objectives at least", "for example: --front accuracy,latency_ms")
+            raise ConfigError(
+                "--front: a front has two objectives at least", "for example: --front accuracy,latency_ms"
+            )
         if self.budget is not None and not self.budget.strip():
             raise ConfigError("--budget is empty", 'for example: --budget "latency_ms<1, bytes<100k"')
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 SHOWN_PAIRS_OF_RUNS = 4
 """Sentences about two single runs, which say little about recipes."""
+
+_POPULATION = re.compile(
+    r"; \d+ seeds(?:, [\d,]+ images; retrained on the same training data, new images|; Welch[^.;]*)"
+)
+"""What stats.verdict_text says of the seeds and images that an interval is about."""
 
 REVERSED: dict[Kind, Kind] = {"better": "worse", "worse": "better"}
 
@@ -46,12 +52,10 @@ def judge(evidence: Evidence, *, request: Request, n_classes: int | None, n_othe
     found = contenders(arms, n_classes=n_classes)
     best = found.best or max(arms, key=lambda arm: arm.mean).name
     verdicts = tuple(_against(best, arm.name, by_names) for arm in arms if arm.name != best)
-    sentences = [*_may_be_best(found, arms), *_shown(verdicts)]
+    sentences = _sentences(found, arms, verdicts)
     if n_others:
         sentences.append(f"{n_others:,} more are not compared with them; name the ones to compare.")
-    return Judged(
-        contenders=found.names, verdicts=verdicts, sentences=(*sentences, *_missing(evidence, arms, request))
-    )
+    return Judged(contenders=found.names, verdicts=verdicts, sentences=(*sentences, *_missing(evidence, arms, request)))
 
 
 def _against(best: str, other: str, by_names: dict[tuple[str, str], Verdict]) -> PairVerdict:
@@ -75,23 +79,25 @@ def _against(best: str, other: str, by_names: dict[tuple[str, str], Verdict]) ->
     )
 
 
-def _may_be_best(found: Contenders, arms: Sequence[Arm]) -> list[str]:
-    """The contender set, where there are more than the two that the verdict is about."""
-    if found.best is None or len(arms) < 3:  # noqa: PLR2004 - see above
-        return []
-    if len(found.names) == 1:
-        return [f"{found.best} is the most accurate: it beats each of the others."]
-    return [f"The most accurate one is among: {', '.join(found.names)} (95%)."]
-
-
-def _shown(verdicts: Sequence[PairVerdict]) -> list[str]:
-    """The sentences that say something, those about single runs cut short."""
+def _sentences(found: Contenders, arms: Sequence[Arm], verdicts: Sequence[PairVerdict]) -> list[str]:
+    """The contender set, then the pairs; what the intervals are about is said once where it is the same for all."""
     texts = [one.text for one in verdicts if one.verdict != "these-two-only"]
+    populations = {match[0] if (match := _POPULATION.search(text)) else "" for text in texts}
+    first = ""
+    if found.best is not None and len(arms) > 2:  # noqa: PLR2004 - of two, the verdict says it
+        among = f"The most accurate one is among {', '.join(found.names)} (95%)"
+        first = f"{found.best} is the most accurate" if len(found.names) == 1 else among
+        if len(populations) == 1 and "" not in populations:
+            texts = [text.replace(_POPULATION.search(text)[0], "") for text in texts]  # type: ignore[index]
+            first += f"; intervals: {populations.pop().removeprefix('; ')}"
     runs = [one.text for one in verdicts if one.verdict == "these-two-only" and one.low is not None]
+    more = len(runs) - SHOWN_PAIRS_OF_RUNS
     texts += runs[:SHOWN_PAIRS_OF_RUNS]
-    if len(runs) > SHOWN_PAIRS_OF_RUNS:
-        texts.append(f"{len(runs) - SHOWN_PAIRS_OF_RUNS} more pairs of single runs: --json has them.")
-    return texts
+    return [
+        *([f"{first}."] if first else []),
+        *texts,
+        *([f"{more} more pairs of single runs: see --json."] if more > 0 else []),
+    ]
 
 
 def _missing(evidence: Evidence, arms: Sequence[Arm], request: Request) -> list[str]:
@@ -101,5 +107,7 @@ def _missing(evidence: Evidence, arms: Sequence[Arm], request: Request) -> list[
         lines.append("One run each says little about the recipes: add repeats with cvexp train MODEL --seeds 5.")
     if evidence.unrecorded and request.at == "last":
         how = "add them: cvexp evaluate RUN --store"
-        lines.append(f"No per-image predictions of {evidence.names}: verdicts leave out the luck of the test images; {how}")
+        lines.append(
+            f"No per-image predictions of {evidence.names}: verdicts leave out the luck of the test images; {how}"
+        )
     return lines

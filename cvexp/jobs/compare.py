@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from cvexp.comparison.groups import Group
     from cvexp.comparison.pair import Pair
     from cvexp.comparison.tables import Pick, Table
     from cvexp.settings import StoreSettings
     from cvexp.tracking.store import Store
 
 SHOWN_EXPERIMENTS = 5
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:

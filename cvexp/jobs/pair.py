@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cvexp.comparison.evidence import Reader
-    from cvexp.comparison.groups import Group
     from cvexp.comparison.tables import Table
 
 

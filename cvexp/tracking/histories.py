@@ -18,7 +18,7 @@ PER_EPOCH = (
     *(Metric.TRAIN_LOSS, Metric.TRAIN_ACCURACY, Metric.VAL_LOSS, Metric.VAL_ACCURACY),
     *(Metric.TEST_LOSS, Metric.TEST_ACCURACY),
 )
-"""The metrics that are logged after each epoch; of a run with a validation part, the test split's only after the last."""
+"""Logged after each epoch; the test figures of a run with a validation part only after the last."""
 
 
 def at_epoch(store: Store, run: RunSummary, epoch: int | None) -> RunSummary:
@@ -30,7 +30,7 @@ def at_epoch(store: Store, run: RunSummary, epoch: int | None) -> RunSummary:
     Raises:
         StoreError: The store cannot be read.
     """
-    keys = [key for key in PER_EPOCH if key in run.metrics]
+    keys = [key.value for key in PER_EPOCH if key in run.metrics]
     with translated(store.settings):
         points = {key: store.client.get_metric_history(run.run_id, key) for key in keys}
     values = {key: {point.step: point.value for point in points[key] if point.step > 0} for key in keys}

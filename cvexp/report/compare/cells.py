@@ -1,7 +1,8 @@
 """The columns of a comparison and the text of their cells, shared by every format."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from cvexp.comparison.figures import MISSING, Figure, figure_of
 from cvexp.comparison.groups import Group
@@ -25,6 +26,7 @@ _PRIORITIES: dict[str, int] = {
     Metric.PARAMETERS: 5,
     "when": 6,
 }
+_FOLDED_PRIORITIES: dict[str, int] = {Metric.TRAIN_SECONDS: 1, "status": 2}
 _CONSTANT = ("model", "dataset", "device", "status", Metric.PARAMETERS, Metric.BYTES)
 
 
@@ -39,6 +41,8 @@ class Column:
         figure: The figure it shows, if it is one.
         constant_to_caption: Whether a value that all groups share moves to the caption.
         priority: The column with the highest is dropped first in a narrow terminal; one with 0 never is.
+        wraps: Whether its text may be broken between words.
+        below: What stands in a line of its own below the text.
     """
 
     name: str
@@ -47,6 +51,8 @@ class Column:
     figure: Figure | None = None
     constant_to_caption: bool = False
     priority: int = 0
+    wraps: bool = False
+    below: Callable[[Group], str] | None = None
 
     def style(self, group: Group, table: Table) -> str:
         """Bold for the best test accuracy, dim for a group that is off the front."""
@@ -57,9 +63,9 @@ class Column:
 
 def columns_of(comparison: Comparison, table: Table) -> list[Column]:
     """The columns that were asked for; without that, those that this table needs."""
-    made = [_column(name, comparison, table) for name in comparison.columns]
+    made = [_column(name, table) for name in comparison.columns]
     if comparison.columns_named:
-        return [Column(c.name, c.header, c.text, c.figure) for c in made]
+        return [replace(column, constant_to_caption=False, priority=0) for column in made]
     return [column for column in made if _is_needed(column, table)]
 
 
@@ -73,19 +79,38 @@ def _is_needed(column: Column, table: Table) -> bool:
     return True
 
 
-def _column(name: str, comparison: Comparison, table: Table) -> Column:
+def _column(name: str, table: Table) -> Column:
     constant, priority = name in _CONSTANT, _PRIORITIES.get(name, 0)
     if name in _TEXTS:
         header = "*" if name == "front" else name
-        text = (lambda group: _star(table, group)) if name == "front" else _TEXTS[name]
-        return Column(name, header, text, constant_to_caption=constant, priority=priority)
+        text = partial(_star, table) if name == "front" else _TEXTS[name]
+        return Column(name, header, text, constant_to_caption=constant, priority=priority, wraps=name == "settings")
     figure = figure_of(name)
     lettered = len({group.conditions_of(name) for group in table.groups if group.figure(name) is not None}) > 1
 
-    def text(group: Group) -> str:
-        return figure_text(group, figure, lettered=lettered)
+    shown = partial(figure_text, figure=figure, lettered=lettered)
+    return Column(name, figure.header, shown, figure, constant, priority)
 
-    return Column(name, figure.header, text, figure, constant, priority)
+
+def folded(columns: Sequence[Column]) -> list[Column]:
+    """The columns with model, settings and run in one, the run below the others, and times that may be dropped."""
+    texts = {column.name: column.text for column in columns if column.name in ("model", "settings", "run")}
+    if len(texts) < 2:  # noqa: PLR2004 - nothing to put together
+        return list(columns)
+
+    def label(group: Group) -> str:
+        return " ".join(filter(None, (texts[name](group) for name in ("model", "settings") if name in texts)))
+
+    def run(group: Group) -> str:
+        return _run(group) if group.is_finished else f"{_run(group)} ({group.first.status})"
+
+    below = run if "run" in texts else None
+    first = Column("model", "model" if texts.keys() - {"run"} else "run", label, wraps=True, below=below)
+    rest = [column for column in columns if column.name not in texts]
+    return [
+        first,
+        *(replace(column, priority=column.priority or _FOLDED_PRIORITIES.get(column.name, 0)) for column in rest),
+    ]
 
 
 def _star(table: Table, group: Group) -> str:
@@ -97,9 +122,8 @@ def figure_text(group: Group, figure: Figure, *, lettered: bool = False) -> str:
     found = group.figure(figure.key)
     if found is None:
         return MISSING
-    withheld = bool(group.n_collapsed) and figure.on_images
-    text = figure.spread(found, withheld=withheld)
-    if withheld and figure.is_fraction and group.n > 1:
+    text = figure.spread(found)
+    if group.n_collapsed and figure.is_fraction and figure.on_images:
         text += f" ({group.n_collapsed} of {group.n} collapsed)"
     elif found.n > 1 and (figure.is_fraction or found.n != group.n):
         text += f" (n={found.n})"

@@ -50,7 +50,7 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def interval_of(group: Group, key: str) -> dict[str, Any] | None:
-    """A group's mean of a metric with its 95% interval, which is withheld from accuracies where seeds collapsed."""
+    """A group's mean of a metric with its 95% interval, as JSON has it."""
     found = group.figure(key)
     if found is None:
         return None

@@ -18,7 +18,10 @@ def to_csv(comparison: Comparison) -> str:
     No text cell can start a formula.
     """
     of_group = {
-        run.run_id: _group_cells(group, table) for table in comparison.tables for group in table.groups for run in group.runs
+        run.run_id: _group_cells(group, table)
+        for table in comparison.tables
+        for group in table.groups
+        for run in group.runs
     }
     rows = [
         {

@@ -1,6 +1,5 @@
 """Two groups side by side: on the terminal, and for JSON."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,12 +32,12 @@ def show_pair(pair: Pair) -> None:
 
 
 def _show_differing(pair: Pair) -> None:
-    kinds: Sequence[tuple[str, Sequence[Differing]]] = (
-        ("setting", pair.settings),
-        ("environment", pair.environment),
-        ("code", pair.code),
-    )
-    rows = [(kind, one) for kind, found in kinds for one in found[:SHOWN_SETTINGS]]
+    kinds: dict[str, tuple[Differing, ...]] = {
+        "setting": pair.settings,
+        "environment": pair.environment,
+        "code": pair.code,
+    }
+    rows = [(kind, one) for kind, found in kinds.items() for one in found[:SHOWN_SETTINGS]]
     if not rows:
         say("Settings, environment and code do not differ.", "dim")
         return
