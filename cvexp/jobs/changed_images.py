@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from cvexp.runs import RunSummary
 
 
-def changed_images(pair: Pair, tables: Sequence[Table], evidence: Reader, *, data_dir: Path) -> tuple[Figure | None, str]:
+def changed_images(
+    pair: Pair, tables: Sequence[Table], evidence: Reader, *, data_dir: Path
+) -> tuple[Figure | None, str]:
     """A picture of images gained and lost, or None and why there is none, in a sentence; empty without records.
 
     Of a group with several seeds, the prediction is that of most seeds. Images come first on which the groups' shares

@@ -20,7 +20,6 @@ from cvexp.jobs.evidence import StoredEvidence
 from cvexp.jobs.pair import pair
 from cvexp.plots.files import check_path, save
 from cvexp.results import Metric, rank
-from cvexp.runs import RunSummary
 from cvexp.settings import data_dir
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from cvexp.comparison.pair import Pair
     from cvexp.comparison.tables import Pick, Table
+    from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.tracking.store import Store
 

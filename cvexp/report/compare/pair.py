@@ -3,11 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from cvexp.comparison.pair import Differing, Pair
+from cvexp.comparison.pair import Differing, Pair, RecallChange
 from cvexp.report.terminal import cell, console, say, table
 
 SHOWN_SETTINGS = 20
 SHOWN_CLASSES = 5
+NOTHING_DIFFERS = "Settings, environment and code do not differ."
 
 
 def show_pair(pair: Pair) -> None:
@@ -18,28 +19,38 @@ def show_pair(pair: Pair) -> None:
     if pair.recalls:
         made = table("recall of", ">images", f">{pair.a}", f">{pair.b}", ">change", ">95%")
         for one in pair.recalls[:SHOWN_CLASSES]:
-            limits = "-" if one.low is None or one.high is None else f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
-            change = f"{100 * (one.b - one.a):+.1f}"
-            row = (one.class_name, f"{one.n_images:,}", f"{one.a:.1%}", f"{one.b:.1%}", change, limits)
-            made.add_row(*(cell(text, "bold" if one.is_clear else "") for text in row))
+            made.add_row(*(cell(text, "bold" if one.is_clear else "") for text in recall_row(one)))
         console().print(made)
         if len(pair.recalls) > SHOWN_CLASSES:
             say(f"{len(pair.recalls) - SHOWN_CLASSES} more classes changed less (--json has all)", "dim")
-    say(
+    say(images_sentence(pair))
+
+
+def images_sentence(pair: Pair) -> str:
+    """How many images were gained and lost."""
+    return (
         f"Of {pair.n_images:,} test images, {pair.b} gets {len(pair.gained):,} right that {pair.a} gets wrong, "
         f"and {len(pair.lost):,} the other way round."
     )
 
 
+def recall_row(one: RecallChange) -> tuple[str, ...]:
+    """The cells of a class: its name, images, both recalls, the change in points and its interval."""
+    limits = "-" if one.low is None or one.high is None else f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
+    change = f"{100 * (one.b - one.a):+.1f}"
+    return one.class_name, f"{one.n_images:,}", f"{one.a:.1%}", f"{one.b:.1%}", change, limits
+
+
+def differing_rows(pair: Pair) -> list[tuple[str, Differing]]:
+    """What differs, each with its kind."""
+    kinds = {"setting": pair.settings, "environment": pair.environment, "code": pair.code}
+    return [(kind, one) for kind, found in kinds.items() for one in found[:SHOWN_SETTINGS]]
+
+
 def _show_differing(pair: Pair) -> None:
-    kinds: dict[str, tuple[Differing, ...]] = {
-        "setting": pair.settings,
-        "environment": pair.environment,
-        "code": pair.code,
-    }
-    rows = [(kind, one) for kind, found in kinds.items() for one in found[:SHOWN_SETTINGS]]
+    rows = differing_rows(pair)
     if not rows:
-        say("Settings, environment and code do not differ.", "dim")
+        say(NOTHING_DIFFERS, "dim")
         return
     made = table("", "differs", pair.a, pair.b)
     for n, (kind, one) in enumerate(rows):

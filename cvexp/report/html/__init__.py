@@ -8,7 +8,7 @@ from cvexp.report.compare.cells import columns_of
 from cvexp.report.html.definitions import definitions
 from cvexp.report.html.elements import element, page, terms
 from cvexp.report.html.provenance import provenance
-from cvexp.report.html.sections import answer, conditions, test_set
+from cvexp.report.html.sections import answer, conditions, pair_section, test_set
 from cvexp.settings import VERSION
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def to_html(comparison: Comparison, pictures: Sequence[Picture], *, made_at: dat
         answer(comparison.pick),
         *(test_set(comparison, table, pictures) for table in comparison.tables),
         None if comparison.tables else element("p", "No run here matches."),
+        pair_section(comparison.pair),
         conditions(comparison),
         element("section", element("h2", "How the figures were measured"), terms(measured)) if measured else None,
         element("section", element("h2", "Where the figures come from"), provenance(comparison.runs))

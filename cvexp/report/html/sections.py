@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cvexp.report.compare.cells import caption_of, columns_of, split_constant
+from cvexp.report.compare.pair import NOTHING_DIFFERS, differing_rows, images_sentence, recall_row
 from cvexp.report.html.elements import Html, bullets, element, joined, paragraphs, picture, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cvexp.comparison.groups import Group
+    from cvexp.comparison.pair import Pair
     from cvexp.comparison.tables import Pick, Table
     from cvexp.jobs.compare import Comparison
     from cvexp.jobs.drawing import Picture
     from cvexp.report.compare.cells import Column
 
+SHOWN_RECALLS = 30
 _WIDE = ("settings", "run", "seeds")
 _NAMES = ("model", "settings", "run")
 
@@ -39,6 +42,37 @@ def test_set(comparison: Comparison, shown: Table, pictures: Sequence[Picture]) 
         _table(shown, columns),
         element("div", paragraphs(caption_of(shown, shared)), class_="caption"),
         element("div", *drawn, class_="figures") if drawn else None,
+    )
+
+
+def pair_section(pair: Pair | None) -> Html | None:
+    """What sets two groups apart: what differs, recall by class, images gained and lost."""
+    if pair is None:
+        return None
+    rows = [[element("td", text) for text in (kind, one.name, one.a, one.b)] for kind, one in differing_rows(pair)]
+    header = [element("th", text, scope="col") for text in ("kind", "differs", pair.a, pair.b)]
+    return element(
+        "section",
+        element("h2", f"{pair.a} and {pair.b} side by side"),
+        table(header, rows, caption="What differs") if rows else element("p", NOTHING_DIFFERS),
+        _recalls(pair) if pair.recalls else None,
+        element("p", images_sentence(pair)) if pair.n_images else None,
+    )
+
+
+def _recalls(pair: Pair) -> Html:
+    names = ("recall of", "images", pair.a, pair.b, "change in points", "95% interval")
+    header = [element("th", name, scope="col", class_="number" if k else None) for k, name in enumerate(names)]
+    rows = []
+    for one in pair.recalls[:SHOWN_RECALLS]:
+        name, *figures = recall_row(one)
+        style = "number best" if one.is_clear else "number"
+        rows.append([element("th", name, scope="row"), *(element("td", text, class_=style) for text in figures)])
+    more = len(pair.recalls) - len(rows)
+    caption = "Recall by class, the largest change first; bold where the class's own interval excludes 0"
+    return joined(
+        table(header, rows, caption=caption),
+        element("p", f"{more:,} more classes changed less.", class_="about") if more > 0 else None,
     )
 
 
