@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Boxes = npt.NDArray[np.float64]  # (M, 4): left, bottom, right, top in pixels
 
-GAPS = (10.0, 15.0, 24.0, 38.0, 56.0, 80.0)
+GAPS = (11.0, 18.0, 28.0, 45.0, 67.0, 96.0)
 """Pixels between a point and the edge of its label, the nearest first."""
 
 CROWD, GAPS_IN_A_CROWD = 9, 4
@@ -25,7 +25,7 @@ _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 0.6), (1, -0.6), (-1, 0.6),
 _SWEEPS = 3
 _NEVER = 1e6
 _CROSSED_LINE = 3.0
-_LEADER_OVER_MARKER = 8.0
+_CROSSED_LABEL = 8.0
 
 
 def place(
@@ -53,7 +53,7 @@ def place(
         for k, boxes in enumerate(candidates):
             others = np.array([box for j, box in enumerate(placed) if j != k and box is not None]).reshape(-1, 4)
             crossed = _crossings(anchors[k], boxes, others)
-            costs = fixed[k] + _NEVER * overlaps(boxes, others).any(axis=1) + _LEADER_OVER_MARKER * crossed
+            costs = fixed[k] + _NEVER * overlaps(boxes, others).any(axis=1) + _CROSSED_LABEL * crossed
             best = int(np.argmin(costs))
             placed[k] = boxes[best] if costs[best] < _NEVER else None
     return placed
@@ -90,7 +90,8 @@ def _fixed_costs(
     crossed = overlaps(boxes, lines, gap=1.0).sum(axis=1)
     others = np.delete(markers, own, axis=0)
     far = 2.5 * rings + 0.15 * ways + _CROSSED_LINE * crossed
-    costs = far + _LEADER_OVER_MARKER * _crossings(anchor, boxes, others) + _NEVER * (outside | covers)
+    misleads = _crossings(anchor, boxes, others) > 0  # the label would seem to belong to another point
+    costs = far + _NEVER * (outside | covers | misleads)
     return np.asarray(costs, dtype=np.float64)
 
 

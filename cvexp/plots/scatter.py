@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cvexp.plots.charts import Panel, Point, Score, Status
 
 LABEL_INCHES, LABEL_SIZE = 1.75, 8.5
-_MARKER_PIXELS = 6.0
+_MARKER_PIXELS = 7.0
 _ORDER = {"on": 0, "undecided": 1, "off": 2, "unplaced": 3}
 
 
@@ -71,7 +71,14 @@ def _mark(axes: Axes, point: Point, score: Score) -> None:
     if score.low is not None and score.high is not None and not is_far:
         axes.plot([point.cost, point.cost], [score.low, score.high], color=color, linewidth=1.6, alpha=0.75, zorder=2)
     style = marker_style(point.status) | ({"marker": "v"} if is_far else {})
-    axes.plot([point.cost], [height], linestyle="", zorder=4 if color == BLUE else 3, gid=point.status, **style)
+    axes.plot(
+        [point.cost],
+        [height],
+        linestyle="",
+        zorder=4 if color == BLUE else 3,
+        gid=f"{point.status}-{point.score}",
+        **style,
+    )
 
 
 def _color(point: Point) -> str:
@@ -107,14 +114,20 @@ def _label(
         for score in named
     ]
     lines = _line_boxes(axes, points, named, front)
-    boxes = _placed(axes, texts, anchors, lines)
-    numbered = {point.score for point, box in zip(points, boxes, strict=True) if box is None}
-    if numbered:
-        texts = [f"{p.score + 1}" if p.score in numbered else text for p, text in zip(points, texts, strict=True)]
-        boxes = _placed(axes, texts, anchors, lines)
-    for point, text, anchor, box in zip(points, texts, anchors, boxes, strict=True):
+    numbered: set[int] = set()
+    while True:
+        shown = [f"{p.score + 1}" if p.score in numbered else text for p, text in zip(points, texts, strict=True)]
+        # Numbers first: they need little room, and there is nothing shorter to write instead.
+        order = sorted(range(len(points)), key=lambda k: points[k].score not in numbered)
+        boxes = _placed(axes, [shown[k] for k in order], anchors[order], lines)
+        without = {points[k].score for k, box in zip(order, boxes, strict=True) if box is None} - numbered
+        if not without:
+            break
+        numbered |= without
+    for k, box in zip(order, boxes, strict=True):
         if box is not None:
-            _write(axes, text, anchor, box, muted=_color(point) == OFF)
+            color = MUTED if _color(points[k]) == OFF else INK
+            _write(axes, shown[k], anchors[k], box, color=color, gid=f"label-{points[k].score}")
     return numbered
 
 
@@ -158,24 +171,28 @@ def _line_boxes(
 
 
 def _write(
-    axes: Axes, text: str, anchor: npt.NDArray[np.float64], box: npt.NDArray[np.float64], *, muted: bool
+    axes: Axes, text: str, anchor: npt.NDArray[np.float64], box: npt.NDArray[np.float64], *, color: str, gid: str
 ) -> None:
+    """Write a label into its box; other renderers' letters may be wider, and are so away from the point."""
     inverse = axes.transData.inverted()
-    centre = inverse.transform((box[:2] + box[2:]) / 2)
     near = leader(anchor, box)
     if np.hypot(*(near - anchor)) > 2 * _MARKER_PIXELS:
         ends = inverse.transform([anchor, near])
-        axes.plot(ends[:, 0], ends[:, 1], color="#999999", linewidth=0.7, zorder=2.5, gid="leader")
+        axes.plot(ends[:, 0], ends[:, 1], color="#999999", linewidth=0.7, zorder=2.5, gid=f"leader-{gid}")
+    left, bottom, right, top = box
+    side, edge = ("left", left) if left > anchor[0] else ("right", right) if right < anchor[0] else ("center", None)
+    x, y = inverse.transform((edge if edge is not None else (left + right) / 2, (bottom + top) / 2))
     axes.text(
-        centre[0],
-        centre[1],
+        x,
+        y,
         text,
-        ha="center",
+        ha=side,
         va="center",
+        multialignment="center",
         fontsize=LABEL_SIZE,
         linespacing=1.1,
-        color=MUTED if muted else INK,
+        color=color,
         zorder=5,
-        gid="label",
+        gid=gid,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
     )

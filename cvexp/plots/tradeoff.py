@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.plots.axes import accuracy_limits
 from cvexp.plots.charts import STATUS_WORDS, Chart, Panel
+from cvexp.plots.files import DPI
 from cvexp.plots.lettering import elided, lines_within
 from cvexp.plots.ranking import draw_ranking, ranking_columns
 from cvexp.plots.scatter import draw_panel, marker_style
@@ -59,7 +60,7 @@ def one_panel(chart: Chart, panel: Panel) -> Figure:
 def _draw(charts: Sequence[Chart], layout: _Layout) -> Figure:
     import matplotlib.pyplot as plt
 
-    figure = plt.figure(figsize=(layout.width, layout.height))
+    figure = plt.figure(figsize=(layout.width, layout.height), dpi=DPI)
     top = layout.height - _EDGE
     for chart in charts:
         if chart.title:

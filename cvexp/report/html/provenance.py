@@ -51,7 +51,7 @@ def provenance(runs: Sequence[RunSummary]) -> Html:
         cells = [element("td", values[k] or "-") for values in differing.values()]
         started = f"{run.started_at:%Y-%m-%d %H:%M}"
         code = element("td", element("code", run.run_id))
-        rows.append([element("th", run.name, scope="row"), code, *cells, element("td", started)])
+        rows.append([element("th", run.name, scope="row", class_="wide"), code, *cells, element("td", started)])
     left_out = len(runs) - len(rows)
     return joined(
         element("h3", "The same for all runs") if len(runs) > 1 else None,
