@@ -1,4 +1,4 @@
-"""`python -m benchmarks course | peers | startup | scaling | memory | safeguards | versions`."""
+"""`python -m benchmarks VERB`: course, peers, startup, scaling, memory, safeguards, versions, large_store, calibration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> None:
     """Run one benchmark; see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions"):
+    for verb in ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions", "large_store"):
         options = verbs.add_parser(verb)
         options.add_argument("--models", nargs="+", default=["linear", "mlp", "tinyvgg"])
         options.add_argument("--repeats", type=int, default=3)
@@ -30,6 +30,9 @@ def main() -> None:
         options.add_argument("--name", default=name, help="of the file in benchmarks/results")
         if verb == "versions":
             options.add_argument("--before", type=Path, required=True, help="a checkout with an environment in .venv")
+    options = verbs.add_parser("calibration")
+    options.add_argument("--repeats", type=int, default=2000, help="repetitions of each cell")
+    options.add_argument("--name", default="calibration", help="of the file in benchmarks/results")
     one = verbs.add_parser("one", help="one contender in this process; prints its answer as JSON")
     one.add_argument("module")
     one.add_argument("task")

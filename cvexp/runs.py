@@ -31,6 +31,9 @@ BENCH = "cvexp.bench"
 RECIPE = "cvexp.recipe"
 """The tag with the digest of a run's configuration without its seed; see config.recipe."""
 
+FRONT = "cvexp.front"
+"""The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:

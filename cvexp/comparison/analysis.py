@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparison.captions import condition_captions, table_captions
 from cvexp.comparison.evidence import Reader, gather, known_classes
+from cvexp.comparison.figures import figure_of
 from cvexp.comparison.front import front_of, objectives_of
 from cvexp.comparison.groups import Group, best_first, group_runs
 from cvexp.comparison.request import LAST, Request
 from cvexp.comparison.tables import Table
 from cvexp.comparison.verdicts import judge
+from cvexp.errors import ConfigError
 from cvexp.results import Metric
 from cvexp.stats import collapsed
 
@@ -76,7 +78,7 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
     every = _ordered(runs, analysis)
     shown = every[:SHOWN_GROUPS]
     if analysis.request.at != LAST:
-        shown = _ordered(analysis.evidence.at_epoch(_members(shown)), analysis)
+        shown = _ordered(_at_epoch(_members(shown), analysis), analysis)
     shown = [_with_collapsed(group, analysis.evidence) for group in shown]
     finished = [group for group in shown if group.is_finished]
     compared = best_first(finished, Metric.TEST_ACCURACY)[:COMPARED_GROUPS]
@@ -94,7 +96,9 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
         n_others=sum(group.is_finished for group in every) - len(compared),
     )
     best = next((group.label for group in compared if math.isfinite(group.mean(Metric.TEST_ACCURACY) or math.nan)), "")
-    captions = table_captions(shown, analysis.columns, front, n_left_out=len(every) - len(shown))
+    captions = table_captions(
+        shown, analysis.columns, front, at=analysis.request.at, n_left_out=len(every) - len(shown)
+    )
     conditions = condition_captions(shown, analysis.columns, analysis.differences, analysis.bench_differences)
     return Table(
         test_set=test_set,
@@ -116,6 +120,21 @@ def _ordered(runs: Sequence[RunSummary], analysis: Analysis) -> list[Group]:
         runs, letters=analysis.letters, bench_letters=analysis.bench_letters, repeats=analysis.request.repeats
     )
     return best_first(groups, analysis.sort)
+
+
+def _at_epoch(runs: Sequence[RunSummary], analysis: Analysis) -> list[RunSummary]:
+    """The runs with the figures of the epoch that was asked for.
+
+    Raises:
+        ConfigError: None of them has any.
+    """
+    found = analysis.evidence.at_epoch(runs)
+    if not any(key.startswith("train/") or figure_of(key).on_images for run in found for key in run.metrics):
+        at = analysis.request.at
+        raise ConfigError(
+            f"--at {at}: no run here has figures of {'its epochs' if at == 'best' else f'epoch {at}'}", "see: --at last"
+        )
+    return found
 
 
 def _members(groups: Sequence[Group]) -> list[RunSummary]:

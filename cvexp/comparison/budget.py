@@ -39,10 +39,11 @@ _UNITS: dict[str, dict[str, float]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limit:
-    """An upper limit of a figure, or a lower one; `text` is how it was typed."""
+    """An upper limit of a figure, or a lower one; a strict one is not met by itself; `text` is how it was typed."""
 
     figure: Figure
     upper: bool
+    strict: bool
     value: float
     text: str
 
@@ -52,7 +53,9 @@ class Limit:
             return False
         end = interval.high if self.upper else interval.low
         value = interval.mean if end is None else end
-        return value <= self.value if self.upper else value >= self.value
+        if value == self.value:
+            return not self.strict
+        return value < self.value if self.upper else value > self.value
 
 
 def read_budget(text: str, known: Iterable[str]) -> tuple[Limit, ...]:
@@ -84,4 +87,7 @@ def _limit(part: str, known: list[str]) -> Limit:
         raise ConfigError(
             f"--budget: cannot read {shown(digits + unit)} as a limit of {name}", f"units: {valid}; {EXAMPLE}"
         )
-    return Limit(figure=figure, upper=sign[0] == "<", value=number * units[unit], text=part.strip())
+    value = number * units[unit]
+    if figure.is_fraction and not unit and value > 1:  # 88 is 88%
+        value /= 100
+    return Limit(figure=figure, upper=sign[0] == "<", strict=len(sign) == 1, value=value, text=part.strip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.figures import figure_of
+from cvexp.comparison.request import BEST, LAST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ SHOWN_CONDITIONS = 26
 
 
 def table_captions(
-    groups: Sequence[Group], columns: Sequence[str], front: Front, *, n_left_out: int
+    groups: Sequence[Group], columns: Sequence[str], front: Front, *, at: str, n_left_out: int
 ) -> tuple[str, ...]:
     """How to read the figures of a table with these columns."""
     lines = []
@@ -24,6 +25,9 @@ def table_captions(
         lines.append(
             f"{len(groups)} of {len(groups) + n_left_out:,} shown; see others with --where, --last, or --format csv"
         )
+    if at != LAST:
+        when = "the epoch with each run's best held-out accuracy, which flatters" if at == BEST else f"epoch {at}"
+        lines.append(f"Accuracies and losses are those after {when}; times and sizes are of whole runs.")
     if any(group.n > 1 for group in groups):
         lines.append("± is half of the 95% t interval of the mean over n seeds; accuracies with it are in percent.")
     if any(group.n_collapsed for group in groups):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvexp.stats import Arm, arms_verdict
+from cvexp.stats import Arm, arms_verdict, score_difference, win_share_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from cvexp.comparison.groups import Group
     from cvexp.image_records import ImageRecords
+    from cvexp.stats import Difference
 
 ENVIRONMENT = {
     "cvexp.version": "cvexp",
@@ -74,6 +75,8 @@ class Pair:
             half of a's.
         lost: int64, likewise of a and not b.
         n_images: Of the test split; 0 without per-image records.
+        log_loss: Of a less that of b, nats per image, with its 95% interval over seeds and images if it has one.
+        win_share: How often one retrained a beats one retrained b, in a sentence; empty for single runs.
     """
 
     a: str
@@ -85,6 +88,8 @@ class Pair:
     gained: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     lost: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     n_images: int = 0
+    log_loss: Difference | None = None
+    win_share: str = ""
 
 
 def differences(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Differing, ...]:
@@ -110,6 +115,10 @@ def pair_of(
         return Pair(a=a.label, b=b.label, settings=settings, environment=environment, code=code)
     labels = records_a[0].labels
     ours, theirs = (np.stack([one.correct for one in records]) for records in (records_a, records_b))
+    seeds_a, seeds_b = _known_seeds(a, b)
+    arms = (Arm(name=a.label, correct=ours, seeds=seeds_a), Arm(name=b.label, correct=theirs, seeds=seeds_b))
+    losses = [np.stack([one.log_loss for one in records]) for records in (records_a, records_b)]
+    known = all(np.isfinite(some).all() for some in losses)
     right_a, right_b = (2 * correct.sum(axis=0) > len(correct) for correct in (ours, theirs))
     return Pair(
         a=a.label,
@@ -117,17 +126,27 @@ def pair_of(
         settings=settings,
         environment=environment,
         code=code,
-        recalls=_recalls(ours, theirs, labels, (a.seeds, b.seeds), class_names),
+        recalls=_recalls(*arms, labels, class_names),
         gained=np.flatnonzero(~right_a & right_b).astype(np.int64),
         lost=np.flatnonzero(right_a & ~right_b).astype(np.int64),
         n_images=len(labels),
+        log_loss=score_difference(*losses, seeds_a=seeds_a, seeds_b=seeds_b) if known else None,
+        win_share=win_share_text(arms_verdict(*arms), a.label, b.label) or "",
     )
+
+
+def _known_seeds(a: Group, b: Group) -> tuple[list[int] | None, list[int] | None]:
+    """The seeds of both, or of neither where one of them is not known."""
+    known = [[seed for seed in group.seeds if seed is not None] for group in (a, b)]
+    complete = all(len(seeds) == group.n for seeds, group in zip(known, (a, b), strict=True))
+    return (known[0], known[1]) if complete else (None, None)
 
 
 def _settings(group: Group) -> dict[str, str]:
     """As the first run has them; the seed only of single runs."""
     settings = group.first.settings
-    return {name: value for name, value in settings.items() if name != "seed" or group.n == 1}
+    chosen = {name: value for name, value in settings.items() if name != "seed" or group.n == 1}
+    return {name.removeprefix("model_args."): value for name, value in chosen.items()}
 
 
 def _environment(group: Group) -> dict[str, str]:
@@ -141,22 +160,15 @@ def _code(group: Group) -> dict[str, str]:
     return {name: value[:COMMIT_DIGITS] if name == "commit" else value for name, value in found.items()}
 
 
-def _recalls(
-    a: npt.NDArray[np.bool_],
-    b: npt.NDArray[np.bool_],
-    labels: npt.NDArray[np.int64],
-    seeds: tuple[Sequence[int | None], Sequence[int | None]],
-    class_names: Sequence[str],
-) -> tuple[RecallChange, ...]:
+def _recalls(a: Arm, b: Arm, labels: npt.NDArray[np.int64], class_names: Sequence[str]) -> tuple[RecallChange, ...]:
     """Of every class that has images and whose mean recall changed."""
-    known = [[seed for seed in some if seed is not None] for some in seeds]
-    paired = all(len(some) == len(rows) for some, rows in zip(known, (a, b), strict=True))
-    seeds_a, seeds_b = known if paired else (None, None)
+    assert a.correct is not None  # noqa: S101 - both were made from records
+    assert b.correct is not None  # noqa: S101 - likewise
     found = []
     for label in np.unique(labels).tolist():
         chosen = labels == label
-        ours = Arm(name="a", correct=a[:, chosen], seeds=seeds_a)
-        theirs = Arm(name="b", correct=b[:, chosen], seeds=seeds_b)
+        ours = Arm(name="a", correct=a.correct[:, chosen], seeds=a.seeds)
+        theirs = Arm(name="b", correct=b.correct[:, chosen], seeds=b.seeds)
         if ours.mean != theirs.mean:
             change = arms_verdict(theirs, ours).difference
             name = class_names[label] if label < len(class_names) else str(label)

@@ -115,7 +115,7 @@ def _choose(
         chosen_on=split,
         price=found.price,
         sentences=(
-            f"Pick: {chosen.label}{_accuracy(chosen, split)}. {reasons}.",
+            f"Pick: {chosen.label}{_accuracy(chosen, split)}. {reasons[0].upper()}{reasons[1:]}.",
             *([f"Against {most_accurate.label} {price}."] if price else []),
             _chosen_on(chosen, split),
         ),

@@ -56,7 +56,7 @@ def write_records(path: Path, records: ImageRecords) -> None:
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
     integers = [field.name for field in table.schema if field.type == pa.int32()]
     sink = pa.BufferOutputStream()
-    options = {"compression": "zstd", "use_dictionary": integers, "store_schema": False}
+    options = {"compression": "zstd", "use_dictionary": integers, "store_schema": False, "write_page_checksum": True}
     with parquet.ParquetWriter(sink, table.schema, **options) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({_KEY: json.dumps(asdict(records.about)).encode()})
@@ -72,11 +72,11 @@ def read_records(path: Path) -> ImageRecords:
     import pyarrow as pa
     from pyarrow import parquet
 
-    limits = dict.fromkeys(("thrift_string_size_limit", "thrift_container_size_limit"), _MAX_METADATA_BYTES)
+    limits = {"thrift_string_size_limit": _MAX_METADATA_BYTES, "thrift_container_size_limit": _MAX_METADATA_BYTES}
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise _refused(path, f"it is larger than {MAX_FILE_BYTES:,} bytes")
-        with parquet.ParquetFile(path, **limits) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True, **limits) as file:
             about = _about(path, file)
             _check_claims(path, file, about)
             table = file.read(use_threads=False)

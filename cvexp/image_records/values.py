@@ -72,9 +72,9 @@ class ImageRecords:
     predicted: npt.NDArray[np.int64]
     label_log_probabilities: npt.NDArray[np.float16]
     log_probabilities: npt.NDArray[np.float16] | None
-    top_classes: npt.NDArray[np.int64] | None
-    top_log_probabilities: npt.NDArray[np.float16] | None
-    all_class_brier: npt.NDArray[np.float32] | None
+    top_classes: npt.NDArray[np.int64] | None = None
+    top_log_probabilities: npt.NDArray[np.float16] | None = None
+    all_class_brier: npt.NDArray[np.float32] | None = None
     about: RecordsInfo
 
     def __len__(self) -> int:

@@ -119,6 +119,8 @@ def run(
     tables, left_out = tables_of(runs, analysis)
     test_sets = tuple(labels[run.test_set] for run in runs)
     sides = pair(tables, analysis.evidence, first=first) if selectors else None
+    if selectors and len(tables) > 1:
+        notes += ("no verdict between these: they were measured on different test images",)
     if plot is not None:
         notes += draw(tables, settings, plot, margin=request.margin)
         notes += _draw_changes(sides, tables, analysis, plot)

@@ -56,8 +56,10 @@ class TrainedModel:
             raise WeightsError(f"{self.name} holds no weights to rebuild a model with", "name its run instead")
         return self.predictor.model
 
-    def load_dataset(self, data_dir: Path, name: str | None = None) -> Dataset:
+    def load_dataset(self, data_dir: Path, name: str | None = None, *, val_split: float = 0.0) -> Dataset:
         """The dataset it was trained on, cut as its run cut it, or the one called `name`.
+
+        The test images are the same for every `val_split`, which is the fraction to set aside for validation.
 
         Raises:
             DatasetError: It cannot be had, or has other shapes or another number of classes.
@@ -66,7 +68,9 @@ class TrainedModel:
 
         card, spec = self.card, self.card.spec
         limit = None if name else card.limit
-        dataset = load(find_spec(name or spec.dataset), data_dir, split_seed=card.split_seed, limit=limit)
+        dataset = load(
+            find_spec(name or spec.dataset), data_dir, val_split=val_split, split_seed=card.split_seed, limit=limit
+        )
         if dataset.image_shape != tuple(spec.image_shape) or dataset.n_classes != len(spec.class_names):
             theirs = f"{'x'.join(map(str, dataset.image_shape))} images in {dataset.n_classes} classes"
             ours = f"{'x'.join(map(str, spec.image_shape))} in {len(spec.class_names)}"

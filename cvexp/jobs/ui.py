@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cvexp.redaction import without_credentials
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.settings import StoreSettings
+    from cvexp.tracking.store import Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,13 +42,27 @@ def serving(settings: StoreSettings, *, port: int, host: str = LOOPBACK) -> Iter
 
     recover(settings)
     store = open_store(settings, create=False)
+    link = partial(charts_link, experiment_id=store.experiment_id, view_id=_view_id(store))
     if settings.tracking_uri.startswith("http"):
         address = without_credentials(settings.tracking_uri).rstrip("/")
-        yield Served(link=charts_link(address, store.experiment_id), password_file=None)
+        yield Served(link=link(address), password_file=None)
         return
     secret = None if is_loopback(host) else password_file(settings)
     server = start(settings, host=host, port=port, auth=secret)
     try:
-        yield Served(link=charts_link(f"http://{reachable(host)}:{port}", store.experiment_id), password_file=secret)
+        yield Served(link=link(f"http://{reachable(host)}:{port}"), password_file=secret)
     finally:
         stop(server)
+
+
+def _view_id(store: Store) -> str:
+    """The id of cvexp's saved view, which is written if need be; empty where the experiment cannot have it."""
+    from cvexp.errors import StoreError
+    from cvexp.tracking.mlflow_errors import translated
+    from cvexp.tracking.views import VIEW_ID, has_view, write_view
+
+    with contextlib.suppress(StoreError), translated(store.settings):
+        with contextlib.suppress(StoreError), translated(store.settings):  # a user who may only read has what is there
+            write_view(store)
+        return VIEW_ID if has_view(store) else ""
+    return ""

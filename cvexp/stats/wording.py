@@ -100,14 +100,18 @@ def _population(verdict: Verdict) -> str:
     seeds = f"{a} seeds" if a == b else f"{a} and {b} seeds"
     if not verdict.per_image:
         return f"{seeds}; Welch on accuracies per seed, so retrained models on these test images only"
-    return f"{seeds}, {verdict.difference.n_images:,} images; retrained on the same training data, new images"
+    images = "1 image" if verdict.difference.n_images == 1 else f"{verdict.difference.n_images:,} images"
+    return f"{seeds}, {images}; retrained on the same training data, new images"
 
 
 def _needed(verdict: Verdict) -> str:
+    low, high, p = verdict.difference.low, verdict.difference.high, verdict.p_adjusted
+    is_withheld = p is not None and low is not None and high is not None and (low > 0 or high < 0)
+    holm = f"not shown among {verdict.n_pairs} pairs (Holm: p = {p:.2g}); " if is_withheld else ""
     if verdict.n_seeds_needed is not None:
-        return f"about {verdict.n_seeds_needed:,} seeds each would"
+        return f"{holm}about {verdict.n_seeds_needed:,} seeds each would"
     if verdict.n_images_needed is not None:
-        return f"seeds cannot settle this; about {_rounded(verdict.n_images_needed):,} images can"
+        return f"{holm}seeds cannot settle this; about {_rounded(verdict.n_images_needed):,} images can"
     return "nothing varied" if verdict.difference.low is not None else "one image has no interval"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cvexp.comparability import test_set_labels
+from cvexp.comparability import TEST_SET, test_set_labels
 from cvexp.errors import RunError
 from cvexp.results import Metric, rank
 from cvexp.text import shown
+from cvexp.tracking.rows import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,6 +56,16 @@ def best(
     if math.isnan(chosen.metrics[metric]):
         raise RunError(f"{metric} is not a finite number in any finished run here", f"name a run: {command('compare')}")
     return chosen, note
+
+
+def fields_of(selector: str) -> Fields:
+    """What of a run `best` looks at; an unreadable selector raises RunError."""
+    _, metric = _parsed(selector)
+    return Fields(
+        params=("dataset", *FILTERS),
+        metrics=tuple(filter(None, (metric, Metric.VAL_ACCURACY.value, Metric.TEST_ACCURACY.value))),
+        tags=(TEST_SET, "cvexp.conditions", "cvexp.step_runner"),
+    )
 
 
 def _parsed(selector: str) -> tuple[dict[str, str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from cvexp.tracking.journal import FORMER_ID, NAME
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.model import LOGGED_NAME, write_model
 from cvexp.tracking.store import existing_run, load_mlflow, open_store
+from cvexp.tracking.views import write_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -216,6 +218,8 @@ class MlflowSink:
             self._client.log_batch(self._run_id, tags=described)
         started = self._journal.records[0].at
         self._client.set_terminated(self._run_id, event.status, end_time=max(at, started))
+        with contextlib.suppress(StoreError), translated(self._settings):  # a view that is refused delays no record
+            write_view(self._store)
 
 
 def tags(values: Mapping[str, str]) -> list[RunTag]:

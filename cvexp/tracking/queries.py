@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import re
-import sys
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cvexp.errors import RunError
@@ -16,11 +15,12 @@ from cvexp.events import MetricsLogged, RunEnded, SeriesLogged
 from cvexp.redaction import without_credentials
 from cvexp.runs import RunSummary
 from cvexp.text import shown
-from cvexp.tracking.best import BEST_FORMS, best
+from cvexp.tracking.best import BEST_FORMS, best, fields_of
 from cvexp.tracking.journal import Journal
 from cvexp.tracking.liveness import is_gone
 from cvexp.tracking.local import folder_of, status_of
 from cvexp.tracking.mlflow_errors import translated
+from cvexp.tracking.rows import Fields, logged_figure, read_runs
 from cvexp.tracking.store import existing_run, open_store
 
 if TYPE_CHECKING:
@@ -44,39 +44,55 @@ class Selection:
 
 
 def search(
-    store: Store, *, where: str | None = None, last: int | None = None, everywhere: bool = False, anyones: bool = False
+    store: Store,
+    *,
+    where: str | None = None,
+    status: str | None = None,
+    last: int | None = None,
+    everywhere: bool = False,
+    anyones: bool = False,
+    fields: Fields | None = None,
 ) -> list[RunSummary]:
     """The experiment's runs, or with `everywhere` those of every experiment, most recently started first.
 
-    `where` is a filter in MLflow's language, such as `params.model = "tinyvgg"`; `last` is the most runs to find, and
-    with `anyones` they include those that others than cvexp wrote.
+    `where` is a filter in MLflow's language, such as `params.model = "tinyvgg"`; `status` is the one in the store, and
+    `last` the most runs to find; with `anyones` they include those that others than cvexp wrote. The caller needs no
+    more than `fields` of the runs, which may have all.
 
     Raises:
         RunError: The filter cannot be read.
         StoreError: The store cannot be.
     """
+    with translated(store.settings):
+        ids = list(_experiments(store)) if everywhere else [store.experiment_id]
+        file = store.settings.sqlite_file
+        found = None
+        if file is not None and where is None:
+            found = read_runs(file, ids, status=status, last=last, anyones=anyones, fields=fields)
+        if found is None:
+            state = f"attributes.status = '{status}'" if status else None
+            clauses = [clause for clause in (None if anyones else OURS, state, where) if clause]
+            found = [_summary(run) for run in _asked(store, ids, clauses, last=last, where=where)]
+    return [_with_status(store, run) for run in found]
+
+
+def _asked(store: Store, ids: list[str], clauses: list[str], *, last: int | None, where: str | None) -> list[Any]:
+    """MLflow's runs that its client finds; `where` is the clause that the user typed. Raises what MLflow does."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils import get_results_from_paginated_fn
 
-    clauses = [clause for clause in (None if anyones else OURS, where) if clause]
-    with translated(store.settings):
-        ids = list(_experiments(store)) if everywhere else [store.experiment_id]
+    def page(size: int, token: str | None) -> Any:
+        order = ["attributes.start_time DESC"]
+        return store.client.search_runs(ids, " and ".join(clauses), max_results=size, order_by=order, page_token=token)
 
-        def page(size: int, token: str | None) -> Any:
-            order = ["attributes.start_time DESC"]
-            return store.client.search_runs(
-                ids, " and ".join(clauses), max_results=size, order_by=order, page_token=token
-            )
-
-        try:
-            found = get_results_from_paginated_fn(page, PAGE, last)
-        except MlflowException as error:
-            if where and error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-                reason = without_credentials(str(error).splitlines()[0])[:160]
-                example = "for example: --where 'params.model = \"tinyvgg\"'"
-                raise RunError(f"--where {shown(where)} cannot be read: {reason}", example) from error
-            raise
-    return [_with_status(store, _summary(run)) for run in found]
+    try:
+        return list(get_results_from_paginated_fn(page, PAGE, last))
+    except MlflowException as error:
+        if where and error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+            reason = without_credentials(str(error).splitlines()[0])[:160]
+            example = "for example: --where 'params.model = \"tinyvgg\"'"
+            raise RunError(f"--where {shown(where)} cannot be read: {reason}", example) from error
+        raise
 
 
 def _experiments(store: Store) -> dict[str, str]:
@@ -98,7 +114,8 @@ def experiment_of(store: Store, run: RunSummary) -> str:
 
 def runs_by_experiment(store: Store) -> dict[str, int]:
     """How many runs of cvexp's each experiment has, by name, the most recently used first; none is left out."""
-    counts = Counter(run.experiment_id for run in search(store, everywhere=True))
+    nothing = Fields(params=(), metrics=(), tags=())
+    counts = Counter(run.experiment_id for run in search(store, everywhere=True, fields=nothing))
     with translated(store.settings):
         names = _experiments(store)
     return {names[experiment_id]: n for experiment_id, n in counts.items()}
@@ -119,12 +136,20 @@ def find(store: Store, selector: str) -> Selection:
         start = store.settings.command("train", "linear")
         raise RunError("no run has been started here yet", f"start one: {start}")
     if selector == "@best" or selector.startswith(("@best:", "@best@")):
-        finished = search(store, where="attributes.status = 'FINISHED'", everywhere=not store.settings.experiment_named)
-        run, note = best(finished, selector, command=store.settings.command)
-        return Selection(run=run, note=note)
+        return _best(store, selector)
     if selector.startswith("@"):
         raise RunError(f"unknown selector: {shown(selector)}", f"valid: @last, {BEST_FORMS}, a run's id or name")
     return Selection(run=_named(store, selector))
+
+
+def _best(store: Store, selector: str) -> Selection:
+    """What `best` chooses, of whose candidates only what it looks at is read; see tracking.best."""
+    finished = partial(search, store, status="FINISHED", everywhere=not store.settings.experiment_named)
+    try:
+        chosen, note = best(finished(fields=fields_of(selector)), selector, command=store.settings.command)
+    except RunError:  # its hints may name metrics of all runs
+        chosen, note = best(finished(), selector, command=store.settings.command)
+    return Selection(run=_by_id(store, chosen.run_id) or chosen, note=note)
 
 
 def _named(store: Store, selector: str) -> RunSummary:
@@ -195,7 +220,7 @@ def history(settings: StoreSettings, run: RunSummary) -> dict[str, tuple[Point, 
     with translated(settings):
         found = {key: store.client.get_metric_history(run.run_id, key) for key in sorted(run.metrics)}
     return {
-        key: tuple(sorted(Point(one.step, _figure(one.value), one.timestamp) for one in points))
+        key: tuple(sorted(Point(one.step, logged_figure(one.value), one.timestamp) for one in points))
         for key, points in found.items()
     }
 
@@ -237,11 +262,6 @@ def _summary(run: Any) -> RunSummary:
         artifacts_uri=run.info.artifact_uri,
         started_at=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
         params=dict(run.data.params),
-        metrics={key: _figure(value) for key, value in run.data.metrics.items()},
+        metrics={key: logged_figure(value) for key, value in run.data.metrics.items()},
         tags=tags,
     )
-
-
-def _figure(value: float) -> float:
-    """A metric's value as it was logged: MLflow's databases hold the largest number in the place of an infinity."""
-    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value

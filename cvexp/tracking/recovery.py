@@ -88,7 +88,7 @@ def _close_dead_runs(settings: StoreSettings) -> None:
     """Set runs to KILLED that the store calls RUNNING and whose process has ended; `sync` does those with a folder."""
     with contextlib.suppress(Exception):  # a store that is read-only, or does not answer
         store = open_store(replace(settings, experiment=DEFAULT_EXPERIMENT), create=False)
-        for run in search(store, where="attributes.status = 'RUNNING'", everywhere=True):
+        for run in search(store, status="RUNNING", everywhere=True):
             with contextlib.suppress(RunError):  # its folder belongs to another user
                 if run.status == "KILLED" and folder_of(settings, run.run_id) is None:
                     store.client.set_tag(run.run_id, "cvexp.end_reason", GONE)

@@ -30,9 +30,10 @@ READY_TIMEOUT_SECONDS = 120
 STOP_TIMEOUT_SECONDS = 10
 
 
-def charts_link(base: str, experiment_id: str) -> str:
-    """The address of an experiment's charts, on the model-training side of MLflow's pages."""
-    return f"{base}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+def charts_link(base: str, experiment_id: str, *, view_id: str = "") -> str:
+    """The address of an experiment's charts in MLflow's pages for training, as the saved view `view_id` has them."""
+    view = f"&viewStateShareKey={view_id}" if view_id else ""
+    return f"{base}/#/experiments/{experiment_id}/runs?workflowType=machine_learning{view}&compareRunsMode=CHART"
 
 
 def is_loopback(host: str) -> bool:

@@ -42,6 +42,7 @@ ARTIFACTS = {
     "per_class.csv",
     "curves.png",
     "predictions.png",
+    "records/test.parquet",
     "weights/state_dict.pt",
     "weights/model.json",
 }

@@ -99,7 +99,10 @@ def folded(columns: Sequence[Column]) -> list[Column]:
         return list(columns)
 
     def label(group: Group) -> str:
-        return " ".join(filter(None, (texts[name](group) for name in ("model", "settings") if name in texts)))
+        return (
+            " ".join(filter(None, (texts[name](group) for name in ("model", "settings") if name in texts)))
+            or group.model
+        )
 
     def run(group: Group) -> str:
         return _run(group) if group.is_finished else f"{_run(group)} ({group.first.status})"

@@ -32,6 +32,12 @@ def images_sentence(pair: Pair) -> str:
         f"Of {pair.n_images:,} test images, {pair.b} gets {len(pair.gained):,} right that {pair.a} gets wrong, "
         f"and {len(pair.lost):,} the other way round."
     )
+    if pair.win_share:
+        say(f"{pair.win_share[0].upper()}{pair.win_share[1:]}.")
+    if pair.log_loss is not None:
+        limits = [pair.log_loss.low, pair.log_loss.high]
+        between = "" if None in limits else " (95% {:+.4f} to {:+.4f})".format(*limits)
+        say(f"Log-loss, less is better: {pair.a} minus {pair.b} {pair.log_loss.mean:+.4f} nats{between}.")
 
 
 def recall_row(one: RecallChange) -> tuple[str, ...]:
@@ -71,4 +77,6 @@ def pair_document(pair: Pair) -> dict[str, Any]:
         "gained": pair.gained.tolist(),
         "lost": pair.lost.tolist(),
         "n_images": pair.n_images,
+        "log_loss": None if pair.log_loss is None else asdict(pair.log_loss),
+        "text": pair.win_share,
     }

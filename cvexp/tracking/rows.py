@@ -1,0 +1,130 @@
+"""Runs read from the tables of a local SQLite store, in a tenth of the time that MLflow's client takes; never written.
+
+The client makes objects of every row, its inputs and outputs, a page of a thousand runs at a time. The tables are
+MLflow's (`mlflow.store.tracking.dbmodels.models`); where they look otherwise, the caller asks the client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sqlite3
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cvexp.runs import RunSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
+
+LOCK_SECONDS = 5.0  # how long to wait for a process that writes
+
+_RUNS = """
+SELECT run_uuid, name, status, experiment_id, artifact_uri, start_time FROM runs
+WHERE lifecycle_stage = 'active' AND experiment_id IN (SELECT value FROM json_each(:experiments))
+AND (:status IS NULL OR status = :status)
+AND (:anyones OR EXISTS (
+    SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'cvexp.version' AND tags.value != ''
+))
+ORDER BY start_time DESC, run_uuid LIMIT :last
+"""
+_OF_RUNS = "WHERE run_uuid IN (SELECT value FROM json_each(:runs))"
+_OF_KEYS = "AND key IN (SELECT value FROM json_each(:keys))"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fields:
+    """The keys of the parameters, metrics and tags that are needed; None for all."""
+
+    params: Collection[str] | None = None
+    metrics: Collection[str] | None = None
+    tags: Collection[str] | None = None
+
+
+def read_runs(
+    file: Path,
+    experiment_ids: Sequence[str],
+    *,
+    status: str | None = None,
+    last: int | None = None,
+    anyones: bool = False,
+    fields: Fields | None = None,
+) -> list[RunSummary] | None:
+    """The runs of some experiments, most recently started first, without deleted ones; None if MLflow has to be asked.
+
+    `status` is the one that the runs have in the store, and `last` the most runs to read; with `anyones` they include
+    those that others than cvexp wrote. What `fields` leaves out is missing from the runs.
+    """
+    fields = fields or Fields()
+    asked = {
+        "experiments": json.dumps([int(one) for one in experiment_ids if one.isdecimal()]),
+        "status": status,
+        "anyones": anyones,
+        "last": -1 if last is None else last,
+    }
+    try:
+        uri = f"{file.absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as database:
+            database.execute("BEGIN")  # one state of the store for all queries
+            runs = database.execute(_RUNS, asked).fetchall()
+            ids = json.dumps([run[0] for run in runs])
+            texts: dict[str, str] = {}  # equal ones become one object: most runs share most of them
+
+            def text(value: object) -> str:
+                read = "" if value is None else str(value)
+                return texts.setdefault(read, read)
+
+            params = _by_run(database, "SELECT run_uuid, key, value FROM params", ids, fields.params, text)
+            tags = _by_run(database, "SELECT run_uuid, key, value FROM tags", ids, fields.tags, text)
+            figures = "SELECT run_uuid, key, CASE WHEN is_nan THEN NULL ELSE value END FROM latest_metrics"
+            metrics = _by_run(database, figures, ids, fields.metrics, _number)
+            return [_summary(run, params, metrics, tags) for run in runs]
+    except (sqlite3.Error, TypeError, ValueError, OverflowError):  # a store's content is untrusted
+        return None
+
+
+def _by_run(
+    database: sqlite3.Connection, select: str, ids: str, keys: Collection[str] | None, of: Callable[[Any], Any]
+) -> dict[str, dict[str, Any]]:
+    """The rows of some runs, by run and key, each value as `of` makes it."""
+    where = _OF_RUNS if keys is None else f"{_OF_RUNS} {_OF_KEYS}"
+    names: dict[str, str] = {}
+    found: dict[str, dict[str, Any]] = {}
+    for run_id, key, value in database.execute(
+        f"{select} {where}", {"runs": ids, "keys": json.dumps(list(keys or ()))}
+    ):
+        found.setdefault(run_id, {})[names.setdefault(key, key)] = of(value)
+    return found
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else logged_figure(float(value))
+
+
+def logged_figure(value: float) -> float:
+    """A metric's value as it was logged: MLflow's databases hold the largest number in the place of an infinity."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
+
+
+def _summary(
+    run: Sequence[Any],
+    params: Mapping[str, Mapping[str, str]],
+    metrics: Mapping[str, Mapping[str, float]],
+    tags: Mapping[str, Mapping[str, str]],
+) -> RunSummary:
+    run_id, name, status, experiment_id, artifacts_uri, started = run
+    return RunSummary(
+        run_id=run_id,
+        name=name or "",
+        status=status,
+        experiment_id=str(experiment_id),
+        artifacts_uri=artifacts_uri or "",
+        started_at=datetime.fromtimestamp(started / 1000, tz=UTC),
+        params=params.get(run_id, {}),
+        metrics=metrics.get(run_id, {}),
+        tags=tags.get(run_id, {}),
+    )
