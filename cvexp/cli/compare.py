@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,24 +99,15 @@ def compare(
     elif output is Format.MD:
         sys.stdout.write(report.to_markdown(comparison))
     elif output is Format.HTML:
-        sys.stdout.write(_html(comparison))
+        from cvexp.report.html import to_html
+
+        sys.stdout.write(to_html(comparison, made_at=datetime.now(UTC)))
     else:
         report.show(comparison)
     if comparison.plot is not None:
         hint(f"drawn to {comparison.plot}")
     if not as_json and output is Format.TABLE:
         suggest(*commands_after(comparison, store))
-
-
-def _html(comparison: Comparison) -> str:
-    """The report as one file; importing it here keeps matplotlib out of the other formats."""
-    from datetime import UTC, datetime
-
-    from cvexp.jobs.drawing import pictures
-    from cvexp.report.html import to_html
-
-    drawn = pictures(comparison.tables, margin=comparison.request.margin)
-    return to_html(comparison, drawn, made_at=datetime.now(UTC))
 
 
 def commands_after(comparison: Comparison, store: StoreSettings) -> list[str]:

@@ -88,7 +88,7 @@ def _fixed_costs(
     covers = overlaps(boxes, markers).any(axis=1)
     rings, ways = np.divmod(np.arange(len(boxes)), len(_DIRECTIONS))
     crossed = overlaps(boxes, lines, gap=1.0).sum(axis=1)
-    others = np.delete(markers, own, axis=0)
+    others = markers[~overlaps(markers[own : own + 1], markers)[0]]  # of those it lies on top of, none can be passed
     far = 2.5 * rings + 0.15 * ways + _CROSSED_LINE * crossed
     misleads = _crossings(anchor, boxes, others) > 0  # the label would seem to belong to another point
     costs = far + _NEVER * (outside | covers | misleads)

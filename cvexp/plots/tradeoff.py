@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cvexp.plots.axes import accuracy_limits
 from cvexp.plots.charts import STATUS_WORDS, Chart, Panel
 from cvexp.plots.files import DPI
-from cvexp.plots.lettering import elided, lines_within
+from cvexp.plots.lettering import elided, lines_within, text_inches
 from cvexp.plots.ranking import draw_ranking, ranking_columns
 from cvexp.plots.scatter import draw_panel, marker_style
 from cvexp.plots.style import BLUE, INK, MUTED, plain
@@ -33,12 +33,11 @@ ROW_INCHES = (0.26, 0.5)
 _EDGE, _GUTTER, _TICK_LABELS = 0.2, 0.25, 0.75
 _TITLE, _AXIS, _LINE = 0.36, 0.52, 0.17
 _PANELS_ABREAST = 2
-_WIDE_ENOUGH = 9.0
-"""Inches for a legend in one line."""
-
 _SMALL = 8.5
+_LEGEND, _LEGEND_MARK = 9.0, 0.6
 _LONGEST_KEY = 8
 
+FRONT = "the front"
 CROSSES = (
     "Crosses are 95% intervals; without one, a single measurement. "
     "Verdicts come from paired intervals, not from overlapping crosses."
@@ -101,10 +100,19 @@ class _Layout:
         self.width = 2 * _EDGE + self.ranking + abreast * (_TICK_LABELS + self.panel_width) + max(0, abreast - 1) * 0.15
         shown = {point.status for chart in charts for panel in chart.panels for point in panel.points}
         self.statuses = [status for status in STATUS_WORDS if status in shown]
-        self.n_columns = len(self.statuses) + 1 if self.width > _WIDE_ENOUGH else 1
+        self.n_columns = self._legend_columns([*(STATUS_WORDS[status] for status in self.statuses), FRONT])
         self.footer = [line for text in (CROSSES, *notes) for line in self.wrapped(text, self.width - 2 * _EDGE)]
         self.legend = 0.24 * -(-(len(self.statuses) + 1) // self.n_columns)
         self.height = sum(map(self.chart_height, charts)) + self.legend + len(self.footer) * _LINE + 2 * _EDGE
+
+    def _legend_columns(self, entries: Sequence[str]) -> int:
+        """As many as fit; each column is as wide as its widest entry."""
+        widths = [text_inches(entry, _LEGEND) + _LEGEND_MARK for entry in entries]
+        for n_columns in range(len(widths), 1, -1):
+            rows = -(-len(widths) // n_columns)
+            if sum(max(widths[k : k + rows]) for k in range(0, len(widths), rows)) <= self.width - 2 * _EDGE:
+                return n_columns
+        return 1
 
     @staticmethod
     def wrapped(text: str, inches: float) -> list[str]:
@@ -177,7 +185,7 @@ def _legend(figure: Figure, layout: _Layout) -> None:
     handles = [
         Line2D([], [], linestyle="", label=STATUS_WORDS[status], **marker_style(status)) for status in layout.statuses
     ]
-    handles.append(Line2D([], [], color=BLUE, linewidth=1.4, alpha=0.45, label="the front"))
+    handles.append(Line2D([], [], color=BLUE, linewidth=1.4, alpha=0.45, label=FRONT))
     bottom = (_EDGE + len(layout.footer) * _LINE) / layout.height
     anchor = (_EDGE / layout.width, bottom)
     figure.legend(
@@ -186,7 +194,7 @@ def _legend(figure: Figure, layout: _Layout) -> None:
         bbox_to_anchor=anchor,
         ncols=layout.n_columns,
         frameon=False,
-        fontsize=9,
+        fontsize=_LEGEND,
         borderpad=0,
         borderaxespad=0,
         handletextpad=0.4,

@@ -23,21 +23,21 @@ def show_pair(pair: Pair) -> None:
         console().print(made)
         if len(pair.recalls) > SHOWN_CLASSES:
             say(f"{len(pair.recalls) - SHOWN_CLASSES} more classes changed less (--json has all)", "dim")
-    say(images_sentence(pair))
+    for sentence in pair_sentences(pair):
+        say(sentence)
 
 
-def images_sentence(pair: Pair) -> str:
-    """How many images were gained and lost."""
-    return (
-        f"Of {pair.n_images:,} test images, {pair.b} gets {len(pair.gained):,} right that {pair.a} gets wrong, "
-        f"and {len(pair.lost):,} the other way round."
-    )
+def pair_sentences(pair: Pair) -> list[str]:
+    """How many images were gained and lost, and what else the per-image records tell."""
+    gained = f"Of {pair.n_images:,} test images, {pair.b} gets {len(pair.gained):,} right that {pair.a} gets wrong, "
+    lines = [f"{gained}and {len(pair.lost):,} the other way round."]
     if pair.win_share:
-        say(f"{pair.win_share[0].upper()}{pair.win_share[1:]}.")
+        lines.append(f"{pair.win_share[0].upper()}{pair.win_share[1:]}.")
     if pair.log_loss is not None:
         limits = [pair.log_loss.low, pair.log_loss.high]
         between = "" if None in limits else " (95% {:+.4f} to {:+.4f})".format(*limits)
-        say(f"Log-loss, less is better: {pair.a} minus {pair.b} {pair.log_loss.mean:+.4f} nats{between}.")
+        lines.append(f"Log-loss, less is better: {pair.a} minus {pair.b} {pair.log_loss.mean:+.4f} nats{between}.")
+    return lines
 
 
 def recall_row(one: RecallChange) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cvexp.jobs.drawing import pictures
 from cvexp.report.compare.cells import columns_of
 from cvexp.report.html.definitions import definitions
 from cvexp.report.html.elements import element, page, terms
@@ -12,15 +13,17 @@ from cvexp.report.html.sections import answer, conditions, pair_section, test_se
 from cvexp.settings import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from cvexp.jobs.compare import Comparison
-    from cvexp.jobs.drawing import Picture
 
 
-def to_html(comparison: Comparison, pictures: Sequence[Picture], *, made_at: datetime) -> str:
-    """The whole report; `made_at` is in UTC. It loads nothing, and texts from the store cannot act in it."""
+def to_html(comparison: Comparison, *, made_at: datetime) -> str:
+    """The whole report with its pictures; `made_at` is in UTC.
+
+    It loads nothing, and texts from the store cannot act in it.
+    """
+    drawn = pictures(comparison.tables, margin=comparison.request.margin)
     columns = {column.name: column for table in comparison.tables for column in columns_of(comparison, table)}
     n_runs = len(comparison.runs)
     about = f"{n_runs:,} run{'' if n_runs == 1 else 's'}, made {made_at:%Y-%m-%d %H:%M} UTC by cvexp {VERSION}"
@@ -30,7 +33,7 @@ def to_html(comparison: Comparison, pictures: Sequence[Picture], *, made_at: dat
         element("h1", f"Which one to ship: {comparison.experiment}"),
         element("p", about, class_="about"),
         answer(comparison.pick),
-        *(test_set(comparison, table, pictures) for table in comparison.tables),
+        *(test_set(comparison, table, drawn) for table in comparison.tables),
         None if comparison.tables else element("p", "No run here matches."),
         pair_section(comparison.pair),
         conditions(comparison),

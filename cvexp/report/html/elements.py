@@ -74,7 +74,7 @@ def terms(pairs: Any) -> Html:
 
 
 def page(title: str, *body: object) -> str:
-    """A whole document that needs no other file."""
+    """A whole document that needs no other file, in ASCII: it reads the same in every encoding of stdout."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -84,7 +84,8 @@ def page(title: str, *body: object) -> str:
         element("title", title),
         element("style", Html(_style())),
     )
-    return f"<!doctype html>\n{element('html', head, element('body', element('main', *body)), lang='en')}\n"
+    document = f"<!doctype html>\n{element('html', head, element('body', element('main', *body)), lang='en')}\n"
+    return document.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
 def _style() -> str:

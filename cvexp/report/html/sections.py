@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cvexp.report.compare.cells import caption_of, columns_of, split_constant
-from cvexp.report.compare.pair import NOTHING_DIFFERS, differing_rows, images_sentence, recall_row
+from cvexp.report.compare.pair import NOTHING_DIFFERS, differing_rows, pair_sentences, recall_row
 from cvexp.report.html.elements import Html, bullets, element, joined, paragraphs, picture, table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def pair_section(pair: Pair | None) -> Html | None:
         element("h2", f"{pair.a} and {pair.b} side by side"),
         table(header, rows, caption="What differs") if rows else element("p", NOTHING_DIFFERS),
         _recalls(pair) if pair.recalls else None,
-        element("p", images_sentence(pair)) if pair.n_images else None,
+        paragraphs(pair_sentences(pair)) if pair.n_images else None,
     )
 
 
