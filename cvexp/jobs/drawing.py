@@ -95,7 +95,8 @@ def charts_of(tables: Sequence[Table], *, margin: float, titled: bool = False) -
     n_drawable = sum(len(drawable[table.test_set]) + table.n_left_out for table in kept)
     if n_drawn < n_drawable:
         notes.append(
-            f"The picture shows the most accurate {n_drawn:,} of {n_drawable:,} models; compare fewer with --where."
+            f"The picture shows {n_drawn:,} of {n_drawable:,} models, the most accurate of those in the tables; "
+            "compare fewer with --where."
         )
     return charts, tuple(notes)
 
@@ -199,7 +200,7 @@ def _training_words(run: RunSummary) -> str:
         f"{_thousands(found['train_images'])} images" if "train_images" in found else "",
         f"torch {known['torch']}" if "torch" in known else "",
         known.get("precision", ""),
-        f"steps {known['step_runner']}" if "step_runner" in known else "",
+        f"{known['step_runner']} steps" if known.get("step_runner", "unknown") != "unknown" else "",
     ]
     return ", ".join(filter(None, words)) + "."
 

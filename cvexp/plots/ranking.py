@@ -68,7 +68,7 @@ def draw_ranking(axes: Axes, scores: Sequence[Score], *, names: float, numbered:
         if numbered:
             axes.text((digits * 0.7 - names) / width, row, f"{row + 1}", ha="right", color=MUTED, **style)
         name = elided(plain(score.label), names - _PAD - indent + _ROUNDING, NAME_SIZE)
-        axes.text((indent - names) / width, row, name, color=INK, **style)
+        axes.text((indent - names) / width, row, name, color=INK, gid=f"name-{row}", **style)
         at_right = 1 + _PAD / 2 / width
         axes.text(at_right, row, figures(score), color=INK, **style)
     title = axes.set_title("Test accuracy", loc="left", fontsize=10.5, fontweight="bold", color=INK)
