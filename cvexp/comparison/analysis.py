@@ -112,6 +112,7 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
         captions=(*captions, *conditions),
         arms=arms,
         n_classes=n_classes,
+        margin=margin,
     )
 
 

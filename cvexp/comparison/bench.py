@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cvexp.comparability import group_label
@@ -36,7 +37,11 @@ def bench_conditions(run: RunSummary) -> BenchConditions | None:
     """Where a run's latency was measured; None for a run without one. A tag that cannot be read counts as unknown."""
     if Metric.LATENCY_MS not in run.metrics:
         return None
-    text = run.tags.get(BENCH, "")
+    return _read(run.tags.get(BENCH, ""))
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> BenchConditions:
     try:
         found = json.loads(text) if len(text) <= LONGEST_TAG else None
     except (ValueError, RecursionError):

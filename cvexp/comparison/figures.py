@@ -19,6 +19,7 @@ FINE_POINTS = 0.095
 """Half-widths below so many percentage points are written with two decimals."""
 
 EXTRA_DECIMALS = 3
+TWO_DIGITS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,19 +69,19 @@ class Figure:
             half = None
         if not self.conditions and not self.on_images and half == 0:  # a size is exact
             return self.text(interval.mean)
-        form = self._form_of(half)
+        form = self._form_of(interval.mean, half)
         mean = format(scale * interval.mean, form)
         return mean if half is None else f"{mean} ± {format(half, form)}"
 
-    def _form_of(self, half: float | None) -> str:
-        """With enough decimals that a half-width above 0 does not read as 0."""
+    def _form_of(self, mean: float, half: float | None) -> str:
+        """With enough decimals that a half-width above 0 does not read as 0, and that the mean has two digits."""
         if self.is_fraction:
             return ".2f" if half is not None and half < FINE_POINTS else ".1f"
         if not half or not self.form.endswith("f"):
             return self.form
-        decimals = int(self.form.strip(",.f"))
-        needed = next((n for n in range(decimals, decimals + EXTRA_DECIMALS) if round(half, n)), decimals)
-        return f",.{needed}f"
+        least = int(self.form.strip(",.f"))
+        enough = (n for n in range(least, least + EXTRA_DECIMALS) if round(half, n) and abs(mean) * 10**n >= TWO_DIGITS)
+        return f",.{next(enough, least + EXTRA_DECIMALS)}f"
 
     def said(self, value: float) -> str:
         """A value with its unit, for a sentence: `0.158 ms`."""

@@ -178,8 +178,8 @@ def _recalls(a: Arm, b: Arm, labels: npt.NDArray[np.int64], class_names: Sequenc
                     n_images=int(chosen.sum()),
                     a=ours.mean,
                     b=theirs.mean,
-                    low=change.low,
-                    high=change.high,
+                    low=None if change.low is None else max(-1.0, change.low),
+                    high=None if change.high is None else min(1.0, change.high),
                 )
             )
     return tuple(sorted(found, key=lambda one: -abs(one.b - one.a)))

@@ -83,6 +83,7 @@ class Table:
         captions: What has to be known to read the table.
         arms: The groups that have test accuracies, for further fronts of the same table.
         n_classes: Of its test images, if that is known.
+        margin: A difference of accuracy below which two models are as good as equal, in [0, 1].
     """
 
     test_set: str
@@ -96,6 +97,7 @@ class Table:
     captions: tuple[str, ...] = ()
     arms: Mapping[str, Arm] = field(default_factory=dict, repr=False, compare=False)
     n_classes: int | None = None
+    margin: float = 0.005
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from cvexp.comparison.groups import Group
+    from cvexp.comparison.tables import Table
     from cvexp.events import Observer
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
@@ -123,6 +125,7 @@ def compare(
     sort: str = "accuracy",
     last: int | None = None,
     where: str | None = None,
+    repeats: bool = False,
     tracking_uri: str | None = None,
     experiment: str | None = None,
 ) -> pd.DataFrame:
@@ -130,12 +133,17 @@ def compare(
 
     `runs` are selectors as for `load_model`; `sort` is `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`,
     `parameters`, `started`, or a metric's key; `last` leaves only the most recently started so many, and `where` is a
-    filter in MLflow's language. `tracking_uri` and `experiment` are as for `train`.
+    filter in MLflow's language. With `repeats`, runs that differ in nothing but their seed are one row. `tracking_uri`
+    and `experiment` are as for `train`.
 
     Returns:
         A row a run, indexed by run id. Columns `name`, `status`, `started_at`, `conditions` (times may be ranked
         within one letter only), `test_set` (accuracies likewise), then every setting as `params.…` and every metric
         as `metrics.…`, as in `mlflow.search_runs`; a run that was trained on for more epochs has their number.
+
+        With `repeats`, a row a group, of each test set the first 50, indexed by `group`, a name: `recipe`, `model`, `n`,
+        `seeds`, `test_set`, `conditions`, `on_front`, `dominated_by`, then for every metric its mean over seeds as
+        `metrics.…`, and the ends of its 95% interval as `low.…` and `high.…`.
 
     Raises:
         cvexp.errors.InputError: A selector, the filter, the order or the store cannot be used.
@@ -147,6 +155,9 @@ def compare(
 
     request = Request(sort=sort, last=last, where=where)
     compared = run(list(runs), _store(tracking_uri, experiment), request=request)
+    if repeats:
+        rows = [_group_row(group, table) for table in compared.tables for group in table.groups]
+        return pd.DataFrame(rows, columns=None if rows else ["group", "n"]).set_index("group")
     rows = [
         {
             "run_id": one.run_id,
@@ -161,6 +172,25 @@ def compare(
         for one, test_set, group in zip(compared.runs, compared.test_sets, compared.letters, strict=True)
     ]
     return pd.DataFrame(rows, columns=None if rows else ["run_id", "name"]).set_index("run_id")
+
+
+def _group_row(group: Group, table: Table) -> dict[str, Any]:
+    standing = table.front.of(group.label)
+    figures = {key: found for key in group.keys if (found := group.figure(key)) is not None}
+    return {
+        "group": group.label,
+        "recipe": group.recipe,
+        "model": group.model,
+        "n": group.n,
+        "seeds": group.seeds,
+        "test_set": table.test_set,
+        "conditions": group.conditions,
+        "on_front": standing.on_front,
+        "dominated_by": standing.dominated_by,
+        **{f"metrics.{key}": found.mean for key, found in figures.items()},
+        **{f"low.{key}": found.low for key, found in figures.items()},
+        **{f"high.{key}": found.high for key, found in figures.items()},
+    }
 
 
 def history(run: str, *, tracking_uri: str | None = None, experiment: str | None = None) -> pd.DataFrame:

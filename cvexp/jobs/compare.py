@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.comparability import condition_groups, test_set_labels
@@ -70,18 +70,19 @@ class Comparison:
     captions: tuple[str, ...] = ()
     pick: Pick | None = None
     pair: Pair | None = None
-    request: Request = field(default_factory=Request)
-
-    @property
-    def ranked_within_test_sets(self) -> bool:
-        """Whether the runs of a test set stand together."""
-        return _measured_on_images(self.sort)
 
 
 def run(
-    selectors: Sequence[str], settings: StoreSettings, *, request: Request | None = None, plot: Path | None = None
+    selectors: Sequence[str],
+    settings: StoreSettings,
+    *,
+    request: Request | None = None,
+    plot: Path | None = None,
+    tag: bool = False,
 ) -> Comparison:
     """Compare the selected runs (see tracking.queries), or all of the experiment's, and draw them to `plot`.
+
+    With `tag`, each run that is placed gets the tag that says whether it is on the Pareto front.
 
     Raises:
         InputError: A selector, the filter, the order, the budget or the store cannot be used.
@@ -90,6 +91,7 @@ def run(
     if selectors and (request.where or request.last):
         raise ConfigError("runs are named and filtered at once", "either name runs, or use --where and --last")
     plot = None if plot is None else check_path(plot)
+    from cvexp.tracking.front import tag_front
     from cvexp.tracking.recovery import recover
     from cvexp.tracking.store import open_store
 
@@ -99,7 +101,6 @@ def run(
     first = runs[0].run_id if selectors else ""
     known = {metric for run in runs for metric in run.metrics}
     key = sort_key(request.sort, known, any_run=bool(runs))
-    columns = choose_columns(request.columns, request.view, known)
     limits = read_budget(request.budget, known) if request.budget else ()
     labels = test_set_labels(runs)
     runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
@@ -107,7 +108,7 @@ def run(
     bench, bench_words = bench_letters(runs)
     analysis = Analysis(
         sort=key,
-        columns=columns,
+        columns=choose_columns(request.columns, request.view, known),
         labels=labels,
         letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
         differences=differences,
@@ -117,12 +118,14 @@ def run(
         evidence=StoredEvidence(store, request),
     )
     tables, left_out = tables_of(runs, analysis)
+    if tag:
+        tag_front(store, tables)
     test_sets = tuple(labels[run.test_set] for run in runs)
     sides = pair(tables, analysis.evidence, first=first) if selectors else None
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
     if plot is not None:
-        notes += draw(tables, settings, plot, margin=request.margin)
+        notes += draw(tables, settings, plot)
         notes += _draw_changes(sides, tables, analysis, plot)
     return Comparison(
         runs=tuple(runs),
@@ -135,12 +138,11 @@ def run(
         experiment=settings.experiment,
         plot=plot,
         tables=tables,
-        columns=columns,
+        columns=analysis.columns,
         columns_named=request.columns is not None,
         captions=left_out,
         pick=pick_of(tables, limits, analysis) if request.picks else None,
         pair=sides,
-        request=request,
     )
 
 

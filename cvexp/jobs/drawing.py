@@ -52,22 +52,22 @@ class Picture:
     caption: str = ""
 
 
-def draw(tables: Sequence[Table], settings: StoreSettings, path: Path, *, margin: float) -> tuple[str, ...]:
+def draw(tables: Sequence[Table], settings: StoreSettings, path: Path) -> tuple[str, ...]:
     """Draw the groups of all tables to `path`, and say what the picture leaves out.
 
     Raises:
         ConfigError: There is nothing to draw; InputError, where the path cannot be written.
     """
-    charts, notes = charts_of(tables, margin=margin)
+    charts, notes = charts_of(tables)
     if not charts:
         raise ConfigError("there is no finished run to draw", f"train one first: {settings.command('train', 'linear')}")
     save(tradeoff(charts, notes=notes), path)
     return notes
 
 
-def pictures(tables: Sequence[Table], *, margin: float) -> tuple[Picture, ...]:
+def pictures(tables: Sequence[Table]) -> tuple[Picture, ...]:
     """Each panel of the tables as a picture of its own."""
-    charts, _ = charts_of(tables, margin=margin, titled=True)
+    charts, _ = charts_of(tables, titled=True)
     return tuple(
         Picture(test_set=chart.title, svg=as_svg(one_panel(chart, panel)), alt=_in_words(chart, panel))
         for chart in charts
@@ -75,17 +75,14 @@ def pictures(tables: Sequence[Table], *, margin: float) -> tuple[Picture, ...]:
     )
 
 
-def charts_of(tables: Sequence[Table], *, margin: float, titled: bool = False) -> tuple[list[Chart], tuple[str, ...]]:
-    """A chart for each test set with accuracies, and what is left out, in sentences; titled where there are several.
-
-    `margin` is that of the front; see comparison.front.
-    """
+def charts_of(tables: Sequence[Table], *, titled: bool = False) -> tuple[list[Chart], tuple[str, ...]]:
+    """A chart for each test set with accuracies, and what is left out, in sentences; titled where there are several."""
     drawable = {table.test_set: _drawable(table) for table in tables}
     sets = sorted((table for table in tables if drawable[table.test_set]), key=lambda t: -len(drawable[t.test_set]))
     kept = [table for table in tables if table in sets[:MAX_DRAWN_SETS]]
     share = MAX_DRAWN // max(1, len(kept))
     charts = [
-        _chart(table, drawable[table.test_set][:share], margin, title=table.test_set if titled or len(kept) > 1 else "")
+        _chart(table, drawable[table.test_set][:share], title=table.test_set if titled or len(kept) > 1 else "")
         for table in kept
     ]
     notes = []
@@ -111,10 +108,10 @@ def _mean(group: Group, key: str) -> float:
     return math.nan if mean is None else mean
 
 
-def _chart(table: Table, groups: Sequence[Group], margin: float, *, title: str) -> Chart:
+def _chart(table: Table, groups: Sequence[Group], *, title: str) -> Chart:
     others = [key for key in table.front.objectives if key != ACCURACY and better(figure_of(key)) < 0]
     costs = list(dict.fromkeys([*map(str, COSTS), *others]))
-    panels = [panel for key in costs for panel in _panels(table, groups, key, margin)]
+    panels = [panel for key in costs for panel in _panels(table, groups, key)]
     return Chart(title=title, scores=tuple(map(_score, groups)), panels=tuple(panels))
 
 
@@ -132,12 +129,14 @@ def _score(group: Group) -> Score:
     )
 
 
-def _panels(table: Table, groups: Sequence[Group], key: str, margin: float) -> list[Panel]:
+def _panels(table: Table, groups: Sequence[Group], key: str) -> list[Panel]:
     """A panel for each of the conditions under which a cost was measured."""
     measured = {k: group for k, group in enumerate(groups) if 0 < _mean(group, key) < math.inf}
     if not measured:
         return []
-    standings = front_of(table.groups, (ACCURACY, key), table.arms, margin=margin, n_classes=table.n_classes).standings
+    standings = front_of(
+        table.groups, (ACCURACY, key), table.arms, margin=table.margin, n_classes=table.n_classes
+    ).standings
     letters: dict[str, list[int]] = {}
     for k, group in measured.items():
         letters.setdefault(group.conditions_of(key), []).append(k)

@@ -197,7 +197,7 @@ def run(
         steps=planned.steps,
         run_ids=tuple(run_ids),
         trained=sum(step.done is None for step in planned.steps),
-        comparison=compare.run(run_ids, planned.settings, plot=drawn),
+        comparison=compare.run(run_ids, planned.settings, plot=drawn, tag=True),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cvexp.runs import FRONT
 from cvexp.text import clean
 from cvexp.tracking.mlflow_errors import translated
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from cvexp.comparison.tables import Table
     from cvexp.tracking.store import Store
 
-FRONT = "cvexp.front"
 LONGEST_NAME = 200
 
 

@@ -64,7 +64,7 @@ def table(*groups, test_set="digits", objectives=("test/accuracy", "time/train_s
 
 
 def charts(*tables):
-    return charts_of(tables, margin=0.005)
+    return charts_of(tables)
 
 
 GOOD, BAD = (0.900, 0.902, 0.901), (0.700, 0.702, 0.701)

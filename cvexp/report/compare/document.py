@@ -18,6 +18,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
             {**asdict(verdict), "test_set": table.test_set} for table in comparison.tables for verdict in table.verdicts
         ],
         "contenders": {table.test_set: list(table.contenders) for table in comparison.tables},
+        "groups_left_out": {table.test_set: table.n_left_out for table in comparison.tables if table.n_left_out},
         "objectives": {table.test_set: list(table.front.objectives) for table in comparison.tables},
         "pick": None if comparison.pick is None else _pick(comparison.pick),
         "pair": None if comparison.pair is None else pair_document(comparison.pair),

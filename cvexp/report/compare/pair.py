@@ -34,9 +34,9 @@ def pair_sentences(pair: Pair) -> list[str]:
     if pair.win_share:
         lines.append(f"{pair.win_share[0].upper()}{pair.win_share[1:]}.")
     if pair.log_loss is not None:
-        limits = [pair.log_loss.low, pair.log_loss.high]
-        between = "" if None in limits else " (95% {:+.4f} to {:+.4f})".format(*limits)
-        lines.append(f"Log-loss, less is better: {pair.a} minus {pair.b} {pair.log_loss.mean:+.4f} nats{between}.")
+        loss = pair.log_loss
+        between = "" if loss.low is None or loss.high is None else f" (95% {loss.low:+.4f} to {loss.high:+.4f})"
+        lines.append(f"Log-loss, less is better: {pair.a} minus {pair.b} {loss.mean:+.4f} nats{between}.")
     return lines
 
 

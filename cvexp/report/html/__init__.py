@@ -23,7 +23,7 @@ def to_html(comparison: Comparison, *, made_at: datetime) -> str:
 
     It loads nothing, and texts from the store cannot act in it.
     """
-    drawn = pictures(comparison.tables, margin=comparison.request.margin)
+    drawn = pictures(comparison.tables)
     columns = {column.name: column for table in comparison.tables for column in columns_of(comparison, table)}
     n_runs = len(comparison.runs)
     about = f"{n_runs:,} run{'' if n_runs == 1 else 's'}, made {made_at:%Y-%m-%d %H:%M} UTC by cvexp {VERSION}"
