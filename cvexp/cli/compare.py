@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +31,8 @@ _FRONT = (
 _MARGIN = "Differences of accuracy below so many percentage points count as none."
 _BUDGET = 'Pick the fastest of the most accurate models within limits: "latency_ms<1, bytes<100k".'
 _PICK = "Pick one also without a budget."
-_PLOT = "Draw accuracy, and accuracy against training time, to this file."
+_FORMAT = "How to print; html is one file to send around: cvexp compare --format html > report.html."
+_PLOT = "Draw accuracy against training time and against latency, with intervals and the front, to this file."
 
 
 class Format(StrEnum):
@@ -40,6 +42,7 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     MD = "md"
+    HTML = "html"
 
 
 def compare(
@@ -56,7 +59,7 @@ def compare(
     margin: Annotated[float, typer.Option(help=_MARGIN)] = 0.5,
     budget: Annotated[str | None, typer.Option(help=_BUDGET)] = None,
     pick: Annotated[bool, typer.Option("--pick", help=_PICK)] = False,
-    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    output: Annotated[Format, typer.Option("--format", help=_FORMAT)] = Format.TABLE,
     plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
@@ -95,6 +98,10 @@ def compare(
         sys.stdout.write(report.to_csv(comparison))
     elif output is Format.MD:
         sys.stdout.write(report.to_markdown(comparison))
+    elif output is Format.HTML:
+        from cvexp.report.html import to_html
+
+        sys.stdout.write(to_html(comparison, made_at=datetime.now(UTC)))
     else:
         report.show(comparison)
     if comparison.plot is not None:

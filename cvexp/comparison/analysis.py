@@ -110,6 +110,9 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
         verdicts=judged.verdicts,
         sentences=judged.sentences,
         captions=(*captions, *conditions),
+        arms=arms,
+        n_classes=n_classes,
+        margin=margin,
     )
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cvexp.comparison.groups import Group
+    from cvexp.stats import Arm
 
 Status = Literal["on", "undecided", "off", "unplaced"]
 VerdictKind = Literal["better", "worse", "tied", "cannot-tell", "these-two-only"]
@@ -80,6 +81,9 @@ class Table:
         verdicts: The best against the others.
         sentences: Verdicts in words, at most as many as groups, and what is missing for more.
         captions: What has to be known to read the table.
+        arms: The groups that have test accuracies, for further fronts of the same table.
+        n_classes: Of its test images, if that is known.
+        margin: A difference of accuracy below which two models are as good as equal, in [0, 1].
     """
 
     test_set: str
@@ -91,6 +95,9 @@ class Table:
     verdicts: tuple[PairVerdict, ...] = ()
     sentences: tuple[str, ...] = ()
     captions: tuple[str, ...] = ()
+    arms: Mapping[str, Arm] = field(default_factory=dict, repr=False, compare=False)
+    n_classes: int | None = None
+    margin: float = 0.005
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,13 +14,13 @@ from cvexp.comparison.columns import choose_columns
 from cvexp.comparison.pick import pick_of
 from cvexp.comparison.request import Request, sort_key
 from cvexp.errors import ConfigError
+from cvexp.jobs.changed_images import changed_images
+from cvexp.jobs.drawing import draw
 from cvexp.jobs.evidence import StoredEvidence
 from cvexp.jobs.pair import pair
-from cvexp.plots.comparison import Panel, accuracy_and_time
 from cvexp.plots.files import check_path, save
-from cvexp.plots.style import plain, shortened
 from cvexp.results import Metric, rank
-from cvexp.runs import RunSummary, differing_settings, settings_of
+from cvexp.settings import data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,14 +28,10 @@ if TYPE_CHECKING:
 
     from cvexp.comparison.pair import Pair
     from cvexp.comparison.tables import Pick, Table
+    from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.tracking.store import Store
 
-LONGEST_SETTINGS = 32
-MAX_DRAWN = 40
-"""Runs whose names a picture can show."""
-
-MAX_DRAWN_SETS = 8
 SHOWN_EXPERIMENTS = 5
 
 
@@ -125,10 +121,12 @@ def run(
     if tag:
         tag_front(store, tables)
     test_sets = tuple(labels[run.test_set] for run in runs)
+    sides = pair(tables, analysis.evidence, first=first) if selectors else None
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
     if plot is not None:
-        notes += _draw(list(zip(runs, test_sets, letters, strict=True)), settings, plot)
+        notes += draw(tables, settings, plot)
+        notes += _draw_changes(sides, tables, analysis, plot)
     return Comparison(
         runs=tuple(runs),
         test_sets=test_sets,
@@ -144,8 +142,20 @@ def run(
         columns_named=request.columns is not None,
         captions=left_out,
         pick=pick_of(tables, limits, analysis) if request.picks else None,
-        pair=pair(tables, analysis.evidence, first=first) if selectors else None,
+        pair=sides,
     )
+
+
+def _draw_changes(sides: Pair | None, tables: Sequence[Table], analysis: Analysis, plot: Path) -> tuple[str, ...]:
+    """Draw the images that two groups do not have in common beside `plot`, and say where, or why not."""
+    if sides is None:
+        return ()
+    figure, why = changed_images(sides, tables, analysis.evidence, data_dir=data_dir())
+    if figure is None:
+        return (why,) if why else ()
+    beside = check_path(plot.with_stem(f"{plot.stem}-images"))
+    save(figure, beside)
+    return (f"images gained and lost drawn to {beside}",)
 
 
 def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple[list[RunSummary], tuple[str, ...]]:
@@ -198,47 +208,3 @@ def _best(runs: Sequence[RunSummary]) -> frozenset[str]:
         if not math.isnan(run.metrics.get(Metric.TEST_ACCURACY, math.nan)):
             best.setdefault(run.test_set, run)
     return frozenset(run.run_id for run in best.values())
-
-
-def _draw(rows: Sequence[tuple[RunSummary, str, str]], settings: StoreSettings, path: Path) -> tuple[str, ...]:
-    """Draw the runs that have figures, the best of each test set by name, and say what the picture leaves out."""
-    sets: dict[str, list[tuple[RunSummary, str]]] = {}
-    for run, test_set, group in rows:
-        figures = [run.metrics.get(key, math.nan) for key in (Metric.TEST_ACCURACY, Metric.TRAIN_SECONDS)]
-        if all(map(math.isfinite, figures)):
-            sets.setdefault(test_set, []).append((run, group))
-    if not sets:
-        raise ConfigError("there is no finished run to draw", f"train one first: {settings.command('train', 'linear')}")
-    drawn = dict(sorted(sets.items(), key=lambda pair: -len(pair[1]))[:MAX_DRAWN_SETS])
-    share = MAX_DRAWN // len(drawn)
-    panels = []
-    for test_set, members in sorted(drawn.items()):
-        members.sort(key=lambda pair: rank(pair[0].metrics, Metric.TEST_ACCURACY))
-        named = members[:share]
-        differing = differing_settings([run for run, _ in named])
-        panels.append(
-            Panel(
-                title=plain(test_set) if len(drawn) > 1 else "",
-                names=[_label(run, differing) for run, _ in named],
-                accuracies=[run.metrics[Metric.TEST_ACCURACY] for run, _ in members],
-                train_seconds=[run.metrics[Metric.TRAIN_SECONDS] for run, _ in members],
-                groups=[group for _, group in members],
-            )
-        )
-    save(accuracy_and_time(panels), path)
-    n_named, drawable = sum(len(panel.names) for panel in panels), sum(map(len, sets.values()))
-    notes = []
-    if len(sets) > len(drawn):
-        notes.append(f"the picture shows {len(drawn)} of {len(sets):,} test sets, those with the most runs")
-    if n_named < drawable:
-        notes.append(
-            f"the picture names the most accurate {n_named:,} of {drawable:,} runs; compare fewer with --where"
-        )
-    return tuple(notes)
-
-
-def _label(run: RunSummary, names: Sequence[str]) -> str:
-    """A run's name, and below it the settings that set it apart, where they are few."""
-    settings = settings_of(run, names)
-    name = shortened(run.name)
-    return f"{name}\n{plain(settings)}" if 0 < len(settings) <= LONGEST_SETTINGS else name

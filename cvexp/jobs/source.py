@@ -180,8 +180,8 @@ def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_
         run_id=run.run_id,
         run_name=run.name,
         device_name=run.tags.get("cvexp.device_name", ""),
-        split_seed=_integer(run, "split_seed", least=0) or 0,
-        limit=_integer(run, "limit", least=1),
+        split_seed=integer_setting(run, "split_seed", least=0) or 0,
+        limit=integer_setting(run, "limit", least=1),
         settings=run.settings,
         metrics=run.metrics,
     )
@@ -189,7 +189,7 @@ def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_
     return TrainedModel(predictor=predictor, device=device, card=card, name=run.name, run=run, store=store, note=note)
 
 
-def _integer(run: RunSummary, name: str, *, least: int) -> int | None:
+def integer_setting(run: RunSummary, name: str, *, least: int) -> int | None:
     """A parameter of the run: an integer, or None for `none`; the store's content is untrusted."""
     text = run.params.get(name, "none")
     if text == "none":
