@@ -35,6 +35,7 @@ def main() -> None:
             options.add_argument("--before", type=Path, required=required, help="a checkout with its own .venv")
     options = verbs.add_parser("calibration")
     options.add_argument("--repeats", type=int, default=2000, help="repetitions of each cell")
+    options.add_argument("--processes", type=int, default=2)
     options.add_argument("--name", default="calibration", help="of the file in benchmarks/results")
     one = verbs.add_parser("one", help="one contender in this process; prints its answer as JSON")
     one.add_argument("module")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LEAST_SEEDS = 3
 """Fewer seeds in an arm give no verdict about recipes: a variance of two values has one degree of freedom."""
 
+MOST_SEEDS = 2**30
+"""Beyond it the half-width no longer falls in floating point."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
@@ -69,6 +72,8 @@ def _seeds(estimate: Estimate, target: float, confidence: float) -> int | None:
     high = 2
     while not is_enough(high):
         high *= 2
+        if high > MOST_SEEDS:
+            return None
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
