@@ -179,7 +179,7 @@ def _run(repeat: Repeat) -> dict[str, Any]:
 
 
 def _stored(repeat: Repeat, run: RunSummary) -> dict[str, Any]:
-    epochs = run.settings.get("epochs", "")
+    epochs, asked = run.settings.get("epochs", ""), run.asked.get("epochs", "")
     return {
         "run_id": run.run_id,
         "run_name": run.name,
@@ -190,6 +190,8 @@ def _stored(repeat: Repeat, run: RunSummary) -> dict[str, Any]:
         "device_name": run.tags.get("cvexp.device_name"),
         "epochs": int(epochs) if epochs.isdecimal() else None,
         "seed": repeat.seed,
+        "stopped": None if epochs == asked else f"after {epochs} of {asked} epochs",
+        "busy": run.busy or None,
         "metrics": run.metrics,
         "history": [{"epoch": epoch, **figures} for epoch, figures in repeat.history.items()],
         "artifacts_uri": without_credentials(run.artifacts_uri),
