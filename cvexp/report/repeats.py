@@ -16,7 +16,7 @@ from cvexp.results import EpochMetrics, Metric, TrainResult
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cvexp.events import TrainingStarted
+    from cvexp.events import EpochEnded, TrainingStarted
     from cvexp.jobs.plan import Step
     from cvexp.jobs.repeats import Repeat, Repeats
     from cvexp.runs import RunSummary
@@ -52,7 +52,8 @@ class PlanConsole(TrainConsole):
         self._stop_bar()
         self._todo.pop(0)
         metrics = result.metrics()
-        self._show_end(step, result.run_name, metrics, seconds(metrics[Metric.TRAIN_SECONDS]))
+        busy = " (busy)" if result.busy else ""
+        self._show_end(step, result.run_name, metrics, seconds(metrics[Metric.TRAIN_SECONDS]) + busy)
         self._show_estimate(self._pace.run_ended())
 
     def _show_head(self, start: TrainingStarted) -> None:
@@ -63,6 +64,14 @@ class PlanConsole(TrainConsole):
         if not self._is_repeat:
             self._in_full.add(recipe)
             super()._show_head(start)
+
+    def _show_fewer_threads(self, start: TrainingStarted) -> None:
+        if not self._is_repeat:
+            super()._show_fewer_threads(start)
+
+    def _show_contention(self, epoch: EpochEnded) -> None:
+        if not self._is_repeat:
+            super()._show_contention(epoch)
 
     def _show_epoch(self, metrics: EpochMetrics) -> None:
         timing = metrics.timing
