@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 cvexp train tinyvgg --dataset mnist-5k --optimizer adam
-cvexp train linear --seeds 5
 cvexp train --resume @last"""
 
 _CONFIG = "A YAML mapping of settings, as --print-config prints it; flags beat it."

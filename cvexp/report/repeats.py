@@ -16,7 +16,7 @@ from cvexp.results import EpochMetrics, Metric, TrainResult
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cvexp.events import TrainingStarted
+    from cvexp.events import EpochEnded, TrainingStarted
     from cvexp.jobs.plan import Step
     from cvexp.jobs.repeats import Repeat, Repeats
     from cvexp.runs import RunSummary
@@ -52,7 +52,8 @@ class PlanConsole(TrainConsole):
         self._stop_bar()
         self._todo.pop(0)
         metrics = result.metrics()
-        self._show_end(step, result.run_name, metrics, seconds(metrics[Metric.TRAIN_SECONDS]))
+        busy = " (busy)" if result.busy else ""
+        self._show_end(step, result.run_name, metrics, seconds(metrics[Metric.TRAIN_SECONDS]) + busy)
         self._show_estimate(self._pace.run_ended())
 
     def _show_head(self, start: TrainingStarted) -> None:
@@ -63,6 +64,14 @@ class PlanConsole(TrainConsole):
         if not self._is_repeat:
             self._in_full.add(recipe)
             super()._show_head(start)
+
+    def _show_fewer_threads(self, start: TrainingStarted) -> None:
+        if not self._is_repeat:
+            super()._show_fewer_threads(start)
+
+    def _show_contention(self, epoch: EpochEnded) -> None:
+        if not self._is_repeat:
+            super()._show_contention(epoch)
 
     def _show_epoch(self, metrics: EpochMetrics) -> None:
         timing = metrics.timing
@@ -179,7 +188,7 @@ def _run(repeat: Repeat) -> dict[str, Any]:
 
 
 def _stored(repeat: Repeat, run: RunSummary) -> dict[str, Any]:
-    epochs = run.settings.get("epochs", "")
+    epochs, asked = run.settings.get("epochs", ""), run.asked.get("epochs", "")
     return {
         "run_id": run.run_id,
         "run_name": run.name,
@@ -190,6 +199,8 @@ def _stored(repeat: Repeat, run: RunSummary) -> dict[str, Any]:
         "device_name": run.tags.get("cvexp.device_name"),
         "epochs": int(epochs) if epochs.isdecimal() else None,
         "seed": repeat.seed,
+        "stopped": None if epochs == asked else f"after {epochs} of {asked} epochs",
+        "busy": run.busy or None,
         "metrics": run.metrics,
         "history": [{"epoch": epoch, **figures} for epoch, figures in repeat.history.items()],
         "artifacts_uri": without_credentials(run.artifacts_uri),

@@ -44,13 +44,16 @@ class TrainConsole:
     def _show_start(self, start: TrainingStarted) -> None:
         self._n_epochs, self._n_threads = start.config.epochs, start.threads
         self._show_head(start)
-        if start.fewer_threads:
-            self._say(f"machine  busy: {start.fewer_threads}; --threads N is obeyed")
+        self._show_fewer_threads(start)
         if not start.store_answers:
             self._say("tracker  does not answer; what it lacks is stored in .cvexp until it does")
         if start.resumed_at is not None:
             at = start.resumed_at
             self._say(f"resumed  before step {at.step + 1:,} of {at.n_steps:,} of epoch {at.epoch}")
+
+    def _show_fewer_threads(self, start: TrainingStarted) -> None:
+        if start.fewer_threads:
+            self._say(f"machine  busy: {start.fewer_threads}; --threads N is obeyed")
 
     def _show_head(self, start: TrainingStarted) -> None:
         plural = "" if start.threads == 1 else "s"
