@@ -104,7 +104,8 @@ def _relative(estimate: Measured) -> str:
     """The larger side of an interval, in percent of the figure."""
     if estimate.low is None or estimate.high is None:
         return "-"
-    return f"{max(estimate.high / estimate.value, estimate.value / estimate.low) - 1:.1%}"
+    side = max(estimate.high / estimate.value, estimate.value / estimate.low) - 1
+    return f"{side:.1%}" if side <= 1 else ">100%"
 
 
 def _bounds(estimate: Measured) -> str:

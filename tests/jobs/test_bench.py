@@ -90,6 +90,20 @@ def test_the_slower_model_has_the_lower_rank(lab, cvexp, quick, monkeypatch):
     assert f"{linear} is the fastest; {tinyvgg} takes " in shown.stdout
 
 
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+def test_no_figure_is_cut_whatever_the_width(columns, lab, cvexp, quick, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    ids = [lab.runs[name].run_id for name in ("tinyvgg", "linear", "mlp")]
+    table = cvexp("bench", *ids, "--no-log", "--batch", "1", "--device", "cpu").stdout.splitlines()[1:8]
+    assert max(map(len, table)) <= int(columns)
+    assert "…" not in "".join(table)
+    for name in ("tinyvgg", "linear", "mlp"):
+        (row,) = [line.split() for line in table if line.strip().startswith(lab.runs[name].run_name)]
+        assert row[1].isdigit()
+        assert float(row[2]) > 0
+    assert any("p99" in line for line in table) is (columns == "200")
+
+
 def test_a_busy_machine_ranks_nothing_and_says_so(lab, cvexp, busy):
     ids = [lab.runs[name].run_id for name in ("tinyvgg", "linear")]
     words = ("bench", *ids, "--no-log", "--batch", "64", "--device", "cpu")
@@ -151,6 +165,31 @@ def test_figures_that_cannot_be_logged_are_printed_all_the_same(own, cvexp, quic
     assert outcome.document["results"][0]["logged"] is False
     assert "does not answer" in outcome.stderr
     assert len(outcome.stderr.splitlines()) <= 3
+
+
+TRAIN = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--limit", "60", "--json")
+
+
+def test_training_ends_with_a_bench_where_that_is_asked_for(record, cvexp, quick):
+    outcome = cvexp(*TRAIN, "--bench", "--seeds", "2")
+    assert outcome.code == 0, outcome.stderr
+    ids = [one["run_id"] for one in outcome.document["runs"]]
+    results = outcome.document["bench"]["results"]
+    assert [(one["run_id"], one["batch"]) for one in results] == [(i, batch) for batch in (1, 256) for i in ids]
+    metrics = {run.run_id: run.metrics for run in search(open_store(store_settings(record.uri), create=False))}
+    assert all(metrics[one["run_id"]][Metric.LATENCY_MS] > 0 for one in results)
+
+
+def test_a_bench_that_fails_takes_nothing_from_the_training(record, cvexp, monkeypatch):
+    def fail(*_words, **_more):
+        raise ConfigError("no memory for a batch of 256 images")
+
+    monkeypatch.setattr("cvexp.jobs.bench_process.measure", fail)
+    outcome = cvexp(*TRAIN, "--bench")
+    assert outcome.code == 2
+    assert outcome.document["status"] == "FINISHED"
+    assert "bench" not in outcome.document
+    assert outcome.stderr.splitlines()[-1] == "error: no memory for a batch of 256 images"
 
 
 WRONG = {
