@@ -44,6 +44,15 @@ class Recorder:
         )
         if self._prepared.servable:
             self._outbox.emit(events.ModelAnnounced(params=params, attempt=""))
+        self._code()
+
+    def _code(self) -> None:
+        """Record the uncommitted changes of the working folder's repository, if there are any."""
+        from cvexp.tracking.patch import FOLDER, changes_here, write_changes
+
+        if changes := changes_here():
+            write_changes(self._outbox.folder / FOLDER, changes)
+            self._outbox.emit(events.FilesStored(folder=FOLDER, name=FOLDER))
 
     def __call__(self, event: events.Observed) -> None:
         """Record an epoch that has ended."""
