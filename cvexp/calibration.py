@@ -64,7 +64,7 @@ def calibration(
     model in the last one; images of equal confidence stay together.
 
     The error is biased upwards: noise in a bin has no sign. So a percentile interval does not cover 0 for a model that
-    is calibrated. The lower end here is the error less what noise alone reaches in 95% of samples: of the bootstrap over
+    is calibrated. The lower end is the error less what noise alone reaches in 95% of samples: of the bootstrap over the
     images, or of a calibrated model with these confidences, whichever is more (bins without a mistake have no spread
     to resample). By the triangle inequality the true error is below that in about 5% of samples at most. The upper end
     is the percentile bootstrap's, to which the bias adds. Coverage is measured in tests/test_calibration.py.
