@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cvexp.cli import options
-from cvexp.cli.compare import commands_after
+from cvexp.cli.compare import commands_after, publish
 from cvexp.cli.output import present
 from cvexp.settings import data_dir as resolve_data_dir
 
@@ -33,7 +33,8 @@ def run(
     """Train every configuration of an experiment file that is not trained yet, then compare them.
 
     A configuration counts as trained when a finished run of the experiment has every one of its settings. One that
-    was interrupted goes on where it stopped, in the same run.
+    was interrupted goes on where it stopped, in the same run. The comparison is stored with the newest run, as
+    compare --publish does it.
     """
     from cvexp.jobs import experiment as job
     from cvexp.report import experiment as report
@@ -65,3 +66,5 @@ def run(
             on_end=console.ended,
         )
     present(result, report, as_json=as_json, then=commands_after(result.comparison, planned.settings))
+    if result.trained:
+        publish(result.comparison, planned.settings)

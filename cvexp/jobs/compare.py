@@ -73,16 +73,9 @@ class Comparison:
 
 
 def run(
-    selectors: Sequence[str],
-    settings: StoreSettings,
-    *,
-    request: Request | None = None,
-    plot: Path | None = None,
-    tag: bool = False,
+    selectors: Sequence[str], settings: StoreSettings, *, request: Request | None = None, plot: Path | None = None
 ) -> Comparison:
     """Compare the selected runs (see tracking.queries), or all of the experiment's, and draw them to `plot`.
-
-    With `tag`, each run that is placed gets the tag that says whether it is on the Pareto front.
 
     Raises:
         InputError: A selector, the filter, the order, the budget or the store cannot be used.
@@ -91,7 +84,6 @@ def run(
     if selectors and (request.where or request.last):
         raise ConfigError("runs are named and filtered at once", "either name runs, or use --where and --last")
     plot = None if plot is None else check_path(plot)
-    from cvexp.tracking.front import tag_front
     from cvexp.tracking.recovery import recover
     from cvexp.tracking.store import open_store
 
@@ -118,8 +110,6 @@ def run(
         evidence=StoredEvidence(store, request),
     )
     tables, left_out = tables_of(runs, analysis)
-    if tag:
-        tag_front(store, tables)
     test_sets = tuple(labels[run.test_set] for run in runs)
     sides = pair(tables, analysis.evidence, first=first) if selectors else None
     if selectors and len(tables) > 1:

@@ -118,5 +118,5 @@ def run(
         steps=planned.steps,
         run_ids=run_ids,
         trained=sum(step.done is None for step in planned.steps),
-        comparison=compare.run(run_ids, planned.settings, plot=drawn, tag=True),
+        comparison=compare.run(run_ids, planned.settings, plot=drawn),
     )
