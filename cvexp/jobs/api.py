@@ -133,8 +133,8 @@ def compare(
 
     `runs` are selectors as for `load_model`; `sort` is `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`,
     `parameters`, `started`, or a metric's key; `last` leaves only the most recently started so many, and `where` is a
-    filter in MLflow's language. With `repeats`, runs that differ in nothing but their seed are one row. `tracking_uri`
-    and `experiment` are as for `train`.
+    filter in MLflow's language. With `repeats`, runs that differ in nothing but their seed are one row.
+    `tracking_uri` and `experiment` are as for `train`.
 
     Returns:
         A row a run, indexed by run id. Columns `name`, `status`, `started_at`, `conditions` (times may be ranked
