@@ -178,17 +178,17 @@ def compare(
 
     `runs` are selectors as for `load_model`; `sort` is `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`,
     `parameters`, `started`, or a metric's key; `last` leaves only the most recently started so many, and `where` is a
-    filter in MLflow's language. With `repeats`, runs that differ in nothing but their seed are one row. `tracking_uri`
-    and `experiment` are as for `train`.
+    filter in MLflow's language. With `repeats`, runs that differ in nothing but their seed are one row.
+    `tracking_uri` and `experiment` are as for `train`.
 
     Returns:
         A row a run, indexed by run id. Columns `name`, `status`, `started_at`, `conditions` (times may be ranked
         within one letter only), `test_set` (accuracies likewise), then every setting as `params.…` and every metric
         as `metrics.…`, as in `mlflow.search_runs`; a run that was trained on for more epochs has their number.
 
-        With `repeats`, a row a group, of each test set the first 50, indexed by `group`, a name: `recipe`, `model`,
-        `n`, `seeds`, `test_set`, `conditions`, `on_front`, `dominated_by`, then for every metric its mean over seeds as
-        `metrics.…`, and the ends of its 95% interval as `low.…` and `high.…`.
+        With `repeats`, a row a group, the first 50 of each test set, indexed by `group`, a name: `recipe`, `model`,
+        `n`, `seeds`, `test_set`, `conditions`, `on_front`, `dominated_by`, then for every metric its mean over seeds
+        as `metrics.…`, and the ends of its 95% interval as `low.…` and `high.…`.
 
     Raises:
         cvexp.errors.InputError: A selector, the filter, the order or the store cannot be used.

@@ -93,25 +93,14 @@ def run(
     first = runs[0].run_id if selectors else ""
     known = {metric for run in runs for metric in run.metrics}
     key = sort_key(request.sort, known, any_run=bool(runs))
-    limits = read_budget(request.budget, known) if request.budget else ()
     labels = test_set_labels(runs)
     runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
-    letters, differences = condition_groups(runs)
-    bench, bench_words = bench_letters(runs)
-    analysis = Analysis(
-        sort=key,
-        columns=choose_columns(request.columns, request.view, known),
-        labels=labels,
-        letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
-        differences=differences,
-        bench_letters=bench,
-        bench_differences=bench_words,
-        request=request,
-        evidence=StoredEvidence(store, request),
-    )
+    analysis = _analysis(runs, store, request, sort=key, labels=labels)
+    limits = read_budget(request.budget, analysis.known) if request.budget else ()
     tables, left_out = tables_of(runs, analysis)
     test_sets = tuple(labels[run.test_set] for run in runs)
     sides = pair(tables, analysis.evidence, first=first) if selectors else None
+    letters = tuple(analysis.letters[run.run_id] for run in runs)
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
     if plot is not None:
@@ -122,7 +111,7 @@ def run(
         test_sets=test_sets,
         best=_best(runs),
         letters=letters,
-        differences=differences,
+        differences=analysis.differences,
         notes=notes,
         sort=key,
         experiment=settings.experiment,
@@ -146,6 +135,27 @@ def _draw_changes(sides: Pair | None, tables: Sequence[Table], analysis: Analysi
     beside = check_path(plot.with_stem(f"{plot.stem}-images"))
     save(figure, beside)
     return (f"images gained and lost drawn to {beside}",)
+
+
+def _analysis(
+    runs: Sequence[RunSummary], store: Store, request: Request, *, sort: str, labels: Mapping[str, str]
+) -> Analysis:
+    """What the tables are made from besides the runs, which are in order."""
+    letters, differences = condition_groups(runs)
+    bench, bench_differences = bench_letters(runs)
+    known = frozenset(metric for run in runs for metric in run.metrics)
+    return Analysis(
+        sort=sort,
+        columns=choose_columns(request.columns, request.view, known),
+        known=known,
+        labels=labels,
+        letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
+        differences=differences,
+        bench_letters=bench,
+        bench_differences=bench_differences,
+        request=request,
+        evidence=StoredEvidence(store, request),
+    )
 
 
 def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple[list[RunSummary], tuple[str, ...]]:
