@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import cvexp as cvexp_api
 from cvexp.config import run_config
 from cvexp.config.recipe import recipe
 from cvexp.data.last import LastDataset
@@ -21,7 +22,8 @@ from cvexp.runs import RECIPE, SEEDS
 from cvexp.settings import store_settings
 from cvexp.training.request import read_request
 
-CONFIG = {"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 1}
+SETTINGS = {"dataset": "digits", "device": "cpu", "epochs": 1}
+CONFIG = {"model": "linear", **SETTINGS}
 
 
 def settings_of(record):
@@ -76,6 +78,15 @@ def test_where_all_are_trained_the_figures_come_from_the_store(record, trained, 
     assert found.recipe == recipe(run_config(CONFIG).params(), {})
 
 
+def test_the_api_has_the_same_repeats(record):
+    for seed in (42, 43):
+        finished(record, seed)
+    found = cvexp_api.train_seeds("linear", seeds=[43, 42], tracking_uri=record.uri, **SETTINGS)
+    assert [(one.seed, one.name) for one in found.runs] == [(43, "linear-43"), (42, "linear-42")]
+    with pytest.raises(ConfigError, match="seed 1 is given twice"):
+        cvexp_api.train_seeds("linear", seeds=[1, 1])
+
+
 def test_a_finished_run_leads_to_the_rest_of_its_repeats(record):
     """Between two seeds there is no run to resume, and its folder is gone."""
     run_id = finished(record, 42)
@@ -113,6 +124,7 @@ def stops_in(seed, *, at_start=False):
     return observe
 
 
+@pytest.mark.slow
 def test_an_interrupted_plan_says_how_far_it_is_and_resume_finishes_all_of_it(record, tmp_path, cvexp):
     planned = plan(record, "3", epochs=2)
     for seed in (42, 44):
