@@ -12,7 +12,9 @@ import json
 import math
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -132,7 +134,7 @@ def two_recipes(
     ]
 
 
-def lost_best(k: int, lead: float, *, repetitions: int, rng: np.random.Generator, n: int = 5) -> Cell:
+def lost_best(k: int, lead: float, *, repetitions: int, rng: np.random.Generator, n: int = 5) -> list[Cell]:
     """How often the set of contenders lacks the best of k recipes that leads by so much."""
     world = World(
         accuracies=(ACCURACY, *[ACCURACY - lead] * (k - 1)), seed_sd=(0.0075,) * k, likeness=0.9, shared=SHARED
@@ -143,10 +145,11 @@ def lost_best(k: int, lead: float, *, repetitions: int, rng: np.random.Generator
         arms = [Arm(name=str(i), correct=correct, seeds=range(n)) for i, correct in enumerate(drawn)]
         return "0" not in contenders(arms).names
 
-    return share("lost", {"k": k, "lead, points": f"{100 * lead:g}", "n": n, "images": 10_000}, repetitions, once)
+    setting: dict[str, str | int] = {"k": k, "lead, points": f"{100 * lead:g}", "n": n, "images": 10_000}
+    return [share("lost", setting, repetitions, once)]
 
 
-def false_among(k: int, *, repetitions: int, rng: np.random.Generator, n: int = 5) -> Cell:
+def false_among(k: int, *, repetitions: int, rng: np.random.Generator, n: int = 5) -> list[Cell]:
     """How often any of the verdicts on k equally accurate recipes is `better` or `worse`."""
     world = World(accuracies=(ACCURACY,) * k, seed_sd=(0.0075,) * k, likeness=0.9, shared=SHARED)
 
@@ -155,7 +158,7 @@ def false_among(k: int, *, repetitions: int, rng: np.random.Generator, n: int = 
         arms = [Arm(name=str(i), correct=correct, seeds=range(n)) for i, correct in enumerate(drawn)]
         return any(pair.verdict.kind in ("better", "worse") for pair in pairwise_verdicts(arms))
 
-    return share("false, any pair", {"k": k, "n": n, "images": 10_000}, repetitions, once)
+    return [share("false, any pair", {"k": k, "n": n, "images": 10_000}, repetitions, once)]
 
 
 def two_models(n_images: int, disagreement: float, *, repetitions: int, rng: np.random.Generator) -> list[Cell]:
@@ -177,22 +180,35 @@ def two_models(n_images: int, disagreement: float, *, repetitions: int, rng: np.
     ]
 
 
-def run(*, repeats: int, name: str) -> None:
+def jobs(repeats: int) -> list[Callable[..., list[Cell]]]:
+    """What is simulated, in the order of the tables; each takes a generator of its own as `rng`."""
+    return [
+        *(
+            partial(two_recipes, n, n_images, noise, form, repetitions=repeats)
+            for form, noise, n_images, n in product(("paired", "nested"), NOISE, IMAGES, SEEDS)
+        ),
+        *(partial(lost_best, k, lead, repetitions=repeats) for k, lead in product((3, 10), (0.0, 0.002))),
+        partial(false_among, 5, repetitions=repeats),
+        *(partial(two_models, *setting, repetitions=10 * repeats) for setting in product(IMAGES, (0.05, 0.10))),
+    ]
+
+
+def _simulate(job: Callable[..., list[Cell]], number: int) -> list[Cell]:
+    return job(rng=np.random.default_rng([14, number]))
+
+
+def run(*, repeats: int, processes: int, name: str) -> None:
     """Simulate every cell, print the tables, and write them to `benchmarks/results/`."""
     from benchmarks.measure import RESULTS, machine
 
-    start, rng = time.perf_counter(), np.random.default_rng(14)
-    cells: list[Cell] = []
-    for form, noise, n_images, n in product(("paired", "nested"), NOISE, IMAGES, SEEDS):
-        print(f"{form}, seed SD {noise}, {n_images} images, n = {n}", file=sys.stderr, flush=True)
-        cells += two_recipes(n, n_images, noise, form, repetitions=repeats, rng=rng)
-    intervals = list(cells)
-    print("several recipes", file=sys.stderr, flush=True)
-    cells += [lost_best(k, lead, repetitions=repeats, rng=rng) for k, lead in product((3, 10), (0.0, 0.002))]
-    cells.append(false_among(5, repetitions=repeats, rng=rng))
-    for n_images, disagreement in product(IMAGES, (0.05, 0.10)):
-        cells += two_models(n_images, disagreement, repetitions=10 * repeats, rng=rng)
+    start, cells = time.perf_counter(), []
+    asked = jobs(repeats)
+    with ProcessPoolExecutor(processes) as pool:
+        for done, found in enumerate(pool.map(_simulate, asked, range(len(asked))), start=1):
+            cells += found
+            print(f"{done}/{len(asked)}: {asdict(found[-1])}", file=sys.stderr, flush=True)
     seconds = time.perf_counter() - start
+    intervals = [cell for cell in cells if "form" in cell.setting]
     outside = [cell for cell in cells if cell.is_outside()]
     print(interval_table(intervals), other_table(cells[len(intervals) :]), sep="\n\n")
     print(f"\n{len(cells)} cells, {seconds:,.0f} s; outside of the bounds {BOUNDS}: {len(outside)}")

@@ -155,7 +155,7 @@ def _runs(folder: Path, n_runs: int) -> Iterator[dict[str, Any]]:
         run_id = f"{draw.getrandbits(128):032x}"
         model = ("linear", "mlp", "tinyvgg")[recipe % 3]
         name = f"{model}-{run_id[:6]}"
-        asked = {"model": model, "dataset": "digits", "seed": seed, "learning_rate": 0.001 * (1 + recipe % 1000)}
+        asked = {"model": model, "dataset": "digits", "seed": seed, "lr": 0.001 * (1 + recipe % 1000)}
         params = run_config(asked).params()
         params |= {f"model_args.option_{k}": str(recipe % (k + 2)) for k in range(25 - len(params))}
         tags = {

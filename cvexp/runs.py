@@ -23,14 +23,23 @@ NAME_DIGITS = 6
 ID_DIGITS = 12
 """Digits of a run's id that are enough to name it in a command."""
 
-EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
+EFFECTIVE = {"epochs": "cvexp.epochs", "max_time": "cvexp.max_time", "allow_nan": "cvexp.allow_nan"}
 """Settings that may change on resume, and the tags of their current values: MLflow's parameters are immutable."""
 
 BENCH = "cvexp.bench"
 """The tag with the conditions of a run's `bench/` figures, as JSON."""
 
+ASKED_EPOCHS = "cvexp.asked_epochs"
+"""The tag with the epochs that were asked for, where fewer were trained because `max_time` had passed."""
+
+BUSY = "cvexp.busy"
+"""The tag that says in one line why a run's times are not to be ranked; only runs on a busy machine have it."""
+
 RECIPE = "cvexp.recipe"
 """The tag with the digest of a run's configuration without its seed; see config.recipe."""
+
+SEEDS = "cvexp.seeds"
+"""The tag with the seeds of the repeats that a run is one of, as `--seeds` takes them."""
 
 FRONT = "cvexp.front"
 """The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
@@ -55,6 +64,16 @@ class RunSummary:
         """The effective settings: the parameters, and what was changed when the run was resumed."""
         changed = {name: self.tags[tag] for name, tag in EFFECTIVE.items() if tag in self.tags and name in self.params}
         return {**self.params, **changed}
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """`settings`, with the epochs that were asked for where `max_time` passed before their end."""
+        return self.settings | ({"epochs": self.tags[ASKED_EPOCHS]} if self.tags.get(ASKED_EPOCHS) else {})
+
+    @property
+    def busy(self) -> str:
+        """Why its training times are not to be ranked, in one line; empty for a run on a quiet machine."""
+        return self.tags.get(BUSY, "")
 
     @property
     def recipe(self) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from cvexp import calibration as calibration_room
 from cvexp.calibration import calibration, wilson
 
 
@@ -75,8 +76,9 @@ def test_the_same_images_give_the_same_interval():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [300, 1000, 5000])
-@pytest.mark.parametrize("power", [1.0, 1.02, 1.1, 1.2, 1.5])
-def test_the_interval_covers_the_true_error(power, n):
+@pytest.mark.parametrize("power", [1.0, 1.1, 1.5])
+def test_the_interval_covers_the_true_error(power, n, monkeypatch):
+    monkeypatch.setattr(calibration_room, "N_RESAMPLES", 300)
     confidence, _ = sample(1_000_000, seed=99)
     order = np.sort(confidence)
     true = sum(abs((part - part**power).sum()) for part in np.array_split(order, 15)) / len(order)

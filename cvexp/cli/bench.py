@@ -1,15 +1,24 @@
-"""`cvexp bench`."""
+"""`cvexp bench`, and the bench at the end of a training."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cvexp.cli import options
-from cvexp.cli.output import present
+from cvexp.cli.output import Report, present
 from cvexp.errors import ConfigError, CvexpError
 from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import store_settings
 from cvexp.text import shown
+
+if TYPE_CHECKING:
+    from cvexp.config import RunConfig
+    from cvexp.jobs.bench import BenchResult
+    from cvexp.settings import StoreSettings
 
 _RUNS = "Runs, each as for evaluate, or exported files; several are timed in turns, and compared."
 _BATCH = "Images in a call, one or several numbers: 1 for latency, many for throughput."
@@ -54,6 +63,40 @@ def bench(
         say=hint,
     )
     present(result, report, as_json=as_json)
+    check_logged(result)
+
+
+class WithBench:
+    """The report of a training and of the bench that followed it as one."""
+
+    def __init__(self, training: Report[Any], benched: BenchResult) -> None:
+        self._training, self._benched = training, benched
+
+    def show(self, result: Any) -> None:
+        """Print both."""
+        from cvexp.report.bench import show
+
+        self._training.show(result)
+        show(self._benched)
+
+    def document(self, result: Any) -> Mapping[str, Any]:
+        """The training's object, with the bench's under `bench`."""
+        from cvexp.report.bench import document
+
+        return {**self._training.document(result), "bench": document(self._benched)}
+
+
+def bench_trained(run_ids: Sequence[str], config: RunConfig, store: StoreSettings, *, data_dir: Path) -> BenchResult:
+    """Time runs of one configuration that have just been trained, as `cvexp bench` does, and log the figures."""
+    from cvexp.jobs.bench import run as job
+    from cvexp.report.terminal import hint
+
+    factory = config.model if ":" in config.model else None  # whoever trained it has typed it
+    return job(run_ids, store, data_dir=data_dir, device_name=config.device, trusted_factory=factory, say=hint)
+
+
+def check_logged(result: BenchResult) -> None:
+    """Raise CvexpError where the figures of a run could not be logged."""
     for one in result.models:
         if one.trouble:
             raise CvexpError(

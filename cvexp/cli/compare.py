@@ -34,6 +34,8 @@ _PICK = "Pick one also without a budget."
 _FORMAT = "How to print; html is one file to send around: cvexp compare --format html > report.html."
 _PLOT = "Draw accuracy against training time and against latency, with intervals and the front, to this file."
 
+_PUBLISH = "Store report and picture with the newest of the runs, and link them from the experiment in MLflow."
+
 
 class Format(StrEnum):
     """How the comparison is printed."""
@@ -61,6 +63,7 @@ def compare(
     pick: Annotated[bool, typer.Option("--pick", help=_PICK)] = False,
     output: Annotated[Format, typer.Option("--format", help=_FORMAT)] = Format.TABLE,
     plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
+    publish_it: Annotated[bool, typer.Option("--publish", help=_PUBLISH)] = False,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
     as_json: options.Json = False,
@@ -106,8 +109,19 @@ def compare(
         report.show(comparison)
     if comparison.plot is not None:
         hint(f"drawn to {comparison.plot}")
+    if publish_it:
+        run_id = publish(comparison, store)
+        hint(f"stored as comparison/report.html with run {shortest_selector(run_id, '')}")
     if not as_json and output is Format.TABLE:
         suggest(*commands_after(comparison, store))
+
+
+def publish(comparison: Comparison, store: StoreSettings) -> str:
+    """Store the report and the picture with the newest run of a comparison, and give the run's id; see jobs.publish."""
+    from cvexp.jobs.publish import run
+    from cvexp.report.html import to_html
+
+    return run(comparison, store, html=to_html(comparison, made_at=datetime.now(UTC)))
 
 
 def commands_after(comparison: Comparison, store: StoreSettings) -> list[str]:

@@ -40,6 +40,9 @@ def evaluate(
 ) -> None:
     """Evaluate a run's stored weights on the test split, and check them against what the run logged.
 
+    Beside accuracy and loss it says how far the probabilities can be trusted: top-k accuracy, Brier score, and the
+    expected calibration error (ECE) with its 95% interval.
+
     The weights are read only when their digest is the recorded one. Exit code 4 says that on the same device
     and data they give other figures than the run logged.
     """

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparability import group_label
 from cvexp.results import Metric
+from cvexp.runs import BENCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cvexp.runs import RunSummary
 
-BENCH = "cvexp.bench"
 LONGEST_TAG = 8000
 
 

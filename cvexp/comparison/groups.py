@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 from cvexp.comparison.bench import bench_conditions
 from cvexp.comparison.figures import figure_of
 from cvexp.results import Metric
-from cvexp.runs import NAME_DIGITS, RunSummary, differing_settings, settings_of
+from cvexp.runs import BUSY, NAME_DIGITS, RunSummary, differing_settings, settings_of
 from cvexp.stats import Interval, mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-BUSY = "cvexp.busy"
-"""The tag of a run whose training times are not to be ranked, since other processes took its cores; it says why."""
 
 LONGEST_LABEL = 48
 SEED = "seed"

@@ -9,27 +9,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvexp.errors import ConfigError, ModelError, RunError, StoreError
-from cvexp.jobs.source import load_trained
+from cvexp.errors import ConfigError, StoreError
+from cvexp.jobs.bench_models import load, timed
 from cvexp.results import Metric
 from cvexp.runs import BENCH, shortest_selector
-from cvexp.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import Tensor
-
-    from cvexp.inference.latency.machine import Machine
+    from cvexp.device import Device
     from cvexp.inference.latency.times import BatchTimes
-    from cvexp.jobs.bench_process import Timed
+    from cvexp.jobs.bench_models import Timed
     from cvexp.jobs.source import TrainedModel
+    from cvexp.machine import MachineState
     from cvexp.settings import StoreSettings
 
 BATCHES = (1, 256)
 MAX_BATCH, MAX_THREADS, MAX_PROCESSES = 2**16, 1024, 100
 BENCH_JSON = "bench.json"
-MEMORY_FORMATS = ("contiguous", "channels_last")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +65,8 @@ class BenchResult:
         models: In the order they were named, as in each of `batches`.
         batches: The figures, over all processes where there are several.
         processes: The figures of each process; empty where this one measured.
-        machine: When the measurement began.
+        machine: Load and pressure when the measurement began.
+        others: CPUs that other programs used meanwhile, on average; None where that is not counted.
         steal: Share of the machine's CPU time that its host gave to others meanwhile; None where that is not counted.
         measured_at: UTC, ISO 8601.
     """
@@ -79,7 +77,8 @@ class BenchResult:
     threads: int
     batches: tuple[BatchTimes, ...]
     processes: tuple[tuple[BatchTimes, ...], ...]
-    machine: Machine
+    machine: MachineState
+    others: float | None
     steal: float | None
     measured_at: str
 
@@ -120,14 +119,35 @@ def run(
         InputError: A run, a file, the data or the device cannot be used, or there is no memory for a batch.
     """
     _check(batches, n_threads=n_threads, n_processes=n_processes)
-    found = _load(selectors, settings, device_name, trusted_factory)
-    from cvexp.inference.latency.machine import read_machine
+    found = load(selectors, settings, device_name, trusted_factory)
+    models = timed(found, data_dir)
+    described = tuple(_described(one, model) for (one, _), model in zip(found, models, strict=True))
+    again = "" if n_processes == 1 else f" in each of {n_processes} processes"
+    say(f"timing {', '.join(one.name for one in described)}, for about 10 s{again}")
+    result = _measured(
+        models, described, found[0][0].device, batches, n_threads=n_threads, n_processes=n_processes, say=say
+    )
+    return _logged(result, [one for one, _ in found]) if log else result
+
+
+def _measured(
+    models: Sequence[Timed],
+    described: tuple[BenchedModel, ...],
+    device: Device,
+    batches: Sequence[int],
+    *,
+    n_threads: int,
+    n_processes: int,
+    say: Callable[[str], None],
+) -> BenchResult:
+    """Time the models, and note what else the machine did meanwhile."""
+    from cvexp.inference.latency.steal import read_ticks, steal_share
     from cvexp.inference.latency.times import over_processes
     from cvexp.jobs.bench_process import measure, measure_in_processes
+    from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 
-    device = found[0][0].device
-    models = _timed(found, data_dir)
-    before, measured_at = read_machine(), datetime.now(UTC).isoformat(timespec="seconds")
+    measured_at = datetime.now(UTC).isoformat(timespec="seconds")
+    state, cpus, ticks = read_machine_state(), read_machine_times(), read_ticks()
     processes: list[tuple[BatchTimes, ...]] = []
     if n_processes > 1:
         processes = measure_in_processes(
@@ -136,86 +156,30 @@ def run(
         times = tuple(map(over_processes, zip(*processes, strict=True)))
     else:
         times = measure([one.subject for one in models], device.torch, batches, n_threads=n_threads)
-    result = BenchResult(
-        models=tuple(_described(one, model) for (one, _), model in zip(found, models, strict=True)),
+    others = occupancy_since(cpus)
+    return BenchResult(
+        models=described,
         device=str(device.torch),
         device_name=device.name,
         threads=n_threads,
         batches=times,
         processes=tuple(processes),
-        machine=before,
-        steal=before.steal_until(read_machine()),
+        machine=state,
+        others=None if others is None else others.taken,
+        steal=steal_share(ticks, read_ticks()),
         measured_at=measured_at,
     )
-    return _logged(result, [one for one, _ in found]) if log else result
 
 
 def _check(batches: Sequence[int], *, n_threads: int, n_processes: int) -> None:
     if not batches or not all(1 <= batch <= MAX_BATCH for batch in batches):
         given = ",".join(map(str, batches))
-        raise ConfigError(f"--batch {given}: expected numbers of images from 1 to {MAX_BATCH:,}", "such as --batch 1,256")
+        raise ConfigError(
+            f"--batch {given}: expected numbers of images from 1 to {MAX_BATCH:,}", "such as --batch 1,256"
+        )
     for flag, value, most in (("--threads", n_threads, MAX_THREADS), ("--processes", n_processes, MAX_PROCESSES)):
         if not 1 <= value <= most:
             raise ConfigError(f"{flag} {value}: expected a number from 1 to {most:,}", "see: cvexp bench --help")
-
-
-def _load(
-    selectors: Sequence[str], settings: StoreSettings, device_name: str, trusted_factory: str | None
-) -> list[tuple[TrainedModel, str | None]]:
-    """The models, each with the factory if it took one; one that is named twice is refused."""
-    found: list[tuple[TrainedModel, str | None]] = []
-    known: dict[str, str] = {}
-    for selector in selectors:
-        factory = None
-        try:
-            trained = load_trained(selector, settings, device_name=device_name)
-        except ModelError:
-            if trusted_factory is None:
-                raise
-            factory = trusted_factory
-            trained = load_trained(selector, settings, device_name=device_name, trusted_factory=factory)
-        key = str(Path(trained.name).resolve()) if trained.run is None else trained.card.run_id
-        if key in known:
-            both = " and ".join(map(shown, (known[key], selector)))
-            raise RunError(f"{both} are the same model, {trained.name}", "name each model once")
-        known[key] = selector
-        found.append((trained, factory))
-    return found
-
-
-def _timed(found: Sequence[tuple[TrainedModel, str | None]], data_dir: Path) -> list[Timed]:
-    """The models in their memory formats, each with test images of its own dataset."""
-    from cvexp.inference.latency.times import Subject
-    from cvexp.jobs.bench_process import Timed, arranged
-
-    images: dict[tuple[object, ...], Tensor] = {}
-    models = []
-    for trained, factory in found:
-        card, memory_format = trained.card, _memory_format(trained)
-        data = (card.spec.dataset, card.split_seed, card.limit)
-        if data not in images:
-            images[data] = trained.load_dataset(data_dir).test.images
-        subject = Subject(predictor=arranged(trained.predictor, memory_format), images=images[data])
-        exported = {} if trained.run else {"file": Path(trained.name), "format": card.format}
-        models.append(
-            Timed(subject=subject, spec=card.spec, memory_format=memory_format, factory=factory, **exported)
-        )
-    return models
-
-
-def _memory_format(trained: TrainedModel) -> str:
-    """The run's own on such a device; elsewhere, and for a file, what training there would choose."""
-    from cvexp.engine.layout import choose_layout
-    from cvexp.inference.predictor import TorchPredictor
-
-    if not isinstance(trained.predictor, TorchPredictor):
-        return ""
-    tags = trained.run.tags if trained.run is not None else {}
-    recorded = tags.get("cvexp.memory_format", "")
-    if recorded in MEMORY_FORMATS and tags.get("cvexp.device", "").partition(":")[0] == trained.device.torch.type:
-        return recorded
-    shape = trained.card.spec.image_shape
-    return choose_layout(trained.model, shape, batch_size=1, device=trained.device, n_threads=1).memory_format
 
 
 def _described(trained: TrainedModel, model: Timed) -> BenchedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from cvexp.inference.latency.times import BatchTimes, Subject
-    from cvexp.inference.predictor import Predictor
-    from cvexp.models.spec import ModelSpec
+    from cvexp.jobs.bench_models import Timed
 
 REQUEST, RESULT = "request.json", "result.json"
 START = "from cvexp.jobs.bench_process import main; main()"
@@ -28,44 +28,13 @@ LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Timed:
-    """A model as `cvexp bench` times it.
-
-    Attributes:
-        subject: Loaded, in its memory format.
-        spec: What it takes to rebuild it.
-        memory_format: `contiguous` or `channels_last`; empty where the file's own program decides.
-        factory: The `package.module:factory` that the user typed for it, if it took one.
-        file: Where it was exported to, and its `format`; None for a run, whose weights are then written anew.
-    """
-
-    subject: Subject
-    spec: ModelSpec
-    memory_format: str
-    factory: str | None = None
-    file: Path | None = None
-    format: str = "safetensors"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What a new process measures; of each model the file, its format, specification and so on, in the files' folder."""
+    """What a new process measures; of each model its file, format, specification and images."""
 
     models: tuple[Mapping[str, str], ...]
     device: str
     batches: tuple[int, ...]
     n_threads: int
-
-
-def arranged(predictor: Predictor, memory_format: str) -> Predictor:
-    """The predictor with its weights in a memory format, and with freed memory kept, as in training."""
-    from cvexp.engine.layout import Layout, apply_layout
-    from cvexp.inference.predictor import TorchPredictor
-
-    if isinstance(predictor, TorchPredictor):
-        layout = Layout(threads=1, evaluation_threads=1, memory_format=memory_format, policy="")
-        predictor.model = apply_layout(predictor.model, layout)
-    return predictor
 
 
 def measure(
@@ -119,7 +88,7 @@ def measure_in_processes(
                 n_threads=n_threads,
             )
             (folder / REQUEST).write_text(json.dumps(asdict(request)))
-            found.append(tuple(_reordered(one, order) for one in _run(folder)))
+            found.append(tuple(reordered(one, order) for one in _run(folder)))
     return found
 
 
@@ -136,7 +105,7 @@ def _write(model: Timed, path: Path, batches: Sequence[int]) -> dict[str, str]:
     file, spec, predictor = model.file, model.spec, model.subject.predictor
     if file is None:
         assert isinstance(predictor, TorchPredictor)  # noqa: S101 - what runs are loaded as
-        file = path.with_suffix(".safetensors")
+        file = path.with_suffix(".weights")
         spec = replace(spec, weights_sha256=exporter_of(model.format).write(file, predictor.model, spec))
     return {
         "file": str(file.absolute()),
@@ -169,10 +138,15 @@ def _run(folder: Path) -> tuple[BatchTimes, ...]:
     return TypeAdapter(tuple[BatchTimes, ...]).validate_json((folder / RESULT).read_bytes())
 
 
-def _reordered(times: BatchTimes, order: Sequence[int]) -> BatchTimes:
-    """The figures with the models in the order that `order` are the indices of; ratios are computed over processes."""
-    models = sorted(zip(order, times.models, strict=True), key=lambda pair: pair[0])
-    return replace(times, models=tuple(model for _, model in models), ratios=())
+def reordered(times: BatchTimes, order: Sequence[int]) -> BatchTimes:
+    """The figures with the models as they were named, from those with model `order[i]` at index i."""
+    position = {index: i for i, index in enumerate(order)}
+    pairs = itertools.combinations(range(len(order)), 2)
+    return replace(
+        times,
+        models=tuple(times.models[position[index]] for index in range(len(order))),
+        ratios=tuple(replace(times.ratio(position[a], position[b]), a=a, b=b) for a, b in pairs),
+    )
 
 
 def main() -> None:
@@ -183,6 +157,7 @@ def main() -> None:
 
     from cvexp.export.formats import exporter_of
     from cvexp.inference.latency.times import BatchTimes, Subject
+    from cvexp.jobs.bench_models import arranged
     from cvexp.models.spec import ModelSpec, parse_json
 
     folder = Path(sys.argv[1])

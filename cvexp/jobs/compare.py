@@ -73,16 +73,9 @@ class Comparison:
 
 
 def run(
-    selectors: Sequence[str],
-    settings: StoreSettings,
-    *,
-    request: Request | None = None,
-    plot: Path | None = None,
-    tag: bool = False,
+    selectors: Sequence[str], settings: StoreSettings, *, request: Request | None = None, plot: Path | None = None
 ) -> Comparison:
     """Compare the selected runs (see tracking.queries), or all of the experiment's, and draw them to `plot`.
-
-    With `tag`, each run that is placed gets the tag that says whether it is on the Pareto front.
 
     Raises:
         InputError: A selector, the filter, the order, the budget or the store cannot be used.
@@ -91,7 +84,6 @@ def run(
     if selectors and (request.where or request.last):
         raise ConfigError("runs are named and filtered at once", "either name runs, or use --where and --last")
     plot = None if plot is None else check_path(plot)
-    from cvexp.tracking.front import tag_front
     from cvexp.tracking.recovery import recover
     from cvexp.tracking.store import open_store
 
@@ -101,27 +93,14 @@ def run(
     first = runs[0].run_id if selectors else ""
     known = {metric for run in runs for metric in run.metrics}
     key = sort_key(request.sort, known, any_run=bool(runs))
-    limits = read_budget(request.budget, known) if request.budget else ()
     labels = test_set_labels(runs)
     runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
-    letters, differences = condition_groups(runs)
-    bench, bench_words = bench_letters(runs)
-    analysis = Analysis(
-        sort=key,
-        columns=choose_columns(request.columns, request.view, known),
-        labels=labels,
-        letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
-        differences=differences,
-        bench_letters=bench,
-        bench_differences=bench_words,
-        request=request,
-        evidence=StoredEvidence(store, request),
-    )
+    analysis = _analysis(runs, store, request, sort=key, labels=labels)
+    limits = read_budget(request.budget, analysis.known) if request.budget else ()
     tables, left_out = tables_of(runs, analysis)
-    if tag:
-        tag_front(store, tables)
     test_sets = tuple(labels[run.test_set] for run in runs)
     sides = pair(tables, analysis.evidence, first=first) if selectors else None
+    letters = tuple(analysis.letters[run.run_id] for run in runs)
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
     if plot is not None:
@@ -132,7 +111,7 @@ def run(
         test_sets=test_sets,
         best=_best(runs),
         letters=letters,
-        differences=differences,
+        differences=analysis.differences,
         notes=notes,
         sort=key,
         experiment=settings.experiment,
@@ -156,6 +135,27 @@ def _draw_changes(sides: Pair | None, tables: Sequence[Table], analysis: Analysi
     beside = check_path(plot.with_stem(f"{plot.stem}-images"))
     save(figure, beside)
     return (f"images gained and lost drawn to {beside}",)
+
+
+def _analysis(
+    runs: Sequence[RunSummary], store: Store, request: Request, *, sort: str, labels: Mapping[str, str]
+) -> Analysis:
+    """What the tables are made from besides the runs, which are in order."""
+    letters, differences = condition_groups(runs)
+    bench, bench_differences = bench_letters(runs)
+    known = frozenset(metric for run in runs for metric in run.metrics)
+    return Analysis(
+        sort=sort,
+        columns=choose_columns(request.columns, request.view, known),
+        known=known,
+        labels=labels,
+        letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
+        differences=differences,
+        bench_letters=bench,
+        bench_differences=bench_differences,
+        request=request,
+        evidence=StoredEvidence(store, request),
+    )
 
 
 def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple[list[RunSummary], tuple[str, ...]]:

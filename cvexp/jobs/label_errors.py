@@ -102,11 +102,11 @@ def _draw(found: LabelErrorsFound, dataset: Dataset, picture: Path) -> None:
     names = [shortened(name) for name in found.class_names]
     images = dataset.test.images.numpy()[[one.image for one in found.shown]]
     titles = [
-        f"image {one.image}\nlabel: {names[one.label]}\n→ {names[one.suggested]} {one.probability:.1%}"
+        f"image {one.image}\nlabel: {names[one.label]}\n→ {names[one.suggested]} ({one.probability:.1%})"
         for one in found.shown
     ]
     by = found.models[0] if len(found.models) == 1 else f"{len(found.models)} models that agree"
-    title = f"{dataset.name}: {len(found.shown)} of {len(found.candidates):,} likely label errors, by {by}"
+    title = f"{dataset.name}: {len(found.shown)} of {len(found.candidates):,} candidates for label errors, by {by}"
     title += "\nthe label, and the prediction with its probability"
     save(image_grid(images, titles, title=title), picture)
 

@@ -7,43 +7,61 @@ from typing import Any
 from rich.measure import Measurement
 from rich.table import Table
 
-from cvexp.inference.latency.figures import Estimate
+from cvexp.inference.latency.figures import Measured
 from cvexp.inference.latency.procedure import Limits
 from cvexp.inference.latency.times import BatchTimes, ModelTimes
 from cvexp.jobs.bench import BenchedModel, BenchResult
 from cvexp.report.terminal import cell, console, hint, say, table
 
 TIMED = (
-    "timed: whole calls, from uint8 test images in the device's memory to float32 logits there, scaling of the pixels "
+    "whole calls, from uint8 test images in the device's memory to float32 logits there, scaling of the pixels "
     "included; stored weights, evaluation mode, no gradients"
 )
 CLOSE = 2
 """Ratios below this are shown with three digits after the point."""
 
-DROPPED = ("p99", "first", "p90", "images/s", "±95%")
-"""Columns that a narrow terminal does without, the first one first."""
+NEIGHBOURS = 0.2
+"""CPUs that other programs may use, on average, without a word."""
+
+NAME_WIDTH, UNLIMITED = 20, 1000
+"""Columns of a terminal that a name gets at the least, and in which every table fits."""
+
+DROPPED = {True: ("p99", "first", "images/s", "±95%", "p90"), False: ("p99", "first", "p90", "±95%", "images/s")}
+"""Columns that a narrow terminal does without, the first one first: for one image a call, and for more."""
 
 
 def show(result: BenchResult) -> None:
     """Print the tables, what they say about which model is the fastest, and what was timed, where and how."""
     for times in result.batches:
-        order = sorted(range(len(result.models)), key=lambda index, times=times: times.models[index].p50.value)
+        order = times.order
+        say("1 image a call" if times.batch == 1 else f"{times.batch:,} images a call", "bold")
         console().print(_fitting(result, times, order))
-        say(_verdict(result, times, order))
+        if verdict := _verdict(result, times, order):
+            say(verdict)
+        say("")
+    say(f"timed: {TIMED}", "dim")
+    say(_conditions(result), "dim")
+    hint(*(one.note for one in result.models), _unsettled(result), _machine(result))
+    hint(*(f"logged to run {one.name}" for one in result.models if one.logged))
+
+
+def _conditions(result: BenchResult) -> str:
+    """Where and how the models ran."""
     scope = f"means of {len(result.processes)} new processes" if result.processes else "in this process, now"
-    threads = f"{result.threads} thread{'s' * (result.threads > 1)}"
-    formats = ", ".join(dict.fromkeys(one.memory_format for one in result.models if one.memory_format))
-    say(TIMED, "dim")
-    say(f"on {result.device}: {result.device_name}, {threads}{f', {formats}' * bool(formats)}; {scope}", "dim")
-    hint(*(one.note for one in result.models), _machine(result) if result.busy else None, *map(_place, result.models))
+    threads = "1 thread" if result.threads == 1 else f"{result.threads} threads"
+    formats = dict.fromkeys(one.memory_format for one in result.models if one.memory_format)
+    layout = [f"{' or '.join(formats)} memory"] if formats else []
+    return f"on {result.device}: {', '.join([result.device_name, threads, *layout])}; {scope}"
 
 
 def _fitting(result: BenchResult, times: BatchTimes, order: list[int]) -> Table:
     """The table with as many columns as fit."""
     shown = console()
-    for n_dropped in range(len(DROPPED) + 1):
-        made = _table(result, times, order, without=DROPPED[:n_dropped])
-        if Measurement.get(shown, shown.options, made).minimum <= shown.width:
+    foldable = max(0, max(len(one.name) for one in result.models) - NAME_WIDTH)
+    dropped = DROPPED[times.batch == 1]
+    for n_dropped in range(len(dropped) + 1):
+        made = _table(result, times, order, without=dropped[:n_dropped])
+        if Measurement.get(shown, shown.options.update(width=UNLIMITED), made).maximum - foldable <= shown.width:
             break
     return made
 
@@ -52,8 +70,8 @@ def _table(result: BenchResult, times: BatchTimes, order: list[int], *, without:
     several = len(order) > 1
     columns = [*(["rank"] if several else []), "p50, ms", "±95%", "p90", "p99", "first", "images/s"]
     columns = [name for name in columns if name not in without] + (["times the fastest"] if several else [])
-    images = "1 image" if times.batch == 1 else f"{times.batch:,} images"
-    made = table(f"{images} a call", *(f">{name}" for name in columns))
+    made = table("model", *(f">{name}" for name in columns))
+    made.columns[0].overflow = "fold"
     for column in made.columns[1:]:
         column.no_wrap = True
     for index in order:
@@ -82,14 +100,15 @@ def figure(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def _relative(estimate: Estimate) -> str:
+def _relative(estimate: Measured) -> str:
     """The larger side of an interval, in percent of the figure."""
     if estimate.low is None or estimate.high is None:
         return "-"
-    return f"{max(estimate.high / estimate.value, estimate.value / estimate.low) - 1:.1%}"
+    side = max(estimate.high / estimate.value, estimate.value / estimate.low) - 1
+    return f"{side:.1%}" if side <= 1 else ">100%"
 
 
-def _bounds(estimate: Estimate) -> str:
+def _bounds(estimate: Measured) -> str:
     value = f"{estimate.value:.3f}" if estimate.value < CLOSE else figure(estimate.value)
     if estimate.low is None or estimate.high is None:
         return value
@@ -102,8 +121,8 @@ def _verdict(result: BenchResult, times: BatchTimes, order: list[int]) -> str:
     if times.busy:
         ranked = ", and no model is ranked" if len(order) > 1 else ""
         return (
-            f"machine busy: {times.n_clean_rounds} of {times.n_rounds} rounds did not wait for a core, where "
-            f"{Limits().rounds} would do; the figures are those of all rounds{ranked}"
+            f"machine busy: {times.n_clean_rounds} of {times.n_rounds} rounds did not wait for a core, and "
+            f"{Limits().rounds} are needed; figures are of all rounds{ranked}"
         )
     if len(order) == 1:
         return ""
@@ -115,18 +134,32 @@ def _verdict(result: BenchResult, times: BatchTimes, order: list[int]) -> str:
     return f"cannot tell which is the fastest: {', '.join(result.models[index].name for index in first)}"
 
 
-def _machine(result: BenchResult) -> str:
-    """What the machine did when it was busy, and what to do."""
-    found = [] if result.machine.load is None else [f"load {result.machine.load:.1f}"]
-    if result.machine.pressure is not None:
-        found.append(f"some program waited for a core in {result.machine.pressure:.0f}% of the last 10 s")
+def _machine(result: BenchResult) -> str | None:
+    """What other programs did meanwhile, and what to do; None where they did next to nothing.
+
+    Beside a program on another core a model may take half as long again, though it never waits: cores share caches,
+    memory and, as hyper-threads, their arithmetic.
+    """
+    if not result.busy:
+        if (result.others or 0) < NEIGHBOURS:
+            return None
+        return (
+            f"other programs used {result.others:.1f} CPUs meanwhile: figures of this command compare with each other, "
+            "and with those of other commands only roughly"
+        )
+    found = [] if result.others is None else [f"other programs used {result.others:.1f} CPUs"]
     if result.steal:
         found.append(f"the host took {result.steal:.1%} of the CPU time")
-    return f"at the start: {', '.join(found)}; measure again when the machine is idle"
+    if str(result.machine):
+        found.append(f"at the start: {result.machine}")
+    return f"measure again when the machine is idle ({'; '.join(found)})"
 
 
-def _place(model: BenchedModel) -> str | None:
-    return f"logged to run {model.name}" if model.logged else None
+def _unsettled(result: BenchResult) -> str | None:
+    """Which models did not reach a steady time before their figures counted."""
+    times = [model for one in result.batches for model in zip(result.models, one.models, strict=True)]
+    names = dict.fromkeys(model.name for model, figures in times if not figures.settled)
+    return f"times had not settled when the warm-up ended: {', '.join(names)}" if names else None
 
 
 def document(result: BenchResult) -> dict[str, Any]:
@@ -156,7 +189,7 @@ def document(result: BenchResult) -> dict[str, Any]:
             for one in result.batches
         ],
         "processes": [[asdict(times) for times in one] for one in result.processes],
-        "machine": {**asdict(result.machine), "steal": result.steal},
+        "machine": {**asdict(result.machine), "others": result.others, "steal": result.steal},
         "measured_at": result.measured_at,
     }
 

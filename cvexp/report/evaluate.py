@@ -59,8 +59,9 @@ def _tendency(found: Calibration) -> str:
 
 def _show_label_errors(found: LabelErrorsFound) -> None:
     """Print the likeliest label errors, and where all of them are."""
-    by = "" if len(found.models) == 1 else f" that all {len(found.models)} models agree on"
-    say(f"{len(found.candidates):,} likely label errors{by}")
+    alone = len(found.models) == 1
+    by = "" if alone else f" that all {len(found.models)} models agree on"
+    say(f"{len(found.candidates):,} candidates for label errors{by}")
     if not found.candidates:
         return
     made = table(">image", "label", "predicted", ">probability", ">of the label")
@@ -69,6 +70,7 @@ def _show_label_errors(found: LabelErrorsFound) -> None:
         made.add_row(str(one.image), *names, f"{one.probability:.1%}", f"{one.label_probability:.2%}")
     console().print(made)
     hint(f"the first {len(found.shown)} are drawn to {found.picture}; all are in {found.table}")
+    hint("the model's own mistakes are among them; other seeds tell them apart: --with RUN" if alone else None)
 
 
 def _verdict(result: EvaluateResult) -> str:

@@ -10,7 +10,7 @@ from cvexp.stats.measures import Candidate, Measure, SeedTimes, TimeInterval
 from cvexp.stats.several import Contenders, PairVerdict, contenders, holm, pairwise_verdicts
 from cvexp.stats.two_runs import agresti_min, mcnemar_midp
 from cvexp.stats.verdicts import Verdict
-from cvexp.stats.wording import verdict_text, win_share_text
+from cvexp.stats.wording import population_text, verdict_text, win_share_text
 
 __all__ = [
     "Arm",
@@ -38,6 +38,7 @@ __all__ = [
     "pareto_front",
     "pick",
     "pick_text",
+    "population_text",
     "score_difference",
     "score_verdict",
     "verdict",

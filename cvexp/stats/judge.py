@@ -57,7 +57,16 @@ def score_verdict(
     seeds_b: Sequence[int] | None = None,
     metric: str = "log-loss",
 ) -> Verdict:
-    """Judge a score per image of which less is better: `better` means that a's is lower. Arguments as in `verdict`."""
+    """Judge a score per image of which less is better: `better` means that a's is lower.
+
+    Args:
+        a: Float (n, N), finite.
+        b: Float (m, N).
+        margin: In the unit of the score, above 0.
+        seeds_a: As in `accuracy_difference`.
+        seeds_b: As in `accuracy_difference`.
+        metric: What the sentences call it.
+    """
     x, y = scores(a, "a"), scores(b, "b")
     check_images(x, y)
     check_margin(margin)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LEAST_SEEDS = 3
 """Fewer seeds in an arm give no verdict about recipes: a variance of two values has one degree of freedom."""
 
+MOST_SEEDS = 2**30
+"""Beyond it the half-width no longer falls in floating point."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
@@ -29,7 +32,7 @@ def plan(estimate: Estimate, margin: float, *, level: float = 0.05) -> Plan:
     """The smallest n at which the interval's half-width is at most `margin`, or the images that it takes.
 
     `t · sqrt(V∞ + S²/n) <= margin`, with `V∞ = (s² - R/n)/N` and t for the degrees of freedom expected at n. Where
-    `1.96 · sqrt(V∞) >= margin`, no number of seeds is enough, and about `1.96² · N · V∞ / margin²` images are.
+    `t(N - 1) · sqrt(V∞) >= margin`, no number of seeds is enough, and about `1.96² · N · V∞ / margin²` images are.
 
     Data that already are that precise and still undecided, as a difference near the margin is, are planned for a
     half-width h with `h (1 + 1.645/1.96) <= margin`: then either the interval excludes 0 or the 90% interval lies
@@ -53,12 +56,13 @@ def plan(estimate: Estimate, margin: float, *, level: float = 0.05) -> Plan:
         n_seeds = _seeds(estimate, target, confidence)
     if n_seeds is not None:
         return Plan(n_seeds=max(LEAST_SEEDS, n_seeds), n_images=None)
-    return Plan(n_seeds=None, n_images=math.ceil(normal**2 * estimate.n_images * estimate.images / target**2))
+    images = math.ceil(normal**2 * estimate.n_images * estimate.images / target**2)
+    return Plan(n_seeds=None, n_images=max(images, estimate.n_images + 1))
 
 
 def _seeds(estimate: Estimate, target: float, confidence: float) -> int | None:
     p = (1 + confidence) / 2
-    if float(ndtri(p)) * math.sqrt(estimate.images) >= target:
+    if estimate.images and quantile(estimate.n_images - 1, p) * math.sqrt(estimate.images) >= target:
         return None
 
     def is_enough(n: int) -> bool:
@@ -68,6 +72,8 @@ def _seeds(estimate: Estimate, target: float, confidence: float) -> int | None:
     high = 2
     while not is_enough(high):
         high *= 2
+        if high > MOST_SEEDS:
+            return None
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -91,7 +91,11 @@ def pairwise_verdicts(
         if min(v.n_seeds) >= LEAST_SEEDS and v.difference.low is not None and v.p_value is not None
     ]
     for (pair, _), p in zip(family, holm([p for _, p in family]), strict=True):
-        alone[pair] = arms_verdict(*pair, margin=margin, n_classes=n_classes, p_adjusted=p, n_pairs=len(family))
+        v = alone[pair]
+        if v.kind == "tied" or (v.kind != "cannot-tell" and p <= LEVEL):
+            alone[pair] = replace(v, p_adjusted=p, n_pairs=len(family))
+        else:  # no longer a difference, or planned for more pairs
+            alone[pair] = arms_verdict(*pair, margin=margin, n_classes=n_classes, p_adjusted=p, n_pairs=len(family))
     return tuple(PairVerdict(a=a.name, b=b.name, verdict=v) for (a, b), v in alone.items())
 
 

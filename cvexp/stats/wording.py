@@ -9,24 +9,27 @@ if TYPE_CHECKING:
     from cvexp.stats.verdicts import Verdict
 
 
-def verdict_text(verdict: Verdict, name_a: str, name_b: str) -> str:
+def verdict_text(verdict: Verdict, name_a: str, name_b: str, *, population: bool = True) -> str:
     """One sentence, without a full stop; the better recipe is named first.
 
     Args:
         verdict: On a against b.
         name_a: As it is to be read; escape what came from data before it is printed.
         name_b: Likewise.
+        population: Whether to name seeds, images and what the interval covers; without, say `population_text` once for
+            all verdicts that share it. Verdicts on two trained models always name theirs.
     """
     if verdict.kind == "these-two-only":
         return _two_models(verdict, name_a, name_b)
     if any(verdict.n_collapsed):
         return _collapsed(verdict, name_a, name_b)
+    about = f"; {population_text(verdict)}" if population else ""
     if verdict.kind in ("better", "worse"):
         first, second = (name_a, name_b) if verdict.kind == "better" else (name_b, name_a)
         less = f", but by less than {_amount(verdict, verdict.margin)}: no practical difference"
         found = f"{first} is better than {second}: {_interval(verdict, swap=verdict.kind == 'worse')}"
-        return f"{found}; {_population(verdict)}{less if verdict.is_negligible else ''}"
-    found = f"{name_a} minus {name_b} {_interval(verdict)}; {_population(verdict)}"
+        return f"{found}{about}{less if verdict.is_negligible else ''}"
+    found = f"{name_a} minus {name_b} {_interval(verdict)}{about}"
     if verdict.kind == "tied":
         return f"{name_a} and {name_b} are tied within {_amount(verdict, verdict.margin)}: {found}"
     return f"cannot tell yet whether {name_a} or {name_b} is better: {found}; {_needed(verdict)}"
@@ -43,6 +46,16 @@ def win_share_text(verdict: Verdict, name_a: str, name_b: str) -> str | None:
     n = verdict.n_seeds[0] if paired else math.prod(verdict.n_seeds)
     share = f"one retrained {name_a} beats one retrained {name_b} in {verdict.win_share:.0%}"
     return f"{share} of {n} pairs {'matched by seed' if paired else 'of seeds'} (a tie counts half)"
+
+
+def population_text(verdict: Verdict) -> str:
+    """Seeds, images and what the interval covers, such as `5 seeds, 10,000 images; retrained on ..., new images`."""
+    a, b = verdict.n_seeds
+    seeds = f"{a} seeds" if a == b else f"{a} and {b} seeds"
+    if not verdict.per_image:
+        return f"{seeds}; Welch on accuracies per seed, so retrained models on these test images only"
+    images = "1 image" if verdict.difference.n_images == 1 else f"{verdict.difference.n_images:,} images"
+    return f"{seeds}, {images}; retrained on the same training data, new images"
 
 
 def _two_models(verdict: Verdict, name_a: str, name_b: str) -> str:
@@ -93,15 +106,6 @@ def _number(value: float, decimals: int, sign: str = "-") -> str:
 
 def _amount(verdict: Verdict, value: float) -> str:
     return f"{100 * value:g} points" if verdict.metric == "accuracy" else f"{value:g}"
-
-
-def _population(verdict: Verdict) -> str:
-    a, b = verdict.n_seeds
-    seeds = f"{a} seeds" if a == b else f"{a} and {b} seeds"
-    if not verdict.per_image:
-        return f"{seeds}; Welch on accuracies per seed, so retrained models on these test images only"
-    images = "1 image" if verdict.difference.n_images == 1 else f"{verdict.difference.n_images:,} images"
-    return f"{seeds}, {images}; retrained on the same training data, new images"
 
 
 def _needed(verdict: Verdict) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cvexp.runs import RunSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
 LOCK_SECONDS = 5.0  # how long to wait for a process that writes
@@ -72,37 +72,49 @@ def read_runs(
             database.execute("BEGIN")  # one state of the store for all queries
             runs = database.execute(_RUNS, asked).fetchall()
             ids = json.dumps([run[0] for run in runs])
-            texts: dict[str, str] = {}  # equal ones become one object: most runs share most of them
-
-            def text(value: object) -> str:
-                read = "" if value is None else str(value)
-                return texts.setdefault(read, read)
-
-            params = _by_run(database, "SELECT run_uuid, key, value FROM params", ids, fields.params, text)
-            tags = _by_run(database, "SELECT run_uuid, key, value FROM tags", ids, fields.tags, text)
-            figures = "SELECT run_uuid, key, CASE WHEN is_nan THEN NULL ELSE value END FROM latest_metrics"
-            metrics = _by_run(database, figures, ids, fields.metrics, _number)
+            params = _texts(database, "params", ids, fields.params)
+            tags = _texts(database, "tags", ids, fields.tags)
+            metrics = _figures(database, ids, fields.metrics)
             return [_summary(run, params, metrics, tags) for run in runs]
     except (sqlite3.Error, TypeError, ValueError, OverflowError):  # a store's content is untrusted
         return None
 
 
-def _by_run(
-    database: sqlite3.Connection, select: str, ids: str, keys: Collection[str] | None, of: Callable[[Any], Any]
-) -> dict[str, dict[str, Any]]:
-    """The rows of some runs, by run and key, each value as `of` makes it."""
-    where = _OF_RUNS if keys is None else f"{_OF_RUNS} {_OF_KEYS}"
-    names: dict[str, str] = {}
-    found: dict[str, dict[str, Any]] = {}
-    for run_id, key, value in database.execute(
-        f"{select} {where}", {"runs": ids, "keys": json.dumps(list(keys or ()))}
-    ):
-        found.setdefault(run_id, {})[names.setdefault(key, key)] = of(value)
+def _texts(
+    database: sqlite3.Connection, name: str, ids: str, keys: Collection[str] | None
+) -> dict[str, dict[str, str]]:
+    """The parameters or tags of some runs, by run and key. Equal texts are one object: most runs share most of them."""
+    texts: dict[str, str] = {}
+    same = texts.setdefault
+    found: dict[str, dict[str, str]] = {}
+    last = ""
+    for run_id, key, value in _rows(database, "coalesce(CAST(value AS TEXT), '')", name, ids, keys):
+        if run_id != last:
+            last, of_run = run_id, found.setdefault(run_id, {})
+        of_run[same(key, key)] = same(value, value)
     return found
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else logged_figure(float(value))
+def _figures(database: sqlite3.Connection, ids: str, keys: Collection[str] | None) -> dict[str, dict[str, float]]:
+    """The last values of the metrics of some runs, by run and key."""
+    names: dict[str, str] = {}
+    same = names.setdefault
+    found: dict[str, dict[str, float]] = {}
+    last = ""
+    for run_id, key, value in _rows(database, "CASE WHEN is_nan THEN NULL ELSE value END", "latest_metrics", ids, keys):
+        if run_id != last:
+            last, of_run = run_id, found.setdefault(run_id, {})
+        of_run[same(key, key)] = math.nan if value is None else logged_figure(value)
+    return found
+
+
+def _rows(
+    database: sqlite3.Connection, value: str, name: str, ids: str, keys: Collection[str] | None
+) -> Iterator[tuple[str, str, Any]]:
+    """Run, key and `value`, an SQL expression, of the rows that belong to some runs and keys."""
+    where = _OF_RUNS if keys is None else f"{_OF_RUNS} {_OF_KEYS}"
+    asked = {"runs": ids, "keys": json.dumps(list(keys or ()))}
+    return database.execute(f"SELECT run_uuid, key, {value} FROM {name} {where}", asked)  # noqa: S608 - words of our own
 
 
 def logged_figure(value: float) -> float:

@@ -25,27 +25,26 @@ VERSION = 1
 """Of the view's content: raise it when the view changes, so that the view of existing experiments is replaced."""
 
 VERSION_TAG = "cvexp.view_version"
-"""The experiment's tag with the version that was written; a view that the user deletes stays deleted until the next."""
+"""The experiment's tag with the version that was written."""
 
 MAX_CHARACTERS = 5000
 """Of an experiment's tag, in every kind of store that MLflow has."""
 
 _SECTION = "cvexp-section"
+_N_COLUMNS, _CARD_HEIGHT = 2, 320  # of charts; pixels
 _NAME_COLUMN = "attributes.`Run Name`"
 _COLUMNS = {
-    _NAME_COLUMN: 260,
+    _NAME_COLUMN: 320,
     f"metrics.`{Metric.TEST_ACCURACY}`": 130,
     f"metrics.`{Metric.VAL_ACCURACY}`": 130,
     f"metrics.`{Metric.TRAIN_SECONDS}`": 160,
     f"metrics.`{Metric.LATENCY_MS}`": 150,
-    f"metrics.`{Metric.PARAMETERS}`": 150,
-    f"metrics.`{Metric.BYTES}`": 120,
-    "params.`model`": 110,
-    "params.`dataset`": 130,
-    "params.`epochs`": 90,
-    "params.`seed`": 80,
-    f"tags.`{FRONT}`": 140,
-    f"tags.`{RECIPE}`": 140,
+    f"metrics.`{Metric.PARAMETERS}`": 140,
+    f"metrics.`{Metric.BYTES}`": 130,
+    "params.`model`": 100,
+    "params.`dataset`": 100,
+    "params.`seed`": 70,
+    f"tags.`{FRONT}`": 160,
 }
 """Widths in pixels, by column."""
 
@@ -55,15 +54,9 @@ def view_state() -> dict[str, Any]:
 
     The charts show the mean of each group; a row of the table opens to the runs of its group.
     """
-    accuracy = Metric.TEST_ACCURACY
-    charts = [
-        _scatter("time", Metric.TRAIN_SECONDS, "Test accuracy against training seconds"),
-        _scatter("latency", Metric.LATENCY_MS, "Test accuracy against latency (ms, batch 1)"),
-        _scatter("size", Metric.PARAMETERS, "Test accuracy against parameters"),
-        _bars("accuracy", accuracy, "Test accuracy"),
-        _bars("seconds", Metric.TRAIN_SECONDS, "Training seconds"),
-        _bars("milliseconds", Metric.LATENCY_MS, "Latency (ms, batch 1)"),
-    ]
+    measures = (Metric.TRAIN_SECONDS, Metric.LATENCY_MS, Metric.PARAMETERS)
+    charts = [_scatter(measure, Metric.TEST_ACCURACY) for measure in measures]
+    charts += [_bars(metric) for metric in (Metric.TEST_ACCURACY, *measures[:2])]
     section = {"uuid": _SECTION, "name": NAME, "display": True, "isReordered": True, "deleted": False}
     keys = [("param", "model"), ("tag", RECIPE)]
     return {
@@ -78,29 +71,24 @@ def view_state() -> dict[str, Any]:
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
         "isAccordionReordered": True,  # else the sections are sorted by name
-        "compareRunSections": [section | {"isGenerated": False}],
+        "compareRunSections": [section | {"isGenerated": False, "columns": _N_COLUMNS, "cardHeight": _CARD_HEIGHT}],
         "compareRunCharts": charts,
     }
 
 
-def _scatter(name: str, x: Metric, title: str) -> dict[str, Any]:
-    axes = {"xaxis": {"key": x, "type": "METRIC"}, "yaxis": {"key": Metric.TEST_ACCURACY, "type": "METRIC"}}
-    return _chart("SCATTER", name, title) | axes | {"runsCountToCompare": 100}
+def _scatter(x: Metric, y: Metric) -> dict[str, Any]:
+    axes = {name: {"key": metric, "type": "METRIC"} for name, metric in (("xaxis", x), ("yaxis", y))}
+    return _chart("SCATTER", x) | axes | {"runsCountToCompare": 100}
 
 
-def _bars(name: str, metric: Metric, title: str) -> dict[str, Any]:
-    return _chart("BAR", name, title) | {"metricKey": metric, "runsCountToCompare": 20}
+def _bars(metric: Metric) -> dict[str, Any]:
+    return _chart("BAR", metric) | {"metricKey": metric, "runsCountToCompare": 20}
 
 
-def _chart(kind: str, name: str, title: str) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "uuid": f"cvexp-{kind.lower()}-{name}",
-        "metricSectionId": _SECTION,
-        "displayName": title,
-        "deleted": False,
-        "isGenerated": False,
-    }
+def _chart(kind: str, metric: Metric) -> dict[str, Any]:
+    """A chart of our section; MLflow writes the keys of its metrics above it."""
+    own = {"type": kind, "uuid": f"cvexp-{kind.lower()}-{metric.name.lower()}", "metricSectionId": _SECTION}
+    return own | {"deleted": False, "isGenerated": False}
 
 
 def view_value(*, at: int) -> str:
@@ -112,17 +100,28 @@ def view_value(*, at: int) -> str:
 def write_view(store: Store) -> None:
     """Write the view to the store's experiment where its version was not written yet; other views are left as they are.
 
-    One call of MLflow where there is nothing to do. Raises what MLflow does.
+    So is this one once the user has overridden it, and where the user has deleted it, until the version changes. One
+    call of MLflow where there is nothing to do. Raises what MLflow does.
     """
-    if _version(_tags(store)) >= VERSION:
+    tags = _tags(store)
+    if _version(tags) >= VERSION:
         return
-    store.client.set_experiment_tag(store.experiment_id, VIEW_TAG, view_value(at=int(time.time() * 1000)))
+    if not _is_overridden(tags.get(VIEW_TAG, "")):
+        store.client.set_experiment_tag(store.experiment_id, VIEW_TAG, view_value(at=int(time.time() * 1000)))
     store.client.set_experiment_tag(store.experiment_id, VERSION_TAG, str(VERSION))
 
 
 def has_view(store: Store) -> bool:
     """Whether the experiment has the view: the user may have deleted it. Raises what MLflow does."""
     return VIEW_TAG in _tags(store)
+
+
+def _is_overridden(value: str) -> bool:
+    """Whether MLflow's page wrote the view's tag anew ("Override saved view"): then it says when."""
+    try:
+        return "updatedAt" in json.loads(value)
+    except (ValueError, TypeError, RecursionError):  # there is none, or it is damaged
+        return False
 
 
 def _tags(store: Store) -> Mapping[str, str]:

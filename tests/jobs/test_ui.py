@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 
+from cvexp.tracking.views import VIEW_ID
 from tests.faults import killing
 
 
@@ -34,7 +35,8 @@ def test_the_pages_are_served_until_ctrl_c(lab):
         link = process.stdout.readline().strip()
         start, _, route = link.partition("#")
         assert start == f"http://127.0.0.1:{port}/"
-        assert route == "/experiments/0/runs?workflowType=machine_learning&compareRunsMode=CHART"
+        view = f"workflowType=machine_learning&viewStateShareKey={VIEW_ID}&compareRunsMode=CHART"
+        assert route == f"/experiments/0/runs?{view}"
         with urllib.request.urlopen(start, timeout=20) as page:
             assert b"MLflow" in page.read()
     finally:

@@ -84,9 +84,9 @@ def test_intervals_keep_their_level_in_every_kind_of_cell(n, n_images, noise, fo
 @pytest.mark.slow
 @pytest.mark.parametrize("lead", [0.0, 0.002])
 def test_the_best_recipe_stays_a_contender(lead):
-    check([lost_best(5, lead, repetitions=250, rng=np.random.default_rng(28))])
+    check(lost_best(5, lead, repetitions=250, rng=np.random.default_rng(28)))
 
 
 @pytest.mark.slow
 def test_holm_keeps_false_verdicts_among_many_pairs_rare():
-    check([false_among(5, repetitions=150, rng=np.random.default_rng(29))])
+    check(false_among(5, repetitions=150, rng=np.random.default_rng(29)))

@@ -74,6 +74,17 @@ def test_the_dominator_is_itself_on_the_front_where_one_is():
     assert placed(chain) == {"a": ("on", None), "b": ("off", "a"), "c": ("off", "a")}
 
 
+def test_more_candidates_take_stronger_proof():
+    same = correct(0.9, n_images=20_000)
+    fast, slow = (
+        Candidate(accuracy=Arm(name=name, correct=same), measures={"latency_ms": latency(ms)})
+        for name, ms in (("fast", 1.0), ("slow", 1.0165))  # 2.3 standard errors apart
+    )
+    assert placed([fast, slow])["slow"] == ("off", "fast")
+    crowd = [candidate(f"poor {i}", 0.5, 9, n_images=20_000) for i in range(20)]
+    assert placed([fast, slow, *crowd])["slow"] == ("dominated-in-point-estimate", "fast")
+
+
 def test_sizes_are_exact_and_have_no_margin():
     same = correct(0.9, n_images=20_000)
     large, small = (

@@ -46,6 +46,22 @@ def test_where_seeds_cannot_settle_it_images_are_planned():
     assert needed.n_images > 10_000
 
 
+def test_few_images_are_planned_with_their_own_degrees_of_freedom():
+    found = paired(n=3, seed_sd=0.001, images=2.9e-5, residual=0.0, n_images=6)
+    assert 1.96 * math.sqrt(found.images) < 0.005 < stats.t.ppf(0.975, 5) * math.sqrt(found.images)
+    needed = plan(found, 0.005)
+    assert (needed.n_seeds, needed.n_images) == (None, 7)
+
+
+@pytest.mark.parametrize("n_images", [6, 100, 10_000])
+def test_a_plan_ends_however_close_the_images_alone_come_to_the_margin(n_images):
+    limit = n_images * (0.005 / stats.t.ppf(0.975, n_images - 1)) ** 2
+    for share in (1 - 1e-3, 1 - 1e-9, 1 - 1e-15, 1, 1 + 1e-15, 1 + 1e-9):
+        needed = plan(paired(n=5, seed_sd=0.003, images=share * limit, n_images=n_images), 0.005)
+        assert (needed.n_seeds is None) != (needed.n_images is None)
+        assert needed.n_images is None or needed.n_images > n_images
+
+
 def test_data_that_are_precise_already_are_planned_for_a_certain_decision():
     found = paired(n=20, seed_sd=0.008, images=0.005)
     assert half_width(found, 20) < 0.005

@@ -9,6 +9,7 @@ from statsmodels.stats.multitest import multipletests
 from cvexp.errors import InputError
 from cvexp.stats import Arm, contenders, holm, pairwise_verdicts, verdict, verdict_text
 from cvexp.stats.arms import arm_estimate
+from cvexp.stats.planning import plan
 from tests.stats.drawn import arm, correct
 
 
@@ -52,6 +53,8 @@ def test_holm_withholds_a_difference_that_one_pair_alone_would_show():
     assert (among.kind, among.n_pairs) == ("cannot-tell", 10)
     assert among.p_adjusted > 0.05 > among.p_value
     assert among.difference == pair.verdict.difference
+    assert among.n_seeds_needed == plan(arm_estimate(a, b), 0.005, level=0.05 / 10).n_seeds
+    assert among.n_seeds_needed > plan(arm_estimate(a, b), 0.005).n_seeds
     assert "not shown among 10 pairs" in verdict_text(among, "a", "barely")
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cvexp.stats import Arm, Difference, Verdict, arms_verdict, verdict_text, win_share_text
+from cvexp.stats import Arm, Difference, Verdict, arms_verdict, population_text, verdict_text, win_share_text
 
 
 def said(kind, mean, low, high, *, low90=-1.0, high90=1.0, n_seeds=(5, 5), n_images=10_000, paired=True, **others):
@@ -107,6 +107,13 @@ CASES = {
 @pytest.mark.parametrize(("verdict", "text"), CASES.values(), ids=CASES)
 def test_sentences(verdict, text):
     assert verdict_text(verdict, "tinyvgg", "mlp") == text
+
+
+@pytest.mark.parametrize(("verdict", "text"), CASES.values(), ids=CASES)
+def test_the_population_can_be_said_once_for_several_verdicts(verdict, text):
+    assert verdict_text(verdict, "tinyvgg", "mlp", population=False) == text.replace(
+        f"; {population_text(verdict)}", ""
+    )
 
 
 def test_without_records_the_sentence_says_what_it_does_not_cover():

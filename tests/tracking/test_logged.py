@@ -33,6 +33,9 @@ ONCE = {
     "time/first_step_seconds",
     "time/evaluate_seconds",
     "time/tracking_seconds",
+    "time/epoch_seconds_median",
+    "time/waited_share",
+    "memory/process_peak_bytes",
     "model/parameters",
     "model/bytes",
 }

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
+
+from cvexp.stats import mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ P99_CALLS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
+class Measured:
     """A figure with its interval, low and high; both None where one round alone was measured."""
 
     value: float
@@ -40,18 +41,18 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ratio:
-    """How many times as long model `a` takes as model `b`, both by their index; intervals of all pairs hold together."""
+    """How many times as long model `a` takes as `b`, both by their index; the intervals of all pairs hold together."""
 
     a: int
     b: int
-    times: Estimate
+    times: Measured
 
     @property
     def inverse(self) -> Ratio:
         """Of `b` to `a`."""
         low, high = self.times.low, self.times.high
         bounds = (None, None) if low is None or high is None else (1 / high, 1 / low)
-        return Ratio(a=self.b, b=self.a, times=Estimate(value=1 / self.times.value, low=bounds[0], high=bounds[1]))
+        return Ratio(a=self.b, b=self.a, times=Measured(value=1 / self.times.value, low=bounds[0], high=bounds[1]))
 
     @property
     def certainly_slower(self) -> bool:
@@ -60,19 +61,16 @@ class Ratio:
 
 
 def half_width(values: Floats, confidence: float) -> float:
-    """Half the t interval of the mean of float64 (n,): t((1 + confidence) / 2, n - 1) s / sqrt(n); inf for n = 1."""
-    n = len(values)
-    if n < 2:  # noqa: PLR2004 - one value has no spread
-        return math.inf
-    return float(special.stdtrit(n - 1, (1 + confidence) / 2) * values.std(ddof=1) / math.sqrt(n))
+    """Half the t interval of the mean of float64 (n,); infinite for n = 1."""
+    found = mean_interval(values, confidence=confidence)
+    return math.inf if found.high is None else found.high - found.mean
 
 
-def geometric_mean(logs: Floats, confidence: float = CONFIDENCE) -> Estimate:
-    """exp of the mean of float64 (n,) with exp of its t interval: of ratios over rounds, of times over processes."""
-    mean, half = float(logs.mean()), half_width(logs, confidence)
-    if not math.isfinite(half):
-        return Estimate(value=math.exp(mean), low=None, high=None)
-    return Estimate(value=math.exp(mean), low=math.exp(mean - half), high=math.exp(mean + half))
+def geometric_mean(logs: Floats, confidence: float = CONFIDENCE) -> Measured:
+    """The geometric mean with its t interval, from logarithms float64 (n,): over rounds, or over processes."""
+    found = mean_interval(logs, confidence=confidence)
+    low, high = (None if bound is None else math.exp(bound) for bound in (found.low, found.high))
+    return Measured(value=math.exp(found.mean), low=low, high=high)
 
 
 def pairwise_confidence(n_models: int) -> float:
@@ -87,7 +85,7 @@ def ratios(logs: Floats) -> tuple[Ratio, ...]:
     return tuple(Ratio(a=a, b=b, times=geometric_mean(logs[:, a] - logs[:, b], confidence)) for a, b in pairs)
 
 
-def quantiles(rounds: Sequence[Floats], levels: Sequence[float], *, seed: int = 0) -> list[Estimate]:
+def quantiles(rounds: Sequence[Floats], levels: Sequence[float], *, seed: int = 0) -> list[Measured]:
     """Quantiles of the seconds of all calls, with 95% percentile intervals of a bootstrap over rounds.
 
     Args:
@@ -108,5 +106,5 @@ def quantiles(rounds: Sequence[Floats], levels: Sequence[float], *, seed: int = 
         low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
         value = float(np.quantile(calls, level))
         bounded = (min(value, float(low)), max(value, float(high))) if n_rounds > 1 else (None, None)
-        found.append(Estimate(value=value, low=bounded[0], high=bounded[1]))
+        found.append(Measured(value=value, low=bounded[0], high=bounded[1]))
     return found

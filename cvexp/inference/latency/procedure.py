@@ -1,4 +1,4 @@
-"""In which order models are timed, how long they are warmed up, and when there is enough: decided with an injected watch.
+"""The order in which models are timed, how long they are warmed up, and when to stop; the clock is injected.
 
 Every round times all models forward and then backward, or the other way round, so that a machine that gets slower or
 faster favours none; figures of a model then differ from those of another only by what lies within a round.
@@ -76,8 +76,9 @@ class Round:
 
         The mean of a first and a last block is free of a drift that is linear over the round.
         """
-        medians = [[np.median(block.calls) for block in pair] for pair in self.blocks]
-        return np.log(np.asarray(medians)).mean(axis=1)
+        medians = np.array([[np.median(block.calls) for block in pair] for pair in self.blocks])
+        means: npt.NDArray[np.float64] = np.log(medians).mean(axis=1)
+        return means
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from cvexp.contention import CpuMeter
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy.typing as npt
+
+    from cvexp.contention import CpuMeter
 
     Call = Callable[[], object]
     """One prediction of one batch; on a GPU it only queues the work."""
@@ -94,7 +94,8 @@ class Stopwatch:
             self._synchronize()
             return (self.now() - start) / n_calls
         with torch.cuda.device(self._device):
-            start_event, end_event = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]  # type: ignore[no-untyped-call]
+            start_event, end_event = events
             start_event.record()
             for _ in range(n_calls):
                 call()

@@ -12,7 +12,7 @@ import numpy as np
 
 from cvexp.contention import CpuMeter
 from cvexp.inference.latency import figures, procedure
-from cvexp.inference.latency.figures import Estimate, Ratio
+from cvexp.inference.latency.figures import Measured, Ratio
 from cvexp.inference.latency.procedure import Limits
 from cvexp.inference.latency.stopwatch import Stopwatch
 from cvexp.inference.predictor import Preparing
@@ -54,8 +54,8 @@ class ModelTimes:
         settled: Whether the times had settled before the warm-up ended.
     """
 
-    p50: Estimate
-    p90: Estimate
+    p50: Measured
+    p90: Measured
     p99: float | None
     images_per_second: float
     first_call_ms: float
@@ -82,6 +82,11 @@ class BatchTimes:
     n_clean_rounds: int
     busy: bool
     seconds: float
+
+    @property
+    def order(self) -> list[int]:
+        """The indices of the models by their medians, the fastest first."""
+        return sorted(range(len(self.models)), key=lambda index: self.models[index].p50.value)
 
     def ratio(self, a: int, b: int) -> Ratio:
         """How many times as long the model at index `a` takes as another one at `b`."""
@@ -163,7 +168,7 @@ def batches_of(images: Tensor, batch: int, device: torch.device) -> list[Tensor]
     images = images_needed(images, batch)
     if len(images) < batch:
         images = images.repeat(-(-batch // len(images)), 1, 1, 1)
-    return [one.to(device) for one in images[: len(images) // batch * batch].split(batch)]
+    return [images[start : start + batch].to(device) for start in range(0, len(images) - batch + 1, batch)]
 
 
 def over_processes(processes: Sequence[BatchTimes]) -> BatchTimes:
@@ -173,11 +178,16 @@ def over_processes(processes: Sequence[BatchTimes]) -> BatchTimes:
     """
     first = processes[0]
     n_models = range(len(first.models))
-    logs = np.log([[model.p50.value for model in one.models] for one in processes])
+    confidence = figures.pairwise_confidence(len(n_models))
+
+    def ratio(a: int, b: int) -> Ratio:
+        logs = np.log([one.ratio(a, b).times.value for one in processes])
+        return Ratio(a=a, b=b, times=figures.geometric_mean(logs, confidence))
+
     return BatchTimes(
         batch=first.batch,
         models=tuple(_model_over_processes([one.models[index] for one in processes]) for index in n_models),
-        ratios=figures.ratios(logs),
+        ratios=tuple(ratio(a, b) for a, b in itertools.combinations(n_models, 2)),
         n_rounds=sum(one.n_rounds for one in processes),
         n_clean_rounds=sum(one.n_clean_rounds for one in processes),
         busy=any(one.busy for one in processes),
@@ -186,7 +196,7 @@ def over_processes(processes: Sequence[BatchTimes]) -> BatchTimes:
 
 
 def _model_over_processes(processes: Sequence[ModelTimes]) -> ModelTimes:
-    def mean(values: Sequence[float]) -> Estimate:
+    def mean(values: Sequence[float]) -> Measured:
         return figures.geometric_mean(np.log(values))
 
     p99 = [one.p99 for one in processes if one.p99 is not None]
