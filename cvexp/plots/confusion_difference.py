@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COLORS = "PuOr"  # orange below and purple above zero, told apart by every kind of colour vision (ColorBrewer)
 _LONGEST_NAME = 40
+_SHORT_NAME = 3
 _DARK = 0.6
 
 
@@ -71,13 +72,14 @@ def _name_classes(axes: Axes, class_names: Sequence[str], cell: float) -> None:
     n_classes = len(class_names)
     shown = [shortened(name) for name in class_names]
     size = max(SMALLEST_FONT, min(10.0, 72 * cell * 0.8))
-    upright = n_classes > UPRIGHT_FROM
+    rotation = 90 if n_classes > UPRIGHT_FROM else 45 if max(map(len, shown)) > _SHORT_NAME else 0
+    slanted = rotation == 45  # noqa: PLR2004 - half of upright
     axes.set_xticks(
         range(n_classes),
         shown,
-        rotation=90 if upright else 45,
-        ha="center" if upright else "right",
-        rotation_mode="default" if upright else "anchor",
+        rotation=rotation,
+        ha="right" if slanted else "center",
+        rotation_mode="anchor" if slanted else "default",
         fontsize=size,
     )
     axes.set_yticks(range(n_classes), shown, fontsize=size)

@@ -28,9 +28,9 @@ def _show_difference(result: ConfmatResult, versus: Versus) -> None:
     points = 100 * (result.accuracy - versus.accuracy)
     say(f"test accuracy {result.accuracy:.2%} and {versus.accuracy:.2%}: {points:+.2f} points")
     for pair in versus.changed:
-        images = "image" if abs(pair.change) == 1 else "images"
-        counts = f"{pair.count:,} instead of {pair.count_vs:,} {'image' if pair.count_vs == 1 else 'images'}"
-        say(f"{pair.truth} taken for {pair.taken_for}: {pair.change:+,} {images} ({counts})")
+        images = "image" if pair.count_vs == 1 else "images"
+        counts = f"{pair.count:,} instead of {pair.count_vs:,} {images}"
+        say(f"{pair.truth} taken for {pair.taken_for}: {counts} ({pair.change:+,})")
     if not versus.changed:
         say("both take the same number of images of every class for every other")
 

@@ -11,7 +11,8 @@ from PIL import Image
 from cvexp.data.dataset import load
 from cvexp.data.registry import find_spec
 from cvexp.errors import DatasetError
-from cvexp.jobs.confmat import _check_same_images, most_changed
+from cvexp.jobs.confmat import _check_same_images
+from cvexp.jobs.confused_pairs import most_changed
 
 
 def test_pairs_are_listed_by_how_much_their_counts_differ_whatever_the_sign():

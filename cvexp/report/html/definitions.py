@@ -52,6 +52,10 @@ _VERDICT = (
     "test images both drawn at random, paired where both models share seeds. Holm's correction covers all pairs of a "
     "table. A verdict is about models retrained on the same training data and about new images of the same kind."
 )
+_SINGLE = (
+    "Of two single runs: McNemar's mid-p test and the interval of Agresti and Min, on the images that only one of "
+    "them gets right. It is about these weights and new images; another seed may reverse it."
+)
 _FRONT = (
     "A model is off the front only if another is shown to be better on one axis and not worse on the other, each "
     "one-sided at 5% divided by the number of rivals. Beaten in the point estimates only is drawn hollow."
@@ -64,8 +68,11 @@ def definitions(tables: Sequence[Table], columns: Sequence[Column]) -> list[tupl
     groups = [group for table in tables for group in table.groups]
     if any(group.n > 1 for group in groups):
         found["±"] = _INTERVAL
-    if any(table.verdicts for table in tables):
+    kinds = {verdict.verdict == "these-two-only" for table in tables for verdict in table.verdicts}
+    if False in kinds:
         found["verdicts"] = _VERDICT
+    if True in kinds:
+        found["these two only"] = _SINGLE
     if any(standing.status != "unplaced" for table in tables for standing in table.front.standings.values()):
         found["Pareto front (*)"] = _FRONT
     return list(found.items())
