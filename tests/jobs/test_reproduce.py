@@ -177,3 +177,15 @@ def test_settings_that_cannot_be_used_are_refused(record, cvexp, text):
     outcome = cvexp("reproduce", "run")
     assert outcome.code == 2
     assert "the settings of run run cannot be used here" in outcome.stderr
+
+
+def test_a_training_keeps_the_changes_it_was_made_with(record, cvexp, commit):
+    Path("net.py").write_text("width = 12\n")
+    trained = cvexp("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--json")
+    assert trained.code == 0, trained.stderr
+    document = cvexp("reproduce", "@last", "--json").document
+    assert (document["commit"], document["dirty"], document["changed_files"]) == (commit, "true", ["net.py"])
+    assert "+width = 12" in Path(document["patch"]).read_text()
+    assert document["differences"] == []
+    subprocess.run(["git", "checkout", "-q", "net.py"], check=True, timeout=60)
+    assert names(cvexp("reproduce", "@last", "--json").document) == ["file net.py"]
