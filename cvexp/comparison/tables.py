@@ -52,7 +52,8 @@ class Front:
 class PairVerdict:
     """Group `a` against group `b`, by label, on a metric: `difference` is a - b, with its 95% interval if it has one.
 
-    `p` is the two-sided p-value after Holm's correction over all pairs of the table; `text` is the sentence.
+    `p` is the two-sided p-value after Holm's correction over all pairs of the table; `text` is the sentence, and
+    `short_text` the same without `population`, the seeds and images that it is about.
     """
 
     a: str
@@ -64,6 +65,8 @@ class PairVerdict:
     verdict: VerdictKind
     n_seeds_needed: int | None
     text: str
+    short_text: str = ""
+    population: str = ""
     p: float | None = None
 
 

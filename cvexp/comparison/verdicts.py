@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.tables import PairVerdict
 from cvexp.results import Metric
-from cvexp.stats import contenders, pairwise_verdicts, verdict_text
+from cvexp.stats import contenders, pairwise_verdicts, population_text, verdict_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 
 SHOWN_PAIRS_OF_RUNS = 4
 """Sentences about two single runs, which say little about recipes."""
-
-_POPULATION = re.compile(
-    r"; \d+ seeds(?:, [\d,]+ images; retrained on the same training data, new images|; Welch[^.;]*)"
-)
-"""What stats.verdict_text says of the seeds and images that an interval is about."""
 
 REVERSED: dict[Kind, Kind] = {"better": "worse", "worse": "better"}
 
@@ -61,7 +55,8 @@ def judge(evidence: Evidence, *, request: Request, n_classes: int | None, n_othe
 def _against(best: str, other: str, by_names: dict[tuple[str, str], Verdict]) -> PairVerdict:
     straight = (best, other) in by_names
     verdict = by_names[(best, other) if straight else (other, best)]
-    text = verdict_text(verdict, *((best, other) if straight else (other, best)))
+    names = (best, other) if straight else (other, best)
+    speaks_of_recipes = verdict.kind != "these-two-only" and not any(verdict.n_collapsed)
     sign = 1 if straight else -1
     limits = [sign * limit for limit in (verdict.difference.low, verdict.difference.high) if limit is not None]
     low, high = sorted(limits) if limits else (None, None)
@@ -74,22 +69,29 @@ def _against(best: str, other: str, by_names: dict[tuple[str, str], Verdict]) ->
         high=high,
         verdict=verdict.kind if straight else REVERSED.get(verdict.kind, verdict.kind),
         n_seeds_needed=verdict.n_seeds_needed,
-        text=f"{text[0].upper()}{text[1:]}." if text.startswith(("cannot", "these")) else f"{text}.",
+        text=_sentence(verdict_text(verdict, *names)),
+        short_text=_sentence(verdict_text(verdict, *names, population=False)),
+        population=population_text(verdict) if speaks_of_recipes else "",
         p=verdict.p_value if verdict.p_adjusted is None else verdict.p_adjusted,
     )
 
 
+def _sentence(text: str) -> str:
+    """With a full stop, and a capital letter where no name is the first word."""
+    return f"{text[0].upper()}{text[1:]}." if text.startswith(("cannot", "these")) else f"{text}."
+
+
 def _sentences(found: Contenders, arms: Sequence[Arm], verdicts: Sequence[PairVerdict]) -> list[str]:
     """The contender set, then the pairs; what the intervals are about is said once where it is the same for all."""
-    texts = [one.text for one in verdicts if one.verdict != "these-two-only"]
-    populations = {match[0] if (match := _POPULATION.search(text)) else "" for text in texts}
+    pairs = [one for one in verdicts if one.verdict != "these-two-only"]
+    texts, populations = [one.text for one in pairs], {one.population for one in pairs}
     first = ""
     if found.best is not None and len(arms) > 2:  # noqa: PLR2004 - of two, the verdict says it
         among = f"The most accurate one is among {', '.join(found.names)} (95%)"
         first = f"{found.best} is the most accurate" if len(found.names) == 1 else among
         if len(populations) == 1 and "" not in populations:
-            texts = [text.replace(_POPULATION.search(text)[0], "") for text in texts]  # type: ignore[index]
-            first += f"; intervals: {populations.pop().removeprefix('; ')}"
+            texts = [one.short_text for one in pairs]
+            first += f"; intervals: {populations.pop()}"
     runs = [one.text for one in verdicts if one.verdict == "these-two-only" and one.low is not None]
     more = len(runs) - SHOWN_PAIRS_OF_RUNS
     texts += runs[:SHOWN_PAIRS_OF_RUNS]
