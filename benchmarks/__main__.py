@@ -1,4 +1,4 @@
-"""`python -m benchmarks course | peers | startup | scaling | memory | safeguards | versions | large_store`."""
+"""`python -m benchmarks VERB`, where VERB is a module here that has a `run`: course, peers, startup and so on."""
 
 from __future__ import annotations
 
@@ -19,17 +19,24 @@ def main() -> None:
     """Run one benchmark; see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions", "large_store"):
+    timed = ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions", "contention", "latency")
+    for verb in (*timed, "large_store"):
         options = verbs.add_parser(verb)
-        options.add_argument("--models", nargs="+", default=["linear", "mlp", "tinyvgg"])
-        options.add_argument("--repeats", type=int, default=3)
+        models = ["tinyvgg"] if verb == "contention" else ["linear", "mlp", "tinyvgg"]
+        options.add_argument("--models", nargs="+", default=models)
+        options.add_argument("--repeats", type=int, default=60 if verb == "latency" else 3)
         if verb != "memory":  # the command's own rule decides there
-            options.add_argument("--threads", type=int, default=2)
+            options.add_argument("--threads", type=int, default=1 if verb == "latency" else 2)
         options.add_argument("--limit", type=int, default=None, help="first so many images only: a rehearsal")
-        name = "versions-cpu" if verb == "versions" else verb
+        name = f"{verb}-cpu" if verb in {"versions", "contention"} else verb
         options.add_argument("--name", default=name, help="of the file in benchmarks/results")
-        if verb == "versions":
-            options.add_argument("--before", type=Path, required=True, help="a checkout with an environment in .venv")
+        if verb in {"versions", "contention"}:
+            required = verb == "versions"
+            options.add_argument("--before", type=Path, required=required, help="a checkout with its own .venv")
+    options = verbs.add_parser("calibration")
+    options.add_argument("--repeats", type=int, default=2000, help="repetitions of each cell")
+    options.add_argument("--processes", type=int, default=2)
+    options.add_argument("--name", default="calibration", help="of the file in benchmarks/results")
     one = verbs.add_parser("one", help="one contender in this process; prints its answer as JSON")
     one.add_argument("module")
     one.add_argument("task")

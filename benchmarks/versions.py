@@ -44,8 +44,8 @@ def run(*, models: list[str], repeats: int, threads: int, limit: int | None, nam
     """
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
     os.environ.pop("PYTHONPATH", None)  # it would take precedence over what is installed in an environment
-    pythons = {"before": _interpreter(before), "after": Path(sys.executable)}
-    commits = {"before": _checked(pythons["before"], before), "after": _checked(pythons["after"], ROOT)}
+    pythons = {"before": interpreter(before), "after": Path(sys.executable)}
+    commits = {"before": checked(pythons["before"], before), "after": checked(pythons["after"], ROOT)}
     extra = [] if limit is None else ["--limit", str(limit)]
     tasks: list[Callable[[Path, Path], Measurement]] = [partial(_epochs, model, extra) for model in models]
     tasks += [partial(_whole_command, extra), _help, _compare]
@@ -155,14 +155,15 @@ def _ratio(rows: list[Row]) -> float:
     return statistics.median(b / a for b, a in zip(before.samples, after.samples, strict=True))
 
 
-def _interpreter(checkout: Path) -> Path:
+def interpreter(checkout: Path) -> Path:
+    """Python of the checkout's environment; SystemExit where there is none."""
     python = checkout.absolute() / ".venv" / "bin" / "python"
     if not python.exists():
         raise SystemExit(f"no environment there: {python}; make one: cd {checkout} && uv sync")
     return python
 
 
-def _checked(python: Path, checkout: Path) -> str:
+def checked(python: Path, checkout: Path) -> str:
     """The checkout's commit, once it is certain that `python` imports cvexp from there and not from elsewhere."""
     with tempfile.TemporaryDirectory() as empty:
         found = Path(_output([str(python), "-c", "import cvexp; print(cvexp.__file__)"], Path(empty)).strip())

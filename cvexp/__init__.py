@@ -1,6 +1,7 @@
 """Train small image classifiers, track every run in MLflow, and find out which one to ship.
 
-`from cvexp import train, load_model, compare, history` are the verbs as functions; nothing is loaded until their use.
+`from cvexp import train, train_seeds, load_model, compare, history` are the verbs as functions; nothing is loaded until
+their use.
 """
 
 import sys
@@ -20,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from cvexp import settings
 
 if TYPE_CHECKING:
-    from cvexp.jobs.api import compare, history, load_model, train
+    from cvexp.jobs.api import compare, history, load_model, train, train_seeds
 
-__all__ = ["__version__", "compare", "history", "load_model", "train"]
+__all__ = ["__version__", "compare", "history", "load_model", "train", "train_seeds"]
 
 
 __version__ = settings.VERSION

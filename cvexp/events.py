@@ -149,7 +149,8 @@ class TrainingStarted:
     """The run is open and the first step comes next; `resumed_at` is None where that is the first of all.
 
     `data_source` is where the dataset was found, `n_train` to `n_test` the images of its splits, and `store_answers`
-    whether the tracking store knows the run.
+    whether the tracking store knows the run. `fewer_threads` says why `threads` are fewer than on an idle machine;
+    empty where they are not.
     """
 
     run_id: str
@@ -164,16 +165,22 @@ class TrainingStarted:
     n_val: int
     n_test: int
     n_parameters: int
+    fewer_threads: str = ""
     resumed_at: StepsRun | None = None
     store_answers: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochEnded:
-    """An epoch was trained and evaluated; it is recorded after the observer was called."""
+    """An epoch was trained and evaluated; it is recorded after the observer was called.
+
+    `waited_share` is how much of its time the training has waited for a core, in [0, 1]: given once, after the first
+    epoch by which this is so much that its times are not to be ranked.
+    """
 
     metrics: EpochMetrics
     last: bool
+    waited_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

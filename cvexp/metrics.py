@@ -38,6 +38,20 @@ def per_class(confusion: npt.NDArray[np.int64], class_names: Sequence[str]) -> t
     )
 
 
+def top_k_accuracy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], k: int) -> float:
+    """The share of images whose label is among the k classes with the largest logits.
+
+    Args:
+        logits: float32 (K, N); of equal ones the class with the lower index comes first, and NaN comes before a label.
+        labels: int64 (N,) in [0, K), N at least 1.
+        k: From 1 to K.
+    """
+    own = np.take_along_axis(logits, labels[None], axis=0)
+    earlier = np.arange(len(logits))[:, None] < labels
+    ranks = (~(logits <= own)).sum(axis=0) + ((logits == own) & earlier).sum(axis=0)
+    return float((ranks < k).mean())
+
+
 def evaluation(
     *, loss_sum: float, labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], class_names: Sequence[str]
 ) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Secrets removed from text before it is stored or shown: credentials in addresses, values of secret keys."""
+"""Secrets found in text, and removed before it is stored or shown: credentials in addresses, values of secret keys."""
 
 import re
 
@@ -37,6 +37,19 @@ _SECRETS = tuple(
         r"(\b(?:ssl)?(?:password|passwd|pwd)=)(?!\*)[^&;\s'\"]+",
     )
 )
+_ASSIGNED = re.compile(
+    r"(?:password|passwd|passphrase|secret|token|credential|(?:api|access|account|private|auth)[-_.]?key)[\w.-]{0,40}"
+    r"[\"']?\s{0,8}(?::=|[:=])\s{0,8}(?:[\"'][^\"'\s{}$<>]{8,}[\"']|(?<==)[^\"'\s(){}\[\]$<>,;]{8,}$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A literal that is assigned to a name of a secret, as code, YAML and .env files write it."""
+
+_KNOWN = re.compile(
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[opsur]_\w{20,}|\bgithub_pat_\w{20,}"
+    r"|\bglpat-[\w-]{16,}|\bxox[abprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\bhf_\w{20,}|\bAIza[\w-]{30,}|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}"
+)
+"""What keys and tokens of well-known services look like."""
+
 _UNENCODED = re.compile(r"https?://[^/\s:@\[\]]+:(?!\d*(?:[/?#]|$))[^@/?#]*[/?#]\S*@")
 
 
@@ -55,3 +68,8 @@ def without_credentials(text: str) -> str:
 def password_needs_encoding(uri: str) -> bool:
     """Whether an http address holds a password with a raw `/`, `?` or `#`, after which it is not a valid address."""
     return _UNENCODED.match(uri) is not None
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a text, such as source code, seems to hold a password, a key or a token."""
+    return bool(_KNOWN.search(text) or _ASSIGNED.search(text)) or without_credentials(text) != text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
@@ -109,11 +109,22 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochTiming:
-    """One epoch's wall-clock seconds in parts, without the tracker's."""
+    """One epoch's wall-clock seconds in parts, without the tracker's.
+
+    `cpu_seconds` are those of the process while it trained, over all threads, and `waited_seconds` how long its threads
+    waited for a core meanwhile (see `cvexp.contention`); None where that is not known, as for epochs of early versions.
+    """
 
     train_seconds: float
     evaluate_seconds: float
     first_step_seconds: float
+    cpu_seconds: float | None = None
+    waited_seconds: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Training and evaluation."""
+        return self.train_seconds + self.evaluate_seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +150,7 @@ class EpochMetrics:
         return {
             **self.train.keyed("train"),
             **self.held_out.metrics.keyed(self.held_out_name),
-            Metric.EPOCH_SECONDS.value: self.timing.train_seconds + self.timing.evaluate_seconds,
+            Metric.EPOCH_SECONDS.value: self.timing.seconds,
             Metric.IMAGES_PER_SECOND.value: self.train.n_images / self.timing.train_seconds,
         }
 
@@ -176,8 +187,10 @@ class ModelSize:
 class TrainResult:
     """A finished training run.
 
-    `undelivered` counts records that the tracking store does not know yet, until `cvexp sync` delivers them; `trouble`
-    says why, in one line.
+    `figures` are of the whole run, by metric key: those of `cvexp.training.figures`, as far as there are any. `busy`
+    says in one line why its times are not to be ranked, `stopped` why there are fewer epochs than were asked for; both
+    are empty otherwise. `undelivered` counts records that the tracking store does not know yet, until `cvexp sync`
+    delivers them; `trouble` says why, in one line.
     """
 
     run_id: str
@@ -194,10 +207,13 @@ class TrainResult:
     timing: Timing
     size: ModelSize
     artifacts_uri: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+    busy: str = ""
+    stopped: str = ""
     undelivered: int = 0
     trouble: str = ""
 
     def metrics(self) -> dict[str, float]:
         """The last value of every metric of the run, keyed as in MLflow."""
         test = self.evaluation.metrics.keyed("test")
-        return {**self.history[-1].keyed(), **test, **self.timing.keyed(), **self.size.keyed()}
+        return {**self.history[-1].keyed(), **test, **self.timing.keyed(), **self.size.keyed(), **self.figures}

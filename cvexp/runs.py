@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cvexp.comparability import TEST_SET, digest, test_set, train_split
@@ -22,11 +23,23 @@ NAME_DIGITS = 6
 ID_DIGITS = 12
 """Digits of a run's id that are enough to name it in a command."""
 
-EFFECTIVE = {"epochs": "cvexp.epochs", "allow_nan": "cvexp.allow_nan"}
+EFFECTIVE = {"epochs": "cvexp.epochs", "max_time": "cvexp.max_time", "allow_nan": "cvexp.allow_nan"}
 """Settings that may change on resume, and the tags of their current values: MLflow's parameters are immutable."""
+
+BENCH = "cvexp.bench"
+"""The tag with the conditions of a run's `bench/` figures, as JSON."""
+
+ASKED_EPOCHS = "cvexp.asked_epochs"
+"""The tag with the epochs that were asked for, where fewer were trained because `max_time` had passed."""
+
+BUSY = "cvexp.busy"
+"""The tag that says in one line why a run's times are not to be ranked; only runs on a busy machine have it."""
 
 RECIPE = "cvexp.recipe"
 """The tag with the digest of a run's configuration without its seed; see config.recipe."""
+
+SEEDS = "cvexp.seeds"
+"""The tag with the seeds of the repeats that a run is one of, as `--seeds` takes them."""
 
 FRONT = "cvexp.front"
 """The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
@@ -51,6 +64,16 @@ class RunSummary:
         """The effective settings: the parameters, and what was changed when the run was resumed."""
         changed = {name: self.tags[tag] for name, tag in EFFECTIVE.items() if tag in self.tags and name in self.params}
         return {**self.params, **changed}
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """`settings`, with the epochs that were asked for where `max_time` passed before their end."""
+        return self.settings | ({"epochs": self.tags[ASKED_EPOCHS]} if self.tags.get(ASKED_EPOCHS) else {})
+
+    @property
+    def busy(self) -> str:
+        """Why its training times are not to be ranked, in one line; empty for a run on a quiet machine."""
+        return self.tags.get(BUSY, "")
 
     @property
     def recipe(self) -> str:
@@ -83,6 +106,9 @@ class RunSummary:
     @property
     def comparability_key(self) -> str:
         """Equal for runs whose times may be ranked."""
+        text = self.tags.get("cvexp.conditions", "")
+        if '"step_runner"' in text and (known := _digest_of(text)):
+            return known
         conditions = self.conditions
         return digest(conditions) if conditions else self.tags.get("cvexp.comparability_key", "")
 
@@ -93,6 +119,19 @@ class RunSummary:
             return self.tags[TEST_SET]
         dataset = str(self.conditions.get("dataset") or self.params.get("dataset", "unknown"))
         return test_set(dataset, limit=self.params.get("limit"), split_seed=self.params.get("split_seed"))
+
+
+@lru_cache(maxsize=1024)
+def _digest_of(text: str) -> str:
+    """The digest of complete conditions as their tag has them; empty for text that cannot be read.
+
+    Most runs of a store share few of them.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    return digest(found) if isinstance(found, dict) and "step_runner" in found else ""
 
 
 def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:

@@ -37,10 +37,11 @@ RUNS, CHECKPOINTS = "runs", "checkpoints"
 
 _SQLITE = re.compile(r"(?P<dialect>sqlite(\+\w+)?):///(?P<path>(?!:memory:)[^?]+)(?P<query>.*)", re.DOTALL)
 
-STORE_VERBS = ("train", "evaluate", "compare", "confmat", "predict", "export", "run", "sync", "ui")
+_VERBS = ("train", "evaluate", "bench", "confmat", "predict", "export", "run", "reproduce")
+STORE_VERBS = (*_VERBS, "compare", "sync", "ui")
 """Verbs that take --tracking-uri and --experiment."""
 
-DATA_VERBS = ("data", "train", "evaluate", "confmat", "predict", "export", "run")
+DATA_VERBS = (*_VERBS, "data")
 """Verbs that take --data-dir."""
 
 

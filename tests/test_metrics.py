@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics as reference
 from torchmetrics.functional import classification
 
-from cvexp.metrics import confusion_counts, evaluation, per_class
+from cvexp.metrics import confusion_counts, evaluation, per_class, top_k_accuracy
 
 NAMES = ("boot", "coat", "dress", "shirt", "bag")
 K = len(NAMES)
@@ -89,3 +89,21 @@ def test_every_image_counts_once_in_loss_and_accuracy():
     assert result.metrics.accuracy == np.mean(labels == predictions)
     assert result.confusion.sum() == sum(row.support for row in result.per_class) == 997
     np.testing.assert_array_equal(result.predictions, predictions)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_top_k_accuracy_is_scikit_learns_and_torchmetrics(k):
+    draw = np.random.default_rng(3)
+    logits, labels = draw.standard_normal((997, K)).astype(np.float32), draw.integers(0, K, 997)
+    found = top_k_accuracy(logits.T, labels, k)
+    assert found == pytest.approx(reference.top_k_accuracy_score(labels, logits, k=k, labels=range(K)))
+    theirs = classification.multiclass_accuracy(
+        torch.from_numpy(logits), torch.from_numpy(labels), num_classes=K, top_k=k, average="micro"
+    )
+    assert found == pytest.approx(float(theirs))
+
+
+def test_equal_logits_rank_by_class_and_logits_that_are_not_a_number_are_no_hit():
+    labels = np.array([0, 1, 2])
+    assert top_k_accuracy(np.zeros((3, 3), dtype=np.float32), labels, 2) == pytest.approx(2 / 3)
+    assert top_k_accuracy(np.full((3, 3), np.nan, dtype=np.float32), labels, 3) == 0

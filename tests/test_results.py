@@ -49,6 +49,7 @@ def epoch(number, name, loss):
 @pytest.mark.parametrize("metric", list(Metric))
 def test_accuracies_and_throughputs_should_rise_and_the_rest_should_fall(metric):
     rising = {"train/accuracy", "val/accuracy", "test/accuracy", "throughput/images_per_second"}
+    rising |= {"bench/images_per_second"}
     assert higher_is_better(metric) is (metric.value in rising)
 
 
@@ -93,7 +94,10 @@ def test_a_run_reports_its_last_epoch_and_its_final_evaluation():
         timing=TIMING,
         size=ModelSize(parameters=3, bytes=12),
         artifacts_uri="here",
+        figures={"time/epoch_seconds_median": 4.0, "time/waited_share": 0.0, "memory/process_peak_bytes": 9.0},
     )
-    assert set(result.metrics()) == set(Metric) - {"val/loss", "val/accuracy", "step/train_loss"}
+    measured_of_some = {"val/loss", "val/accuracy", "step/train_loss", "memory/device_peak_bytes", "time/to_accuracy"}
+    benched = {metric for metric in Metric if metric.startswith("bench/")}
+    assert set(result.metrics()) == set(Metric) - measured_of_some - benched
     assert result.metrics()["test/loss"] == 0.7
     assert result.metrics()["test/accuracy"] == 0.875

@@ -11,12 +11,14 @@ from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import store_settings
 
 _NORMALIZE = "none for counts; true, pred or all for shares of the true class, the predicted one or all."
-_OUT = "Where to draw. Without it: confusion_matrix.png."
+_OUT = "Where to draw. Without it: confusion_matrix.png, or confusion_difference.png."
+_VS = "Subtract the matrix of this run or file, which was tested on the same images; of repeats, the named run alone."
 
 
 def confmat(
     run: options.RunOrFile,
     *,
+    vs: Annotated[str | None, typer.Option(help=_VS)] = None,
     normalize: Annotated[str, typer.Option(help=_NORMALIZE)] = "none",
     out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
     device: options.Device = "auto",
@@ -28,6 +30,8 @@ def confmat(
 ) -> None:
     """Draw a run's confusion matrix from its weights, and name the most confused pairs.
 
+    With --vs, draw how it differs from another run's, and name the pairs that changed most.
+
     The picture is logged to the run too.
     """
     from cvexp.jobs.confmat import run as job
@@ -37,6 +41,7 @@ def confmat(
         run,
         store_settings(tracking_uri, experiment, data_dir),
         data_dir=resolve_data_dir(data_dir),
+        vs=vs,
         normalize=normalize,
         out=out,
         device_name=device,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cvexp.cli import options
-from cvexp.cli.compare import commands_after
+from cvexp.cli.compare import commands_after, publish
 from cvexp.cli.output import present
 from cvexp.settings import data_dir as resolve_data_dir
 
@@ -33,12 +33,13 @@ def run(
     """Train every configuration of an experiment file that is not trained yet, then compare them.
 
     A configuration counts as trained when a finished run of the experiment has every one of its settings. One that
-    was interrupted goes on where it stopped, in the same run.
+    was interrupted goes on where it stopped, in the same run. The comparison is stored with the newest run, as
+    compare --publish does it.
     """
     from cvexp.jobs import experiment as job
     from cvexp.report import experiment as report
+    from cvexp.report.repeats import PlanConsole
     from cvexp.report.terminal import print_json
-    from cvexp.report.train import TrainConsole
 
     planned = job.plan(
         file,
@@ -54,13 +55,16 @@ def run(
         else:
             report.show_plan(planned)
         return
-    with TrainConsole() as observer:
+    with PlanConsole(planned.steps, started=ctx.obj["started"]) as console:
         result = job.run(
             planned,
             data_dir=resolve_data_dir(data_dir),
             plot=plot,
             command=["cvexp", *ctx.obj["arguments"]],
-            observer=observer,
-            on_skip=report.skipped,
+            observer=console,
+            on_skip=console.skipped,
+            on_end=console.ended,
         )
     present(result, report, as_json=as_json, then=commands_after(result.comparison, planned.settings))
+    if result.trained:
+        publish(result.comparison, planned.settings)

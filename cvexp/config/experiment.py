@@ -2,17 +2,20 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cvexp.config.option import settings_of
 from cvexp.config.run import RunConfig, run_config, run_name
+from cvexp.config.seeds import seeds_of
 from cvexp.errors import ConfigError, nearest
 from cvexp.text import shown
 
 MAX_PLANNED = 1000
+SEEDS = "seeds"
+"""The key for repeats: a number of seeds from `seed` on, or a list of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,20 +47,25 @@ def read_experiment(path: Path) -> Experiment:
 
     It is YAML with the keys `defaults` (settings of every run), `runs` (a list of settings, which may add `name` and
     `published`), `grid` (settings with lists of values, every combination of which is a run), `experiment` and `plot`.
+    `seeds` at the top, in `defaults` or in a run repeats the runs that it is for; the nearest one counts.
 
     Raises:
         ConfigError: The file cannot be read, or a key or value in it is wrong; the nearest valid key is named.
     """
     content = _yaml(path, "run", "see how one is written: experiments/learnpytorch.yaml")
-    top = _keys(content, ("experiment", "plot", "defaults", "runs", "grid"), str(path))
-    defaults = _settings(top.get("defaults"), f"{path}: defaults")
-    planned = [_planned(run, defaults, f"{path}: run {n}") for n, run in enumerate(_list(top.get("runs"), path), 1)]
-    planned += [_planned(run, defaults, f"{path}: grid") for run in _combinations(top.get("grid"), path)]
+    top = _keys(content, ("experiment", "plot", SEEDS, "defaults", "runs", "grid"), str(path))
+    defaults = {SEEDS: top.get(SEEDS)} | _settings(top.get("defaults"), f"{path}: defaults", SEEDS)
+    asked = [(run, f"{path}: run {n}") for n, run in enumerate(_list(top.get("runs"), path), 1)]
+    asked += [(run, f"{path}: grid") for run in _combinations(top.get("grid"), path, defaults)]
+    repeats: list[list[PlannedRun]] = []
+    for run, where in asked:
+        repeats.append(_planned(run, defaults, where))
+        _refuse_too_many(sum(map(len, repeats)), path)
+    planned = _in_rounds(repeats)
     if not planned:
         raise ConfigError(f"{path} asks for no runs", "list some under `runs:` or `grid:`")
-    _refuse_too_many(len(planned), path)
     experiment, plot = (_text(top.get(key), key, str(path)) for key in ("experiment", "plot"))
-    return Experiment(experiment=experiment, plot=plot, runs=tuple(planned))
+    return Experiment(experiment=experiment, plot=plot, runs=planned)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -86,7 +94,7 @@ def _yaml(path: Path, verb: str, remedy: str) -> Any:
 
 def _refuse_too_many(n_runs: int, path: Path) -> None:
     if n_runs > MAX_PLANNED:
-        raise ConfigError(f"{path} asks for {n_runs:,} runs", f"at most {MAX_PLANNED:,} fit one file")
+        raise ConfigError(f"{path} asks for {n_runs:,} runs or more", f"at most {MAX_PLANNED:,} fit one file")
 
 
 def _text(value: Any, key: str, where: str) -> str | None:
@@ -107,9 +115,9 @@ def _keys(value: Any, valid: Iterable[str], where: str) -> dict[str, Any]:
     return value
 
 
-def _settings(value: Any, where: str) -> dict[str, Any]:
-    """`value` as a mapping of settings; None for none."""
-    return {} if value is None else _keys(value, settings_of(RunConfig), where)
+def _settings(value: Any, where: str, *more: str) -> dict[str, Any]:
+    """`value` as a mapping of settings and `more` keys; None for none."""
+    return {} if value is None else _keys(value, [*settings_of(RunConfig), *more], where)
 
 
 def _list(value: Any, path: Path) -> list[Any]:
@@ -118,21 +126,43 @@ def _list(value: Any, path: Path) -> list[Any]:
     return value or []
 
 
-def _planned(run: Any, defaults: Mapping[str, Any], where: str) -> PlannedRun:
-    settings = {**defaults, **_keys(run, [*settings_of(RunConfig), "name", "published"], where)}
+def _planned(run: Any, defaults: Mapping[str, Any], where: str) -> list[PlannedRun]:
+    """The repeats of one run."""
+    settings = {**defaults, **_keys(run, [*settings_of(RunConfig), "name", "published", SEEDS], where)}
     name, published = settings.pop("name", None), settings.pop("published", None) or {}
+    seeds = settings.pop(SEEDS)
     if not (isinstance(published, dict) and all(isinstance(value, int | float) for value in published.values())):
         what = f"{where}: `published` maps metric keys to numbers, not {shown(published)}"
         raise ConfigError(what, "for example: published: {test/accuracy: 0.83}")
     try:
-        return PlannedRun(config=run_config(settings), name=run_name(_text(name, "name", where)), published=published)
+        once = PlannedRun(config=run_config(settings), name=run_name(_text(name, "name", where)), published=published)
+        return [once] if seeds is None else repeated(once, seeds, where="seeds:")
     except ConfigError as error:
         raise ConfigError(f"{where}: {error.what}", *error.hints) from None
 
 
-def _combinations(grid: Any, path: Path) -> list[dict[str, Any]]:
+def repeated(once: PlannedRun, seeds: object, *, where: str) -> list[PlannedRun]:
+    """The run once for each of its seeds (see `seeds_of`), which is also the end of its name if it has one."""
+    chosen = seeds_of(seeds, first=once.config.seed, where=where)
+    names = [run_name(once.name and f"{once.name}-{seed}") for seed in chosen]
+    configs = [replace(once.config, seed=seed) for seed in chosen]
+    return [replace(once, config=config, name=name) for config, name in zip(configs, names, strict=True)]
+
+
+def _in_rounds(repeats: Sequence[Sequence[PlannedRun]]) -> tuple[PlannedRun, ...]:
+    """The first repeat of every run, then the second ones in reverse order, and so on by turns.
+
+    So a machine that becomes slower or faster meanwhile does so for all of them alike.
+    """
+    rounds = [[one[n] for one in repeats if n < len(one)] for n in range(max(map(len, repeats), default=0))]
+    return tuple(itertools.chain(*(one[:: -1 if n % 2 else 1] for n, one in enumerate(rounds))))
+
+
+def _combinations(grid: Any, path: Path, defaults: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every combination of the values that a grid lists."""
     axes = _settings(grid, f"{path}: grid")
+    if "seed" in axes and defaults[SEEDS] is not None:
+        raise ConfigError(f"{path}: grid: `seed` is listed, and `{SEEDS}` is given too", "leave one of them out")
     for name, values in axes.items():
         if not isinstance(values, list) or not values:
             what = f"{path}: grid: `{name}` is a list of values, not {shown(values)}"

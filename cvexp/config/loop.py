@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from cvexp.config.option import MAX_COUNT, Component, Option
 
@@ -11,6 +11,8 @@ MAX_SEED = 2**63
 _SEED = "Seeds the initial weights and, again, the order of the batches."
 _LOG_EVERY = "Log the loss of every so many steps too, as step/train_loss; 0 for none."
 _ALLOW_NAN = "Go on when the loss is no longer a finite number."
+_MAX_TIME = "Minutes of training and evaluation after which no further epoch begins."
+_TARGET = "Report the training time until this accuracy in [0, 1] after an epoch, as time/to_accuracy."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,8 @@ class LoopConfig(Component):
     PANEL = "Training"
 
     epochs: Annotated[int, Ge(1), Le(MAX_COUNT), Option("Passes over the training images.")] = 3
+    max_time: Annotated[float | None, Gt(0), Le(MAX_COUNT), Option(_MAX_TIME)] = None
+    target_accuracy: Annotated[float | None, Gt(0), Le(1), Option(_TARGET)] = None
     batch_size: Annotated[int, Ge(1), Le(MAX_COUNT), Option("Images per optimizer step.")] = 32
     seed: Annotated[int, Ge(0), Lt(MAX_SEED), Option(_SEED)] = 42
     log_every: Annotated[int, Ge(0), Le(MAX_COUNT), Option(_LOG_EVERY, advanced=True)] = 0

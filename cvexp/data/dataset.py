@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cvexp.data.registry import DatasetSpec
     from cvexp.data.sources import Arrays
+    from cvexp.results import HeldOutName
 
 DIGEST_DIGITS = 16
 
@@ -81,6 +82,12 @@ class Dataset:
         """The dataset with its tensors on `device`."""
         val = None if self.val is None else self.val.to(device)
         return replace(self, train=self.train.to(device), val=val, test=self.test.to(device))
+
+    def held_out(self, name: HeldOutName) -> Split:
+        """The split called `val` or `test`, which the dataset has."""
+        split = self.test if name == "test" else self.val
+        assert split is not None  # noqa: S101 - see above
+        return split
 
     @property
     def n_classes(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cvexp.contention import CpuTotal
 from cvexp.data.batches import ResidentSource, epoch_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.backends.choice import choose_runner
@@ -48,6 +49,9 @@ class Fit:
     The generators are seeded before the first epoch, and what the consumer draws between epochs does not
     change the next one.
 
+    `held_out_logits` are those of the last evaluation, (K, N) on the device: the per-image records need them once, at
+    the end. They are None before the first one, and no part of the state.
+
     Args:
         model: With its initial weights, on the device.
         dataset: Its training split is learnt from; its validation split, or failing that its test split, is
@@ -81,6 +85,7 @@ class Fit:
         self._n_steps = -(-self._n_images // config.batch_size)
         self._losses = torch.empty(self._n_steps, device=device.torch)
         self._callback_seconds = 0.0
+        self.held_out_logits: Tensor | None = None
         self._epoch = 0
         self._generators: GeneratorStates | None = None
         self._begin(1)
@@ -89,6 +94,7 @@ class Fit:
         """Stand at the start of an epoch."""
         self._epoch, self._step, self._n_correct = epoch, 0, 0
         self._seconds = self._first_step_seconds = 0.0
+        self._cpu = CpuTotal(never_sleeps=self._device.torch.type == "cpu")
         self._start: GeneratorStates | None = None
 
     @property
@@ -106,6 +112,7 @@ class Fit:
             "step_losses": self._losses[: self._step].to("cpu", copy=True),
             "train_seconds": self._seconds,
             "first_step_seconds": self._first_step_seconds,
+            "cpu": self._cpu.plain(),
             "epoch_start": (self._start or here).to_plain(),
             "generators": here.to_plain(),
             "state": self._runner.state.state_dict(),
@@ -134,6 +141,7 @@ class Fit:
         self._step, self._n_correct = state["step"], state["n_correct"]
         self._losses[: self._step] = state["step_losses"].to(self._device.torch)
         self._seconds, self._first_step_seconds = state["train_seconds"], state["first_step_seconds"]
+        self._cpu.go_on_from(state.get("cpu", {}))  # early versions did not count
         self._start, self._generators = start, here
 
     def __iter__(self) -> Iterator[EpochMetrics]:
@@ -151,6 +159,7 @@ class Fit:
 
     def _run_epoch(self) -> EpochMetrics:
         self._model.train()
+        self._cpu.start()
         order_seconds = self._device.clock()
         here = GeneratorStates.capture(self._device.torch)
         if self._start is None or not self._step:
@@ -162,6 +171,7 @@ class Fit:
         self._generators = None
         self._seconds += self._device.clock() - order_seconds
         self._train(order)
+        self._cpu.stop()
         self._generators = GeneratorStates.capture(self._device.torch)  # an evaluation that is left is done again
         return self._evaluated(self._train_metrics())
 
@@ -215,6 +225,7 @@ class Fit:
             batch_size=self._evaluation_batch,
             n_threads=self._evaluation_threads,
             after_batch=self._call_back,
+            keep_logits=self._keep_logits,
         )
         seconds = self._device.clock() - start - (self._callback_seconds - before)
         return EpochMetrics(
@@ -224,9 +235,16 @@ class Fit:
             held_out=evaluation,
             held_out_name="test" if data.val is None else "val",
             timing=EpochTiming(
-                train_seconds=self._seconds, evaluate_seconds=seconds, first_step_seconds=self._first_step_seconds
+                train_seconds=self._seconds,
+                evaluate_seconds=seconds,
+                first_step_seconds=self._first_step_seconds,
+                cpu_seconds=self._cpu.cpu,
+                waited_seconds=self._cpu.waited,
             ),
         )
+
+    def _keep_logits(self, logits: Tensor) -> None:
+        self.held_out_logits = logits
 
     def _call_back(self) -> None:
         if self._callback is not None:

@@ -2,7 +2,9 @@
 
 A rule that timed the machine would choose differently from run to run, and with another count of threads sums come
 out in another order: one seed would no longer give one history. So the thresholds were measured once, by
-`python -m benchmarks scaling` and `course`, and the rules only look at the model.
+`python -m benchmarks scaling` and `course`, and the rules only look at the model. The exception is a start on a machine
+whose CPUs other programs use: threads that wait for each other at every operator are many times slower when one of them
+has no core (`python -m benchmarks contention`). The policy then names the lower maximum.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cvexp.device import Device
+    from cvexp.machine import Occupancy
 
 MACS_WORTH_A_THREAD = 2_000_000
 """Multiply-accumulates in one forward pass of a batch below which a second thread costs more than it brings."""
@@ -35,16 +38,24 @@ class Layout:
         evaluation_threads: CPU threads for one operation on an evaluation's larger batches.
         memory_format: `contiguous` or `channels_last`.
         policy: Threads as a comparison should see them: the number where it was asked for, else the rule's name.
+        fewer: What was taken into account and why, where there are fewer threads than on an idle machine; else empty.
     """
 
     threads: int
     evaluation_threads: int
     memory_format: str
     policy: str
+    fewer: str = ""
 
 
 def choose_layout(
-    model: nn.Module, image_shape: Sequence[int], *, batch_size: int, device: Device, n_threads: int | None
+    model: nn.Module,
+    image_shape: Sequence[int],
+    *,
+    batch_size: int,
+    device: Device,
+    n_threads: int | None,
+    others: Occupancy | None = None,
 ) -> Layout:
     """Choose the layout of `model` on `device`.
 
@@ -54,10 +65,15 @@ def choose_layout(
         batch_size: Images per step.
         device: Where it will be.
         n_threads: What the user asked for; None leaves it to the rule.
+        others: What other programs use now; None where that is not known, or does not count.
     """
-    available = device.threads
     convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
     on_cpu = device.torch.type == "cpu"
+    available, fewer = device.threads, ""
+    if others is not None and on_cpu and n_threads is None and others.n_free < available:
+        available = others.n_free
+        fewer = f"{others}, so at most {available} of {device.threads} threads are used"
+    policy = f"by model size, at most {available}" + (f" of {device.threads} on a busy machine" if fewer else "")
     chosen = evaluating = n_threads or available
     if on_cpu and n_threads is None:
         macs = layer_macs(model, image_shape)
@@ -68,7 +84,8 @@ def choose_layout(
         threads=chosen,
         evaluation_threads=evaluating,
         memory_format="channels_last" if convolutional and on_cpu else "contiguous",
-        policy=f"by model size, at most {available}" if n_threads is None else str(n_threads),
+        policy=policy if n_threads is None else str(n_threads),
+        fewer=fewer,
     )
 
 

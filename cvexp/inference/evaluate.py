@@ -30,11 +30,13 @@ def evaluate(
     batch_size: int | None = None,
     n_threads: int | None = None,
     after_batch: Callable[[], None] | None = None,
+    keep_logits: Callable[[Tensor], None] | None = None,
 ) -> Evaluation:
     """Evaluate `model` during training: one pass over `split`, on its device, with one wait for the device at the end.
 
     Like a pass of torch's DataLoader, this draws one number from the default generator; the course's figures depend on
-    that draw. Arguments are as for `logits_by_class`, and `class_names` are in label order.
+    that draw. Arguments are as for `logits_by_class`, and `class_names` are in label order. `keep_logits` is given the
+    logits, (K, N) on the device, which the result does not hold.
     """
     torch.empty((), dtype=torch.int64).random_()
     logits = logits_by_class(
@@ -46,6 +48,8 @@ def evaluate(
         n_threads=n_threads,
         after_batch=after_batch,
     )
+    if keep_logits is not None:
+        keep_logits(logits)
     return score(logits, split.labels, class_names=class_names, n_threads=n_threads)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
@@ -11,7 +12,8 @@ from cvexp.device import default_threads, threads
 from cvexp.models.summary import widest_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from torch import Tensor, nn
 
@@ -33,6 +35,19 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class Preparing(Protocol):
+    """A predictor that can do in advance what is the same for every batch of one shape."""
+
+    def prepared(self, images: Tensor, *, n_threads: int) -> AbstractContextManager[Callable[[Tensor], Tensor]]:
+        """Within the block, a function from images like `images` to their logits, all of them in one forward pass.
+
+        It takes and returns tensors on the predictor's device, does not wait for a GPU, and uses `n_threads` CPU
+        threads for one operation.
+        """
+        ...
+
+
 class TorchPredictor:
     """A torch module, moved to `device`, with the transform of its images; it uses `n_threads` CPU threads."""
 
@@ -45,6 +60,19 @@ class TorchPredictor:
         """Logits float32 (N, K), on the CPU, of images uint8 (N, C, H, W) on any device."""
         by_class = logits_by_class(self.model, images, self.transform, device=self.device, n_threads=self.n_threads)
         return by_class.t().contiguous().cpu()
+
+    @contextlib.contextmanager
+    def prepared(self, images: Tensor, *, n_threads: int) -> Iterator[Callable[[Tensor], Tensor]]:
+        """See Preparing. The choice of the batch size in `logits` alone takes longer than a small model does."""
+        with torch.inference_mode(), threads(n_threads):
+            buffer = torch.empty(images.shape, device=self.device)
+            model, transform = self.model.eval(), self.transform
+
+            def predict(batch: Tensor) -> Tensor:
+                logits: Tensor = model(transform(batch, out=buffer))
+                return logits
+
+            yield predict
 
 
 def logits_by_class(

@@ -12,12 +12,15 @@ from cvexp.config import RunConfig, run_config
 from cvexp.config.run import run_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from torch import nn
 
+    from cvexp.comparison.groups import Group
+    from cvexp.comparison.tables import Table
     from cvexp.events import Observer
+    from cvexp.jobs.repeats import Repeats
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
 
@@ -43,11 +46,19 @@ class TrainCall(RunConfig):
     observer: Observer | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeedsCall(TrainCall):
+    """The keyword arguments of `train_seeds`."""
+
+    seeds: int | Sequence[int] = 5
+
+
 def _called_as(call: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
     """Give a function the parameters of `call`, for type checkers and for `inspect.signature`."""
 
     def decorate(function: Callable[..., R]) -> Callable[P, R]:
-        vars(function)["__signature__"] = inspect.signature(call).replace(return_annotation="TrainResult")
+        returned = inspect.signature(function).return_annotation
+        vars(function)["__signature__"] = inspect.signature(call).replace(return_annotation=returned)
         return function
 
     return decorate
@@ -94,6 +105,42 @@ def train(
     )
 
 
+@_called_as(SeedsCall)
+def train_seeds(
+    model: str,
+    *,
+    seeds: int | Sequence[int] = 5,
+    data_dir: str | Path | None = None,
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+    name: str | None = None,
+    observer: Observer | None = None,
+    **config: Any,
+) -> Repeats:
+    """Train a model once for each of several seeds, as `cvexp train --seeds` does, and say how far its figures vary.
+
+    Seeds that a finished run of the experiment has with the same settings are not trained again; one that was
+    interrupted here goes on.
+
+    `seeds` is how many, from `seed` on (42 by default), or a list of them. The runs are called `name`, each with its
+    seed behind it; `observer` is called with the events of one training after the other. The other arguments are as
+    for `train`.
+
+    Returns:
+        The runs in the order of their seeds, and in `summary`, for each metric key, the mean over them with its 95% t
+        interval; see `cvexp.jobs.repeats.Repeats`.
+
+    Raises:
+        cvexp.errors.InputError: Something cannot be used as given.
+    """
+    from cvexp.jobs.repeats import plan, run
+
+    chosen = seeds if isinstance(seeds, int) else list(seeds)
+    planned = plan(run_config({"model": model, **config}), chosen, _store(tracking_uri, experiment), name=name)
+    data = settings.data_dir(None if data_dir is None else Path(data_dir))
+    return run(planned, data_dir=data, observer=observer)
+
+
 def load_model(
     run: str | Path,
     *,
@@ -123,6 +170,7 @@ def compare(
     sort: str = "accuracy",
     last: int | None = None,
     where: str | None = None,
+    repeats: bool = False,
     tracking_uri: str | None = None,
     experiment: str | None = None,
 ) -> pd.DataFrame:
@@ -130,21 +178,31 @@ def compare(
 
     `runs` are selectors as for `load_model`; `sort` is `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`,
     `parameters`, `started`, or a metric's key; `last` leaves only the most recently started so many, and `where` is a
-    filter in MLflow's language. `tracking_uri` and `experiment` are as for `train`.
+    filter in MLflow's language. With `repeats`, runs that differ in nothing but their seed are one row.
+    `tracking_uri` and `experiment` are as for `train`.
 
     Returns:
         A row a run, indexed by run id. Columns `name`, `status`, `started_at`, `conditions` (times may be ranked
         within one letter only), `test_set` (accuracies likewise), then every setting as `params.…` and every metric
         as `metrics.…`, as in `mlflow.search_runs`; a run that was trained on for more epochs has their number.
 
+        With `repeats`, a row a group, the first 50 of each test set, indexed by `group`, a name: `recipe`, `model`,
+        `n`, `seeds`, `test_set`, `conditions`, `on_front`, `dominated_by`, then for every metric its mean over seeds
+        as `metrics.…`, and the ends of its 95% interval as `low.…` and `high.…`.
+
     Raises:
         cvexp.errors.InputError: A selector, the filter, the order or the store cannot be used.
     """
     import pandas as pd
 
+    from cvexp.comparison.request import Request
     from cvexp.jobs.compare import run
 
-    compared = run(list(runs), _store(tracking_uri, experiment), sort=sort, last=last, where=where)
+    request = Request(sort=sort, last=last, where=where)
+    compared = run(list(runs), _store(tracking_uri, experiment), request=request)
+    if repeats:
+        rows = [_group_row(group, table) for table in compared.tables for group in table.groups]
+        return pd.DataFrame(rows, columns=None if rows else ["group", "n"]).set_index("group")
     rows = [
         {
             "run_id": one.run_id,
@@ -156,9 +214,28 @@ def compare(
             **{f"params.{key}": value for key, value in one.settings.items()},
             **{f"metrics.{key}": value for key, value in one.metrics.items()},
         }
-        for one, test_set, group in zip(compared.runs, compared.test_sets, compared.groups, strict=True)
+        for one, test_set, group in zip(compared.runs, compared.test_sets, compared.letters, strict=True)
     ]
     return pd.DataFrame(rows, columns=None if rows else ["run_id", "name"]).set_index("run_id")
+
+
+def _group_row(group: Group, table: Table) -> dict[str, Any]:
+    standing = table.front.of(group.label)
+    figures = {key: found for key in group.keys if (found := group.figure(key)) is not None}
+    return {
+        "group": group.label,
+        "recipe": group.recipe,
+        "model": group.model,
+        "n": group.n,
+        "seeds": group.seeds,
+        "test_set": table.test_set,
+        "conditions": group.conditions,
+        "on_front": standing.on_front,
+        "dominated_by": standing.dominated_by,
+        **{f"metrics.{key}": found.mean for key, found in figures.items()},
+        **{f"low.{key}": found.low for key, found in figures.items()},
+        **{f"high.{key}": found.high for key, found in figures.items()},
+    }
 
 
 def history(run: str, *, tracking_uri: str | None = None, experiment: str | None = None) -> pd.DataFrame:

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from cvexp.calibration import Calibration, calibration
 from cvexp.data.registry import find_spec
+from cvexp.errors import ConfigError
+from cvexp.jobs.label_errors import LabelErrorsFound, find_errors, records_of_others
+from cvexp.jobs.logged import agree
 from cvexp.jobs.source import load_trained
-from cvexp.results import Evaluation, Metric
+from cvexp.plots.files import check_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
+    from torch import Tensor
+
+    from cvexp.data.dataset import Dataset
+    from cvexp.image_records import ImageRecords
     from cvexp.inference.predictor import Predictor
     from cvexp.jobs.source import TrainedModel
+    from cvexp.results import Evaluation, HeldOutName
     from cvexp.settings import StoreSettings
 
-LOSS_TOLERANCE = 1e-5
-"""Nats. Batches of another size, or another count of threads, move the sum's last digits."""
-
-ACCURACY_TOLERANCE = 1e-9
+TOP = (3, 5)
+"""The k of top-k accuracy, each reported where it is at most half the number of classes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,9 +38,15 @@ class EvaluateResult:
     """A run's weights, measured again.
 
     Attributes:
+        top_k: Top-k accuracy by k.
+        brier: The mean Brier score, summed over classes.
+        calibration: Of the predicted class's probability; None where the logits are not finite.
         logged: What the run had logged under the same metric keys.
         matches: Whether the two agree; None where they have no reason to, since the data differ.
         same_device: Whether the run was measured on the same device.
+        reliability: Where the reliability diagram was drawn, if anywhere.
+        label_errors: The likely ones, if they were asked for.
+        stored: The splits whose per-image records were added to the run; None where nothing was to be, or could be.
     """
 
     run_id: str
@@ -40,14 +56,49 @@ class EvaluateResult:
     device: str
     device_name: str
     evaluation: Evaluation
+    top_k: dict[int, float]
+    brier: float
+    calibration: Calibration | None
     logged: dict[str, float]
     matches: bool | None
     same_device: bool
+    reliability: Path | None = None
+    label_errors: LabelErrorsFound | None = None
+    stored: tuple[HeldOutName, ...] | None = None
 
     @property
     def gate_holds(self) -> bool:
         """False when the same weights on the same device and data give other figures."""
         return self.matches is not False or not self.same_device
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What to write besides the figures.
+
+    Attributes:
+        reliability: Where to draw the reliability diagram; None for nowhere.
+        n_label_errors: How many likely label errors to list and draw; None leaves them out.
+        label_errors: Where to draw them; a CSV of all is written beside it.
+        others: Runs that have to agree on a label error, by their stored records.
+        store: Whether to add the per-image records that the run lacks to it.
+    """
+
+    reliability: Path | None = None
+    n_label_errors: int | None = None
+    label_errors: Path = Path("label_errors.png")
+    others: Sequence[str] = ()
+    store: bool = False
+
+    def checked(self) -> Wanted:
+        """With the paths that are written to; InputError if one cannot be, ConfigError if `others` have no use."""
+        if self.others and self.n_label_errors is None:
+            raise ConfigError("--with names runs for --label-errors", "for example: --label-errors 20 --with RUN")
+        return replace(
+            self,
+            reliability=None if self.reliability is None else check_path(self.reliability),
+            label_errors=self.label_errors if self.n_label_errors is None else check_path(self.label_errors),
+        )
 
 
 def run(
@@ -58,27 +109,59 @@ def run(
     dataset_name: str | None = None,
     device_name: str = "auto",
     trusted_factory: str | None = None,
+    wanted: Wanted | None = None,
 ) -> EvaluateResult:
     """Rebuild a run's model from its specification and evaluate it on the test split.
 
-    `dataset_name` is another dataset than the run's, of the same shape; the rest is as for `load_trained`.
+    `dataset_name` is another dataset than the run's, of the same shape; the rest is as for `load_trained`. The run is
+    left as it is, unless its records are `wanted` stored and its figures are those it logged.
 
     Raises:
-        InputError: The run, its weights, the dataset or the device cannot be used.
+        InputError: The run, its weights, the dataset, the device or an output cannot be used.
+        GateError: Records are to be stored, and the figures on the validation split are not those the run logged.
     """
+    wanted = (wanted or Wanted()).checked()
     if dataset_name is not None:
         find_spec(dataset_name)
     trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
-    from cvexp.inference.evaluate import score
+    from cvexp.inference.per_image import image_records
+    from cvexp.jobs.add_records import add_missing, check_storable, val_split
 
-    device = trained.device
-    dataset = trained.load_dataset(data_dir, dataset_name)
-    logits = _as_in_training(trained).logits(dataset.test.images)
-    evaluation = score(logits.t(), dataset.test.labels, class_names=dataset.class_names)
-    card = trained.card
+    if wanted.store:
+        check_storable(trained, dataset_name=dataset_name)
+    others = records_of_others(wanted.others, settings)
+    fraction = val_split(trained) if wanted.store else 0.0
+    dataset = trained.load_dataset(data_dir, dataset_name, val_split=fraction)
+    predictor, card = _as_in_training(trained), trained.card
+    logits = predictor.logits(dataset.test.images).t()
+    limit = None if dataset_name else card.limit
+    records = image_records(logits, dataset, "test", split_seed=card.split_seed, limit=limit)
+    result = _measured(trained, dataset, logits, records, dataset_name=dataset_name)
+    if wanted.reliability is not None:
+        result = replace(result, reliability=_draw_reliability(result, records, wanted.reliability))
+    if wanted.n_label_errors is not None:
+        models = {trained.name: records, **others}
+        found = find_errors(models, dataset, n_shown=wanted.n_label_errors, picture=wanted.label_errors)
+        result = replace(result, label_errors=found)
+    if wanted.store and result.matches:
+        result = replace(result, stored=add_missing(trained, predictor, dataset, records))
+    return result
+
+
+def _measured(
+    trained: TrainedModel, dataset: Dataset, logits: Tensor, records: ImageRecords, *, dataset_name: str | None
+) -> EvaluateResult:
+    """The figures of `logits`, float32 (K, N), on the test split, beside those that the run logged."""
+    from cvexp.inference.evaluate import score
+    from cvexp.metrics import top_k_accuracy
+
+    card, device, by_class = trained.card, trained.device, logits.numpy()
+    evaluation = score(logits, dataset.test.labels, class_names=dataset.class_names)
+    measured = evaluation.metrics.keyed("test")
     before = {key: math.nan if value is None else value for key, value in card.metrics.items()}
     same_data = dataset.digest == card.spec.dataset_digest and (dataset_name is None or card.limit is None)
-    logged = {key: before[key] for key in evaluation.metrics.keyed("test") if same_data and key in before}
+    logged = {key: before[key] for key in measured if same_data and key in before}
+    confidence = records.confidence
     return EvaluateResult(
         run_id=card.run_id,
         name=trained.name,
@@ -87,10 +170,26 @@ def run(
         device=str(device.torch),
         device_name=device.name,
         evaluation=evaluation,
+        top_k={k: top_k_accuracy(by_class, records.labels, k) for k in TOP if 2 * k <= dataset.n_classes},
+        brier=float(records.brier.mean()),
+        calibration=calibration(confidence, records.correct) if np.isfinite(confidence).all() else None,
         logged=logged,
-        matches=_agree(evaluation, logged),
+        matches=agree(measured, logged),
         same_device=device.name == card.device_name,
     )
+
+
+def _draw_reliability(result: EvaluateResult, records: ImageRecords, path: Path) -> Path:
+    from cvexp.plots.files import save
+    from cvexp.plots.reliability import reliability_diagram
+
+    found, metrics = result.calibration, result.evaluation.metrics
+    if found is None:
+        raise ConfigError(f"{result.name} has logits that are not finite: no reliability diagram", "train again")
+    title = f"{result.name} on {result.dataset}: {metrics.n_images:,} test images, accuracy {metrics.accuracy:.2%}"
+    figures = {"brier": result.brier, "log_loss": metrics.loss}
+    save(reliability_diagram(found, records.confidence, title=title, **figures), path)
+    return path
 
 
 def _as_in_training(trained: TrainedModel) -> Predictor:
@@ -105,15 +204,3 @@ def _as_in_training(trained: TrainedModel) -> Predictor:
     )
     model = apply_layout(trained.model, layout)
     return TorchPredictor(model, trained.card.spec.transform, trained.device.torch, n_threads=layout.evaluation_threads)
-
-
-def _agree(evaluation: Evaluation, logged: dict[str, float]) -> bool | None:
-    """Whether the figures equal the logged ones within the tolerances; two that are not finite agree."""
-    if not logged:
-        return None
-    measured = evaluation.metrics.keyed("test")
-    tolerances = {Metric.TEST_LOSS.value: LOSS_TOLERANCE, Metric.TEST_ACCURACY.value: ACCURACY_TOLERANCE}
-    return all(
-        abs(measured[key] - value) <= tolerances[key] if math.isfinite(value) else not math.isfinite(measured[key])
-        for key, value in logged.items()
-    )

@@ -6,25 +6,27 @@ import contextlib
 import shlex
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.errors import ConfigError, RunError
 from cvexp.runs import ID_DIGITS
 from cvexp.training.checkpoints import Checkpoints
+from cvexp.training.figures import time_is_up
 from cvexp.training.loop import Training
 from cvexp.training.request import read_request, write_request
 from cvexp.training.session import ONE_AT_A_TIME, config_tags, known_tags, prepare_resumed
 from cvexp.training.signals import StopSignals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cvexp.config import RunConfig
+    from cvexp.data.dataset import Dataset
     from cvexp.events import Observer
-    from cvexp.results import TrainResult
+    from cvexp.results import EpochMetrics, TrainResult
     from cvexp.settings import StoreSettings
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.outbox import Outbox
@@ -38,7 +40,10 @@ def run(
     data_dir: Path,
     model: str | None = None,
     epochs: int | None = None,
+    max_time: float | None = None,
     allow_nan: bool | None = None,
+    dataset: Dataset | None = None,
+    seeds: Sequence[int] = (),
     policy: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
@@ -46,9 +51,9 @@ def run(
 ) -> TrainResult:
     """Resume a run that was interrupted, under its id, with the result bit for bit of an uninterrupted one.
 
-    `model` is needed only for a run of `package.module:factory`, since code is not taken from a run's records. `epochs`
-    and `allow_nan` are by default what the run asked for; with more epochs a finished run is trained on. The other
-    arguments, and what else is raised, are as for jobs.train.
+    `model` is needed only for a run of `package.module:factory`, since code is not taken from a run's records.
+    `epochs`, `max_time` and `allow_nan` are by default what the run asked for; with more epochs, or more time where
+    it had passed, a finished run is trained on. The other arguments, and what else is raised, are as for jobs.train.
 
     Raises:
         InputError: The run cannot be resumed here, or needs no resuming.
@@ -64,27 +69,26 @@ def run(
         folder, settings = _find(selector, settings)
         with run_lock(folder):  # before anything in the folder is read: another process may have resumed the run
             journal = Journal(folder)
-            settings = _same_store(journal, settings)
+            settings = same_store(journal, settings)
             request = read_request(folder)
             again = settings.command("train", request.config.model, "--resume", journal.run_id[:ID_DIGITS])
-            config = _resumed_config(request.config, model=model, epochs=epochs, allow_nan=allow_nan, again=again)
+            changed = {"epochs": epochs, "max_time": max_time, "allow_nan": allow_nan}
+            config = resumed_config(request.config, model=model, changed=changed, again=again)
             checkpoint = Checkpoints(folder, policy.keep).newest()
             name = journal.name or journal.run_id
-            if journal.status == "FINISHED" and (checkpoint is None or config.epochs <= len(checkpoint.history)):
-                raise RunError(
-                    f"run {name} has finished its {request.config.epochs} epochs", "to train on, give a larger --epochs"
-                )
-            prepared = prepare_resumed(request, config, data_dir, checkpoint=checkpoint, name=name)
+            if journal.status == "FINISHED":
+                _check_unfinished(name, config, () if checkpoint is None else checkpoint.history)
+            prepared = prepare_resumed(request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset)
             opening = reopen_run(
                 settings,
                 folder,
-                tags=known_tags(prepared, command) | config_tags(prepared),
+                tags=known_tags(prepared, command, seeds=seeds) | config_tags(prepared),
                 should_stop=signals.should_stop,
                 keep=policy.keep is not None,
             )
             return Training(
                 prepared=prepared,
-                opening=_opened(opening, replace(request, config=config)),
+                opening=_opened(opening, replace(request, config=config, seeds=tuple(seeds))),
                 settings=settings,
                 policy=policy,
                 signals=signals,
@@ -102,8 +106,8 @@ def _opened(opening: AbstractContextManager[Outbox], request: Request) -> Iterat
         yield run
 
 
-def _same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
-    """The settings with the run's own experiment; a run of another store is refused."""
+def same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
+    """The settings with the run's own experiment; RunError for a run of another store."""
     from cvexp.tracking.local import belongs, uri_of
 
     if journal.address and not belongs(journal, settings):
@@ -135,16 +139,29 @@ def _find(selector: str, settings: StoreSettings) -> tuple[Path, StoreSettings]:
     )
 
 
-def _resumed_config(
-    config: RunConfig, *, model: str | None, epochs: int | None, allow_nan: bool | None, again: str
-) -> RunConfig:
-    """The run's configuration with what may change; `again` is the command that names its model."""
+def _check_unfinished(name: str, config: RunConfig, history: Sequence[EpochMetrics]) -> None:
+    """Refuse a finished run that was trained as long as is asked for; without a checkpoint there is no history."""
+    if config.max_time is not None and time_is_up(history, config):
+        raise RunError(
+            f"run {name} has finished: --max-time {config.max_time:g} had passed after {len(history)} epochs",
+            "to train on, give a larger --max-time",
+        )
+    if not history or config.epochs <= len(history):
+        raise RunError(f"run {name} has finished its {config.epochs} epochs", "to train on, give a larger --epochs")
+
+
+def resumed_config(config: RunConfig, *, model: str | None, changed: Mapping[str, Any], again: str) -> RunConfig:
+    """The run's configuration with what is not None in `changed`; `again` is the command that names its model.
+
+    Raises:
+        ConfigError: What is asked does not go with what the run was asked.
+    """
     if model is not None and model != config.model:
         raise ConfigError(f"the run trained {config.model}, not {model}", "leave MODEL out")
     if ":" in config.model and model is None:
         raise ConfigError(f"the run's model is code of its own: {config.model}", f"if you trust it, name it: {again}")
-    if epochs is not None and epochs < config.epochs:
-        raise ConfigError(f"--epochs {epochs}: the run asked for {config.epochs}", "give more, or leave it out")
-    if epochs is not None:
-        config = replace(config, epochs=epochs)
-    return config if allow_nan is None else replace(config, allow_nan=allow_nan)
+    for name, flag in (("epochs", "--epochs"), ("max_time", "--max-time")):
+        given, before = changed.get(name), getattr(config, name)
+        if given is not None and before is not None and given < before:
+            raise ConfigError(f"{flag} {given:g}: the run asked for {before:g}", "give more, or leave it out")
+    return replace(config, **{name: value for name, value in changed.items() if value is not None})

@@ -56,8 +56,10 @@ class TrainedModel:
             raise WeightsError(f"{self.name} holds no weights to rebuild a model with", "name its run instead")
         return self.predictor.model
 
-    def load_dataset(self, data_dir: Path, name: str | None = None) -> Dataset:
+    def load_dataset(self, data_dir: Path, name: str | None = None, *, val_split: float = 0.0) -> Dataset:
         """The dataset it was trained on, cut as its run cut it, or the one called `name`.
+
+        The test images are the same for every `val_split`, which is the fraction to set aside for validation.
 
         Raises:
             DatasetError: It cannot be had, or has other shapes or another number of classes.
@@ -66,7 +68,9 @@ class TrainedModel:
 
         card, spec = self.card, self.card.spec
         limit = None if name else card.limit
-        dataset = load(find_spec(name or spec.dataset), data_dir, split_seed=card.split_seed, limit=limit)
+        dataset = load(
+            find_spec(name or spec.dataset), data_dir, val_split=val_split, split_seed=card.split_seed, limit=limit
+        )
         if dataset.image_shape != tuple(spec.image_shape) or dataset.n_classes != len(spec.class_names):
             theirs = f"{'x'.join(map(str, dataset.image_shape))} images in {dataset.n_classes} classes"
             ours = f"{'x'.join(map(str, spec.image_shape))} in {len(spec.class_names)}"
@@ -176,8 +180,8 @@ def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_
         run_id=run.run_id,
         run_name=run.name,
         device_name=run.tags.get("cvexp.device_name", ""),
-        split_seed=_integer(run, "split_seed", least=0) or 0,
-        limit=_integer(run, "limit", least=1),
+        split_seed=integer_setting(run, "split_seed", least=0) or 0,
+        limit=integer_setting(run, "limit", least=1),
         settings=run.settings,
         metrics=run.metrics,
     )
@@ -185,7 +189,7 @@ def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_
     return TrainedModel(predictor=predictor, device=device, card=card, name=run.name, run=run, store=store, note=note)
 
 
-def _integer(run: RunSummary, name: str, *, least: int) -> int | None:
+def integer_setting(run: RunSummary, name: str, *, least: int) -> int | None:
     """A parameter of the run: an integer, or None for `none`; the store's content is untrusted."""
     text = run.params.get(name, "none")
     if text == "none":

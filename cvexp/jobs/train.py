@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from cvexp.config import RunConfig
     from cvexp.config.sources import Settings, Sourced
+    from cvexp.data.dataset import Dataset
     from cvexp.events import Observer
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
@@ -38,6 +39,8 @@ def run(
     *,
     data_dir: Path,
     name: str | None = None,
+    dataset: Dataset | None = None,
+    seeds: Sequence[int] = (),
     policy: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
     started: float | None = None,
@@ -53,6 +56,8 @@ def run(
         settings: Where to track it.
         data_dir: Where datasets are looked for first, and downloaded to.
         name: The run's name; by default the model's with the first digits of the run's id.
+        dataset: The one that `config` names, where the caller has loaded it.
+        seeds: Those of the repeats that this run is one of; see jobs.repeats.
         policy: When checkpoints are written, and how many stay; by default after every epoch.
         command: What was typed, for a tag; by default this process's own arguments.
         started: `time.monotonic()` when the command began, for the total time; by default when its turn comes.
@@ -67,7 +72,7 @@ def run(
     policy = policy or CheckpointPolicy()
     with StopSignals() as signals, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
-        prepared = prepare(config, data_dir)
+        prepared = prepare(config, data_dir, dataset=dataset)
         from cvexp.tracking.outbox import open_run
         from cvexp.tracking.recovery import recover
 
@@ -76,8 +81,8 @@ def run(
             settings,
             model=config.model.rpartition(":")[2],
             name=name,
-            tags=known_tags(prepared, command),
-            prepare_folder=lambda folder: write_request(folder, request_of(prepared)),
+            tags=known_tags(prepared, command, seeds=seeds),
+            prepare_folder=lambda folder: write_request(folder, request_of(prepared, seeds=seeds)),
             should_stop=signals.should_stop,
             keep=policy.keep is not None,
         )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_MATRIX_INCHES = 16.0
 SMALLEST_FONT = 5.0
+SHARES = {"true": "share of the true class", "pred": "share of the predicted class", "all": "share of all images"}
 UPRIGHT_FROM = 20  # with more classes than this, slanted names would overlap
 
 
@@ -65,8 +66,7 @@ def confusion_matrix(
         plt.setp(axes.get_xticklabels(), rotation=90, ha="center", rotation_mode="default")
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    of = {"true": "share of the true class", "pred": "share of the predicted class", "all": "share of all images"}
-    axes.set_title(plain(title) if normalize == "none" else f"{plain(title)}\n{of[normalize]}")
+    axes.set_title(plain(title) if normalize == "none" else f"{plain(title)}\n{SHARES[normalize]}")
     return figure
 
 

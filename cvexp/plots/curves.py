@@ -26,7 +26,7 @@ def curves(history: Sequence[EpochMetrics], *, title: str) -> Figure:
         held_out = [getattr(e.held_out.metrics, name) for e in history]
         axes.plot(epochs, train, color=BLUE, marker="o", label="train")
         axes.plot(epochs, held_out, color=ORANGE, marker="s", linestyle="--", label=history[0].held_out_name)
-        axes.set_title(heading)
+        axes.set_title(heading, y=1.0)  # where it is anyway; matplotlib would look for ticks above
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=True, alpha=0.3)

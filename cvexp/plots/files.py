@@ -68,6 +68,26 @@ def _drawn_here(path: Path) -> bool:
         return False
 
 
+def as_svg(figure: Figure) -> bytes:
+    """The figure as an SVG file that needs no font, the same bytes for the same figure; it is closed."""
+    import io
+
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+    from matplotlib.transforms import Bbox
+
+    stream = io.BytesIO()
+    try:
+        with mpl.rc_context({"svg.hashsalt": SOFTWARE, "svg.fonttype": "path"}):
+            # The whole figure, so that figures of one size stay so, and what was written beyond its edges.
+            whole = Bbox.union([Bbox.from_bounds(0, 0, *figure.get_size_inches()), figure.get_tightbbox()])
+            facts = {"Creator": SOFTWARE, "Date": None}
+            figure.savefig(stream, format="svg", bbox_inches=whole, facecolor="white", metadata=facts)
+    finally:
+        plt.close(figure)
+    return stream.getvalue()
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` in the format of the path's suffix, nothing clipped, and close it.
 

@@ -35,6 +35,7 @@ def image_grid(
     for k, (cell, image) in enumerate(zip(grid.flat, images, strict=False)):
         shown = image.transpose(1, 2, 0) if len(image) == RGB else image.mean(axis=0)
         cell.imshow(shown, cmap="gray", vmin=0, vmax=255)
-        cell.set_title(titles[k], fontsize=9, color=colors[k] if colors else "black")
+        # Without y, matplotlib lays out the hidden ticks of every image again and again: half the time of the picture.
+        cell.set_title(titles[k], fontsize=9, color=colors[k] if colors else "black", y=1.0)
     figure.suptitle(plain(title))
     return figure

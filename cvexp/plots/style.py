@@ -5,6 +5,9 @@ from __future__ import annotations
 from cvexp.text import clean
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
+INK, MUTED, OFF, FAINT = "#1A1A1A", "#4A4A4A", "#9A9A9A", "#E6E6E6"
+"""Text, text that explains, what is dominated, and grid lines."""
+
 RIGHT, WRONG = GREEN, "#D55E00"
 LONGEST_NAME = 24
 

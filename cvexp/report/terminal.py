@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from rich import box
@@ -14,6 +15,9 @@ from rich.text import Text
 from cvexp.text import clean, escaped, finite
 
 SCHEMA_VERSION = 1
+PIECES = 10_000
+"""Of JSON that are written at a time."""
+
 WIDE = 240
 """Columns for files and pipes, which have no width."""
 
@@ -41,8 +45,11 @@ def table(*headers: str) -> Table:
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON object with `schema_version` on stdout; figures that are not finite become null, paths text."""
     plain = finite({"schema_version": SCHEMA_VERSION, **document})
-    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False, default=os.fspath)
-    sys.stdout.write(escaped(text) + "\n")
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=False, allow_nan=False, default=os.fspath)
+    pieces = encoder.iterencode(plain)
+    while some := "".join(islice(pieces, PIECES)):  # the text of ten thousand runs takes a hundred megabytes at once
+        sys.stdout.write(escaped(some))
+    sys.stdout.write("\n")
     sys.stdout.flush()
 
 

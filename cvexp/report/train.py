@@ -4,10 +4,14 @@ from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from cvexp.contention import BUSY_TRAINING_SHARE
 from cvexp.events import EpochEnded, Observed, StepsRun, TrainingStarted
 from cvexp.redaction import without_credentials
 from cvexp.report.terminal import cell, console, seconds, table
 from cvexp.results import EpochMetrics, Metric, TrainResult
+
+_MEDIAN = Metric.EPOCH_SECONDS_MEDIAN
+_PEAKS = {"peak memory": Metric.PROCESS_PEAK_BYTES, "peak memory of the GPU": Metric.DEVICE_PEAK_BYTES}
 
 
 class TrainConsole:
@@ -15,7 +19,8 @@ class TrainConsole:
 
     def __init__(self) -> None:
         self._console = console(stderr=True)
-        self._n_epochs = 0
+        self._n_epochs = self._n_threads = 0
+        self._label = ""  # in front of the bar
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -34,9 +39,23 @@ class TrainConsole:
                 self._move_bar(event)
             case EpochEnded():
                 self._show_epoch(event.metrics)
+                self._show_contention(event)
 
     def _show_start(self, start: TrainingStarted) -> None:
-        self._n_epochs = start.config.epochs
+        self._n_epochs, self._n_threads = start.config.epochs, start.threads
+        self._show_head(start)
+        self._show_fewer_threads(start)
+        if not start.store_answers:
+            self._say("tracker  does not answer; what it lacks is stored in .cvexp until it does")
+        if start.resumed_at is not None:
+            at = start.resumed_at
+            self._say(f"resumed  before step {at.step + 1:,} of {at.n_steps:,} of epoch {at.epoch}")
+
+    def _show_fewer_threads(self, start: TrainingStarted) -> None:
+        if start.fewer_threads:
+            self._say(f"machine  busy: {start.fewer_threads}; --threads N is obeyed")
+
+    def _show_head(self, start: TrainingStarted) -> None:
         plural = "" if start.threads == 1 else "s"
         threads = f", {start.threads} thread{plural}" if start.device == "cpu" else ""
         val = f"{start.n_val:,} validation, " if start.n_val else ""
@@ -47,11 +66,6 @@ class TrainConsole:
             f"from {start.data_source}"
         )
         self._say(f"device   {start.device}: {start.device_name}{threads}, {start.step_runner} steps")
-        if not start.store_answers:
-            self._say("tracker  does not answer; what it lacks is stored in .cvexp until it does")
-        if start.resumed_at is not None:
-            at = start.resumed_at
-            self._say(f"resumed  before step {at.step + 1:,} of {at.n_steps:,} of epoch {at.epoch}")
 
     def _move_bar(self, progress: StepsRun) -> None:
         if not self._console.is_terminal:
@@ -60,7 +74,7 @@ class TrainConsole:
             description, n_steps = TextColumn("{task.description}"), (MofNCompleteColumn(), TextColumn("steps"))
             columns = (description, BarColumn(), *n_steps, TimeRemainingColumn())
             self._bar = Progress(*columns, console=self._console, transient=True, refresh_per_second=2)
-            epoch = f"epoch {progress.epoch}/{self._n_epochs}"
+            epoch = f"{self._label}epoch {progress.epoch}/{self._n_epochs}"
             self._task = self._bar.add_task(epoch, total=progress.n_steps, completed=progress.step)
             self._bar.start()
         elif self._task is not None:
@@ -74,6 +88,16 @@ class TrainConsole:
             f"  train loss {metrics.train.loss:.5f} acc {metrics.train.accuracy:.2%}"
             f"  {metrics.held_out_name} loss {held_out.loss:.5f} acc {held_out.accuracy:.2%}"
             f"  {seconds(metrics.timing.train_seconds + metrics.timing.evaluate_seconds)}"
+        )
+
+    def _show_contention(self, epoch: EpochEnded) -> None:
+        if epoch.waited_share is None:
+            return
+        so_far = "" if epoch.last else " so far"
+        remedy = "train alone" if self._n_threads == 1 else "train alone, or with --threads 1"
+        self._say(
+            f"machine  busy: training waited {epoch.waited_share:.0%} of its time for a core{so_far}; "
+            f"above {BUSY_TRAINING_SHARE:.0%} times are not ranked: {remedy}"
         )
 
     def _stop_bar(self) -> None:
@@ -94,13 +118,25 @@ def show(result: TrainResult) -> None:
         "test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}",
         "test loss": f"{metrics[Metric.TEST_LOSS]:.5f}",
         "training time": seconds(timing.train_seconds),
+        **({"epoch, median": seconds(metrics[_MEDIAN])} if _MEDIAN in metrics else {}),
+        **_seconds_to_accuracy(result),
         "images per second": f"{metrics[Metric.IMAGES_PER_SECOND]:,.0f}",
         "whole command": seconds(timing.total_seconds),
+        **{name: f"{metrics[key] / 2**20:,.0f} MiB" for name, key in _PEAKS.items() if key in metrics},
+        **({"waited for a core": f"{metrics[Metric.WAITED_SHARE]:.0%}, not to be ranked"} if result.busy else {}),
+        **({"stopped": result.stopped} if result.stopped else {}),
     }
     summary = table("", ">")
     for name, value in rows.items():
         summary.add_row(name, cell(value, "bold" if name == "test accuracy" else ""))
     console().print(summary)
+
+
+def _seconds_to_accuracy(result: TrainResult) -> dict[str, str]:
+    target, after = result.config.target_accuracy, result.figures.get(Metric.SECONDS_TO_ACCURACY)
+    if target is None:
+        return {}
+    return {f"time to {100 * target:g}%": "not reached" if after is None else seconds(after)}
 
 
 def document(result: TrainResult) -> dict[str, Any]:
@@ -115,6 +151,8 @@ def document(result: TrainResult) -> dict[str, Any]:
         "device_name": result.device_name,
         "epochs": result.config.epochs,
         "seed": result.config.seed,
+        "stopped": result.stopped or None,
+        "busy": result.busy or None,
         "metrics": result.metrics(),
         "history": [{"epoch": epoch.epoch, **epoch.keyed()} for epoch in result.history],
         "artifacts_uri": without_credentials(result.artifacts_uri),

@@ -78,15 +78,20 @@ def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: P
 
 
 def add_file(store: Store, run: RunSummary, file: Path, *, name: str) -> None:
-    """Store a file among the artifacts of a run that has ended, as `name`.
+    """Store a file among the artifacts of a run that has ended, as `name`, which may be in a folder.
 
     Raises:
         StoreError: It cannot be stored.
     """
-    folder = local_path(run.artifacts_uri)
+    artifacts = local_path(run.artifacts_uri)
+    inner, _, base = name.rpartition("/")
     with translated(store.settings):
-        if folder is not None and folder.is_dir():
-            shutil.copy(file, folder / name)
+        if artifacts is not None and artifacts.is_dir():
+            target = artifacts / name
+            if target.is_symlink() or (inner and target.parent.is_symlink()):
+                raise StoreError(f"{target} is a symbolic link, and is not written through", "remove the link")
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(file, target)
             return
         with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
-            store.client.log_artifact(run.run_id, str(shutil.copy(file, Path(scratch) / name)))
+            store.client.log_artifact(run.run_id, str(shutil.copy(file, Path(scratch) / base)), inner or None)

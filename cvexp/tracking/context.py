@@ -6,25 +6,19 @@ import getpass
 import os
 import platform
 import shlex
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from cvexp.redaction import without_credentials
 from cvexp.settings import VERSION
 from cvexp.text import clean
+from cvexp.tracking.git import git, has_filters
 from cvexp.tracking.liveness import process_tags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERSIONS_OF = ("torch", "torchvision", "torchmetrics", "mlflow", "numpy")
-GIT_TIMEOUT_SECONDS = 5
-_GIT_READS_ONLY = {
-    "GIT_OPTIONAL_LOCKS": "0",  # the index is not written, so no hook hears of it
-    "GIT_NO_LAZY_FETCH": "1",  # missing objects are not fetched
-    "GIT_ALLOW_PROTOCOL": "none",  # nor by a git that does not know the line above
-}
 
 
 def context_tags(command: Sequence[str]) -> dict[str, str]:
@@ -59,38 +53,12 @@ def _user() -> str:
 def _git_tags() -> dict[str, str]:
     """The working folder's commit, and whether tracked files differ from it; nothing outside a repository.
 
-    The repository is untrusted: programs that its configuration names are not started. Where the answer takes one, it
-    is `unknown`.
+    Where the answer takes a program that the repository names (see tracking.git), it is `unknown`.
     """
-    commit = _git("rev-parse", "HEAD")
+    commit = git("rev-parse", "HEAD")
     if not commit:
         return {}
     status = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
-    changed = None if _has_filters() else _git(*status)
+    changed = None if has_filters() else git(*status)
     dirty = "unknown" if changed is None else str(bool(changed)).lower()
     return {"mlflow.source.git.commit": commit, "cvexp.git_dirty": dirty}
-
-
-def _has_filters() -> bool:
-    """Whether the repository names programs that files pass through; those in the user's own settings may run."""
-    wanted = r"^(filter\..*\.(clean|process)|lfs\.extension\..*)$"
-    named = _git("config", "--show-scope", "--name-only", "--get-regexp", wanted, no_match=1)
-    return named is None or any(line.startswith(("local", "worktree")) for line in named.splitlines())
-
-
-def _git(*arguments: str, no_match: int = 0) -> str | None:
-    """What git prints; None where it fails, which the exit code `no_match` does not mean."""
-    try:
-        done = subprocess.run(  # noqa: S603 - fixed words, no shell
-            ["git", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", *arguments],  # noqa: S607 - the user's own git
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **_GIT_READS_ONLY},
-            text=True,
-            errors="replace",  # a file's name may be no text
-            timeout=GIT_TIMEOUT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode in (0, no_match) else None

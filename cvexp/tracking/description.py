@@ -24,6 +24,7 @@ def description(result: TrainResult) -> str:
         f"{metrics[Metric.IMAGES_PER_SECOND]:,.0f} images/s",
         "device": f"{result.device}: {result.device_name}",
     }
+    rows |= {name: text for name, text in (("busy machine", result.busy), ("stopped", result.stopped)) if text}
     if Metric.VAL_ACCURACY in metrics:
         rows["validation accuracy"] = f"{metrics[Metric.VAL_ACCURACY]:.2%}"
     table = "\n".join(f"| {name} | {markdown(value)} |" for name, value in rows.items())

@@ -169,13 +169,19 @@ def discard(settings: StoreSettings, selector: str) -> Leftover:
     return leftover
 
 
-def local_runs(settings: StoreSettings, *, only_unknown: bool = False) -> list[RunSummary]:
-    """This store's runs that have a folder here, latest first; with `only_unknown`, those it has not confirmed yet."""
+def local_runs(
+    settings: StoreSettings, *, only_unknown: bool = False, experiment: str | None = None
+) -> list[RunSummary]:
+    """This store's runs that have a folder here, latest first.
+
+    With `only_unknown` they are those that the store has not confirmed yet; with `experiment` those of that one.
+    """
     found = []
     for folder in folders(settings):
         with contextlib.suppress(CvexpError, TypeError, ValueError, OverflowError):  # it may hold anything
             journal = Journal(folder)
-            if belongs(journal, settings) and not (only_unknown and "run_id" in journal.facts):
+            known = only_unknown and "run_id" in journal.facts
+            if belongs(journal, settings) and not known and experiment in (None, journal.experiment):
                 found.append(_summary(journal))
     return sorted(found, key=lambda run: run.started_at, reverse=True)
 

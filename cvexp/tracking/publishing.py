@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cvexp.runs import RunSummary
     from cvexp.tracking.store import Store
 
-FOLDER, REPORT, PICTURE = "comparison", "report.html", "compare.png"
+FOLDER, REPORT, PICTURE = "comparison", "report.html", "compare"
 NOTE = "mlflow.note.content"
 _OWN_NOTE = re.compile(r"Newest comparison of \d+ runs?: \[report\]\(#/experiments/\w+/runs/\w+/artifacts/[\w/.?=]+\)")
 
@@ -33,7 +33,7 @@ def publish_comparison(store: Store, runs: Sequence[RunSummary], *, html: str, p
         store: Where the runs are.
         runs: At least one.
         html: A page that stands alone.
-        picture: A PNG.
+        picture: Of any kind.
 
     Raises:
         StoreError: The store cannot be written.
@@ -43,7 +43,7 @@ def publish_comparison(store: Store, runs: Sequence[RunSummary], *, html: str, p
         made = Path(scratch)
         (made / REPORT).write_text(html, encoding="utf-8")
         if picture is not None:
-            shutil.copy(picture, made / PICTURE)
+            shutil.copy(picture, made / f"{PICTURE}{picture.suffix}")
         folder = local_path(newest.artifacts_uri)
         if folder is not None and folder.is_dir():
             shutil.copytree(made, folder / FOLDER, dirs_exist_ok=True)

@@ -16,12 +16,13 @@ from cvexp.plots.style import RIGHT, WRONG, shortened
 from cvexp.text import inert
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
+    from torch import Tensor
 
-    from cvexp.results import EpochMetrics, Evaluation
+    from cvexp.results import EpochMetrics, Evaluation, HeldOutName
     from cvexp.training.session import Prepared
 
 CONFUSION_PNG = "confusion_matrix.png"
@@ -50,6 +51,39 @@ def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence
         for row in evaluation.per_class:
             figures = (f"{figure:.6f}" for figure in (row.precision, row.recall, row.f1))
             writer.writerow([inert(row.name), *figures, row.support])
+
+
+def write_records(
+    folder: Path,
+    prepared: Prepared,
+    known: Mapping[HeldOutName, Tensor | None],
+    *,
+    after_batch: Callable[[], None] | None = None,
+) -> None:
+    """Write the per-image records of the test split, and of the validation split where there is one, each as one file.
+
+    `known` are the final weights' logits, (K, N) on any device. A split without any is evaluated again, as it is in a
+    run that was resumed after its last epoch; `after_batch` is called then.
+    """
+    from cvexp.image_records import write_records as write
+    from cvexp.inference.per_image import image_records
+    from cvexp.inference.predictor import logits_by_class
+
+    dataset, config, device = prepared.dataset, prepared.config, prepared.device.torch
+    names: tuple[HeldOutName, ...] = ("test",) if dataset.val is None else ("val", "test")
+    for name in names:
+        logits = known.get(name)
+        if logits is None:
+            logits = logits_by_class(
+                prepared.model,
+                dataset.held_out(name).images,
+                dataset.transform,
+                device=device,
+                n_threads=prepared.layout.evaluation_threads,
+                after_batch=after_batch,
+            )
+        records = image_records(logits, dataset, name, split_seed=config.split_seed, limit=config.limit)
+        write(folder / f"{name}.parquet", records)
 
 
 def write_predictions(folder: Path, prepared: Prepared, *, title: str) -> None:

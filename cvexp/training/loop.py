@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cvexp import events
@@ -12,15 +13,19 @@ from cvexp.redaction import without_credentials
 from cvexp.results import Timing, TrainResult
 from cvexp.runs import ID_DIGITS
 from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule
+from cvexp.training.figures import ContentionNotice, busy_text, history_figures, stopped_text, time_is_up
 from cvexp.training.recorder import Recorder
 from cvexp.training.session import memory_explained
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
+
+    from torch import Tensor
 
     from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.engine.fit import Fit, Progress
-    from cvexp.results import EpochMetrics, Evaluation, ModelSize
+    from cvexp.results import EpochMetrics, Evaluation, HeldOutName, ModelSize
     from cvexp.settings import StoreSettings
     from cvexp.tracking.outbox import Outbox
     from cvexp.training.session import Prepared
@@ -36,7 +41,7 @@ class Training:
     Each event goes to the observer, then to the run's own subscribers: the recorder, which feeds the outbox, and the
     checkpoint schedule. When the observer answers `STOP`, the epoch under way is the last one, and the run ends there
     as FINISHED, tested and stored as after its last epoch. A signal stops it between two steps instead, with a
-    checkpoint, and the run is KILLED.
+    checkpoint, and the run is KILLED. Once `max_time` has passed, no further epoch begins.
 
     Attributes:
         opening: Opens the run's outbox, and closes it.
@@ -58,7 +63,9 @@ class Training:
     _checkpoints: Checkpoints = field(init=False)
     _schedule: CheckpointSchedule = field(init=False)
     _recorder: Recorder = field(init=False)
+    _logits: dict[HeldOutName, Tensor | None] = field(default_factory=dict)
     _stops_early: bool = False
+    _notice: ContentionNotice = field(default_factory=ContentionNotice)
     _saved: Progress | None = None
     _shown_at: float = 0.0
 
@@ -103,7 +110,10 @@ class Training:
     def _result(
         self, evaluation: Evaluation, size: ModelSize, *, setup_seconds: float, evaluate_seconds: float
     ) -> TrainResult:
+        from cvexp.training.memory import peak_bytes
+
         history, prepared = tuple(self._history), self.prepared
+        figures = history_figures(history, target_accuracy=prepared.config.target_accuracy)
         return TrainResult(
             run_id=self.tracked.run_id,
             run_name=self.tracked.name,
@@ -126,6 +136,9 @@ class Training:
             ),
             size=size,
             artifacts_uri=self.tracked.journal.facts.get("artifacts_uri", ""),
+            figures=figures | peak_bytes(prepared.device),
+            busy=busy_text(history, n_threads=prepared.layout.threads, machine=prepared.machine),
+            stopped="" if self._stops_early else stopped_text(history, prepared.config),
         )
 
     def _notify(self, event: events.Observed) -> None:
@@ -135,9 +148,10 @@ class Training:
 
     def _train(self) -> None:
         self._schedule = CheckpointSchedule(self.policy)
-        for epoch in self._fit:
+        for epoch in self._epochs():
             self._history.append(epoch)
-            event = events.EpochEnded(metrics=epoch, last=epoch.epoch == self.prepared.config.epochs)
+            last = epoch.epoch == self.prepared.config.epochs or time_is_up(self._history, self.prepared.config)
+            event = events.EpochEnded(metrics=epoch, last=last, waited_share=self._notice(self._history))
             try:
                 self._notify(event)
             finally:  # the epoch is recorded before a checkpoint that follows it, whatever the observer raises
@@ -149,6 +163,12 @@ class Training:
             self.tracked.drain()
             if self._stops_early:
                 break
+
+    def _epochs(self) -> Iterator[EpochMetrics]:
+        """Train until the last epoch, or until `max_time` has passed, which it may have where a run is resumed."""
+        epochs = iter(self._fit)
+        while not time_is_up(self._history, self.prepared.config) and (epoch := next(epochs, None)) is not None:
+            yield epoch
 
     def _on_progress(self, progress: Progress) -> None:
         """The engine's callback between steps: show progress, write a checkpoint, stop on a signal."""
@@ -210,6 +230,7 @@ class Training:
             n_val=0 if dataset.val is None else len(dataset.val),
             n_test=len(dataset.test),
             n_parameters=n_parameters,
+            fewer_threads=self.prepared.layout.fewer,
             resumed_at=events.StepsRun(epoch=at.epoch, step=at.step, n_steps=at.n_steps) if self.resumed else None,
             store_answers="run_id" in self.tracked.journal.facts,
         )
@@ -217,6 +238,7 @@ class Training:
     def _test(self) -> tuple[Evaluation, float]:
         """The test split's figures with the final weights, and the seconds it took to get them."""
         last = self._history[-1]
+        self._logits[last.held_out_name] = self._fit.held_out_logits
         if last.held_out_name == "test":
             return last.held_out, 0.0
         from cvexp.inference.evaluate import evaluate
@@ -230,26 +252,29 @@ class Training:
             class_names=dataset.class_names,
             n_threads=self.prepared.layout.evaluation_threads,
             after_batch=self._check_signals,
+            keep_logits=partial(self._logits.__setitem__, "test"),
         )
         return evaluation, device.clock() - start
 
     def _store_artifacts(self, evaluation: Evaluation) -> None:
         """Write everything to the run's folder, the weights first, and record it."""
         from cvexp.export.run_folder import save_weights
-        from cvexp.training.artifacts import write_curves, write_evaluation, write_predictions
+        from cvexp.training.artifacts import write_curves, write_evaluation, write_predictions, write_records
 
         dataset = self.prepared.dataset
         shape, n_classes = dataset.image_shape, dataset.n_classes
-        weights, figures = self.tracked.folder / "weights", self.tracked.folder / "figures"
+        weights, records, figures = (self.tracked.folder / name for name in ("weights", "records", "figures"))
         try:
-            weights.mkdir(exist_ok=True)
-            figures.mkdir(exist_ok=True)
+            for folder in (weights, records, figures):
+                folder.mkdir(exist_ok=True)
             spec = save_weights(self.prepared.model, weights, config=self.prepared.config, dataset=dataset)
             self.tracked.emit(events.TagsSet({"cvexp.weights_sha256": spec.weights_sha256}))
             self.tracked.emit(events.FilesStored(folder=weights.name, name=weights.name))
             self._check_signals()
             if self.prepared.servable:
                 self.tracked.emit(events.ModelStored(weights=weights.name, image_shape=shape, n_classes=n_classes))
+            write_records(records, self.prepared, self._logits, after_batch=self._check_signals)
+            self.tracked.emit(events.FilesStored(folder=records.name, name=records.name))
             title = f"{self.tracked.name} on {dataset.name}"
             write_evaluation(figures, evaluation, dataset.class_names, title=title)
             self._check_signals()

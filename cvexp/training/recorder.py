@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cvexp import events
 from cvexp.results import Metric
+from cvexp.runs import BUSY
 from cvexp.training.session import config_tags
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ class Recorder:
         )
         if self._prepared.servable:
             self._outbox.emit(events.ModelAnnounced(params=params, attempt=""))
+        self._code()
+
+    def _code(self) -> None:
+        """Record the uncommitted changes of the working folder's repository, if there are any."""
+        from cvexp.tracking.patch import FOLDER, changes_here, write_changes
+
+        if changes := changes_here():
+            write_changes(self._outbox.folder / FOLDER, changes)
+            self._outbox.emit(events.FilesStored(folder=FOLDER, name=FOLDER))
 
     def __call__(self, event: events.Observed) -> None:
         """Record an epoch that has ended."""
@@ -65,10 +75,16 @@ class Recorder:
         from cvexp.tracking.description import description
 
         if result.config.epochs != self._prepared.config.epochs:  # it was stopped early
-            self._outbox.emit(events.TagsSet(config_tags(replace(self._prepared, config=result.config))))
+            asked = self._prepared.config if result.stopped else None
+            ended = replace(self._prepared, config=result.config)
+            self._outbox.emit(events.TagsSet(config_tags(ended, asked=asked)))
+        if result.busy:
+            self._outbox.emit(events.TagsSet({BUSY: result.busy}))
         if result.history[-1].held_out_name == "val":  # else the last epoch's figures are the test split's
             values = result.evaluation.metrics.keyed("test")
             self._outbox.emit(events.MetricsLogged(values=values, step=result.config.epochs, final=True))
         # MLflow draws what has no step but 0 as bars, run beside run.
-        figures = {**result.timing.keyed(), **result.size.keyed()}
-        self._outbox.emit(events.RunEnded(status="FINISHED", metrics=figures, markdown=description(result)))
+        figures = {**result.timing.keyed(), **result.size.keyed(), **result.figures}
+        self._outbox.emit(
+            events.RunEnded(status="FINISHED", reason=result.stopped, metrics=figures, markdown=description(result))
+        )

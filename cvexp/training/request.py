@@ -10,6 +10,7 @@ from cvexp import files
 from cvexp.errors import RunError, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from cvexp.config import RunConfig
@@ -20,23 +21,25 @@ REQUEST = "request.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What a run was asked to do, and what else its bits depend on."""
+    """What a run was asked to do, and what else its bits depend on; `seeds` are those of its repeats, if any."""
 
     config: RunConfig
     threads: int
     evaluation_threads: int
     policy: str
     dataset_digest: str
+    seeds: tuple[int, ...] = ()
 
 
-def request_of(prepared: Prepared) -> Request:
-    """What is about to be trained."""
+def request_of(prepared: Prepared, *, seeds: Sequence[int] = ()) -> Request:
+    """What is about to be trained, as one of the repeats with these seeds."""
     return Request(
         config=prepared.config,
         threads=prepared.layout.threads,
         evaluation_threads=prepared.layout.evaluation_threads,
         policy=prepared.layout.policy,
         dataset_digest=prepared.dataset.digest,
+        seeds=tuple(seeds),
     )
 
 
@@ -56,15 +59,18 @@ def write_request(folder: Path, request: Request) -> None:
 def read_request(folder: Path) -> Request:
     """What `write_request` wrote, validated as if it had been typed; RunError if it is missing or damaged."""
     from cvexp.config import run_config
+    from cvexp.config.seeds import seeds_of
 
     try:
         read = json.loads((folder / REQUEST).read_bytes())
+        seeds = read.get("seeds")  # earlier versions wrote none
         return Request(
             config=run_config(read["config"]),
             threads=int(read["threads"]),
             evaluation_threads=int(read["evaluation_threads"]),
             policy=str(read["policy"]),
             dataset_digest=str(read["dataset_digest"]),
+            seeds=seeds_of(list(seeds), first=0, where="seeds") if seeds else (),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"cannot resume: {folder / REQUEST} is missing or damaged", "start a new run") from error

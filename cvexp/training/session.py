@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
 from cvexp.config.recipe import recipe
+from cvexp.config.seeds import as_list
 from cvexp.data.registry import find_spec
 from cvexp.errors import RunError, TrainingError, WeightsError
+from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.runs import EFFECTIVE, RECIPE
+from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, RECIPE, SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from cvexp.engine.backends.choice import Choice
     from cvexp.engine.fit import Fit, Progress
     from cvexp.engine.layout import Layout
+    from cvexp.machine import MachineState
     from cvexp.models.registry import ModelEntry
     from cvexp.training.checkpoints import Checkpoint
     from cvexp.training.request import Request
@@ -42,6 +45,7 @@ class Prepared:
     Attributes:
         argument_defaults: Defaults of the model's own arguments.
         servable: Whether the model's code is cvexp's own, so that a logged model can carry it.
+        machine: How busy the machine was when preparing began.
     """
 
     config: RunConfig
@@ -52,6 +56,7 @@ class Prepared:
     steps: Choice
     argument_defaults: Mapping[str, ModelArg]
     servable: bool
+    machine: MachineState
 
     def fit(self, callback: Callable[[Progress], None] | None = None) -> Fit:
         """The training loop before its first step; `callback` is called between steps and evaluation batches."""
@@ -88,6 +93,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         InputError: The model, dataset or device cannot be used as asked.
         TrainingError: There is no memory for a step.
     """
+    machine, times = read_machine_state(), read_machine_times()  # first: importing torch takes seconds
     config, entry, defaults = complete(config, allow_path=True)
     from cvexp.data.dataset import load
     from cvexp.device import choose, seed_everything, threads
@@ -95,8 +101,10 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     from cvexp.engine.layout import apply_layout, choose_layout
     from cvexp.models.registry import build
     from cvexp.models.summary import check_output
+    from cvexp.training.memory import reset_peaks
 
     device = choose(config.device)
+    reset_peaks(device)
     if dataset is None:
         spec = find_spec(config.dataset)
         dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
@@ -110,7 +118,12 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     )
     check_output(model, name=config.model, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
     layout = choose_layout(
-        model, dataset.image_shape, batch_size=config.batch_size, device=device, n_threads=config.threads
+        model,
+        dataset.image_shape,
+        batch_size=config.batch_size,
+        device=device,
+        n_threads=config.threads,
+        others=occupancy_since(times) if config.threads is None and _on_several_cpus(device) else None,
     )
     with threads(layout.threads), memory_explained():
         model = apply_layout(model.to(device.torch), layout)
@@ -125,11 +138,22 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         steps=steps,
         argument_defaults=defaults,
         servable=entry.is_builtin,
+        machine=machine,
     )
 
 
+def _on_several_cpus(device: Device) -> bool:
+    return device.torch.type == "cpu" and device.threads > 1
+
+
 def prepare_resumed(
-    request: Request, config: RunConfig, data_dir: Path, *, checkpoint: Checkpoint | None, name: str
+    request: Request,
+    config: RunConfig,
+    data_dir: Path,
+    *,
+    checkpoint: Checkpoint | None,
+    name: str,
+    dataset: Dataset | None = None,
 ) -> Prepared:
     """As `prepare`, for a run called `name` that is resumed: with its threads and data, and with what is asked now.
 
@@ -137,7 +161,7 @@ def prepare_resumed(
         RunError: The data are others than the run's.
         WeightsError: The checkpoint does not fit.
     """
-    prepared = prepare(replace(config, threads=request.threads), data_dir)
+    prepared = prepare(replace(config, threads=request.threads), data_dir, dataset=dataset)
     layout = replace(prepared.layout, evaluation_threads=request.evaluation_threads, policy=request.policy)
     prepared = replace(prepared, config=replace(prepared.config, threads=config.threads), layout=layout)
     if prepared.dataset.digest != request.dataset_digest:
@@ -153,8 +177,8 @@ def prepare_resumed(
     return prepared
 
 
-def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, str]:
-    """What is known of a run before its first step."""
+def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequence[int] = ()) -> dict[str, str]:
+    """What is known of a run before its first step; `seeds` are those of the repeats that it is one of."""
     from cvexp.tracking.context import context_tags
 
     layout, device, steps = prepared.layout, prepared.device, prepared.steps
@@ -165,20 +189,26 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None) -> dict[str, s
         "cvexp.device": str(device.torch),
         "cvexp.device_name": device.name,
         "cvexp.threads": str(layout.threads),
+        "cvexp.fewer_threads": layout.fewer,
         "cvexp.memory_format": layout.memory_format,
         "cvexp.step_runner": steps.description,
         TEST_SET: test_set(dataset.digest, limit=limit, split_seed=config.split_seed),
-        **_identity_tags(prepared),
+        **({SEEDS: as_list(seeds)} if seeds else {}),
+        **_identity_tags(prepared, config),
     }
 
 
-def config_tags(prepared: Prepared) -> dict[str, str]:
-    """What changes with a configuration that is not the one the run began with; see runs.EFFECTIVE."""
-    params = prepared.config.params()
-    return {**{tag: params[name] for name, tag in EFFECTIVE.items()}, **_identity_tags(prepared)}
+def config_tags(prepared: Prepared, *, asked: RunConfig | None = None) -> dict[str, str]:
+    """What changes with a configuration that is not the one the run began with; see runs.EFFECTIVE.
+
+    `asked` is the configuration that the run is a repeat of, where `prepared` has the one it came to.
+    """
+    params, asked = prepared.config.params(), asked or prepared.config
+    effective = {tag: params[name] for name, tag in EFFECTIVE.items()}
+    return {**effective, ASKED_EPOCHS: str(asked.epochs), **_identity_tags(prepared, asked)}
 
 
-def _identity_tags(prepared: Prepared) -> dict[str, str]:
+def _identity_tags(prepared: Prepared, asked: RunConfig) -> dict[str, str]:
     import torch
 
     from cvexp.device import PRECISION
@@ -205,7 +235,7 @@ def _identity_tags(prepared: Prepared) -> dict[str, str]:
     return {
         "cvexp.comparability_key": conditions.key,
         "cvexp.conditions": conditions.to_json(),
-        RECIPE: recipe(config.params(), prepared.argument_defaults),
+        RECIPE: recipe(asked.params(), prepared.argument_defaults),
     }
 
 

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from cvexp.comparability import group_label
-from cvexp.jobs import compare
+from cvexp.jobs import drawing
 from cvexp.runs import RunSummary
 from tests.recorded import CONDITIONS
 
@@ -36,22 +36,19 @@ def summaries(n):
     ]
 
 
-def bars(figure):
-    """The labels and lengths of the bars in each axes that has some, from the top down."""
-    found = []
-    for axes in figure.axes:
-        if axes.patches and axes.containers:
-            labels = [label.get_text().splitlines()[0] for label in axes.get_yticklabels()]
-            lengths = [patch.get_width() for patch in axes.patches]
-            found.append(list(zip(labels, lengths, strict=True))[::-1])
-    return found
+def ranked(figure):
+    """The names of each ranking, from the top down."""
+    found = [
+        [text.get_text() for text in axes.texts if str(text.get_gid()).startswith("name-")] for axes in figure.axes
+    ]
+    return [names for names in found if names]
 
 
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures that are saved, open until the test ends."""
     kept = []
-    monkeypatch.setattr(compare, "save", lambda figure, _path: kept.append(figure))
+    monkeypatch.setattr(drawing, "save", lambda figure, _path: kept.append(figure))
     yield kept
     plt.close("all")
 
@@ -86,25 +83,20 @@ def test_a_picture_of_many_runs_shows_the_best_and_says_how_many_it_leaves_out(m
     many(300)
     outcome = cvexp("compare", "--plot", "x.png", "--json")
     assert outcome.code == 0, outcome.stderr
-    (shown,) = bars(drawn[0])
-    assert 10 <= len(shown) <= 60
-    assert shown[0] == ("run 299", pytest.approx(299 / 300))
-    assert [length for _, length in shown] == sorted((length for _, length in shown), reverse=True)
-    assert any("of 300 runs" in note for note in outcome.document["notes"])
+    (names,) = ranked(drawn[0])
+    assert 10 <= len(names) <= 60
+    assert names == [f"run {299 - k}" for k in range(len(names))]
+    assert any("of 300 models" in note for note in outcome.document["notes"])
     assert len(outcome.document["runs"]) == 300
 
 
-def test_bars_of_different_test_sets_stand_apart(record, drawn, cvexp):
+def test_models_of_different_test_sets_stand_apart_in_the_picture(record, drawn, cvexp):
     record("easy", dataset="digits", figures=figures(0.99))
     record("hard", dataset="mnist-5k", figures=figures(0.80))
     record("harder", dataset="mnist-5k", figures=figures(0.85))
     record("one image", dataset="mnist-5k", figures=figures(1.0), limit=1)
     assert cvexp("compare", "--plot", "x.png").code == 0
-    assert sorted([name for name, _ in axes] for axes in bars(drawn[0])) == [
-        ["easy"],
-        ["harder", "hard"],
-        ["one image"],
-    ]
+    assert sorted(ranked(drawn[0])) == [["easy"], ["harder", "hard"], ["one image"]]
 
 
 def test_the_best_of_each_test_set_is_marked_and_the_caption_says_so(record, cvexp, monkeypatch):

@@ -105,7 +105,7 @@ def test_what_is_trained_is_skipped_unless_asked_for_again(cvexp, lab, tmp_path)
 
     shown = cvexp("run", path)
     assert shown.code == 0
-    assert "0 of 3 configurations were trained now" in shown.stderr
+    assert "0 of 3 runs were trained now" in shown.stderr
     assert "trained already" in shown.stderr
     assert "another machine" in shown.stdout
 

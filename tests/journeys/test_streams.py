@@ -22,6 +22,8 @@ TRAINING = (
     r"epoch 1/1  train loss \d\.\d{5} acc \d+\.\d\d%  test loss \d\.\d{5} acc \d+\.\d\d%  .+ s",
 )
 NEXT = r"next     cvexp .+"
+BUSY = r"machine  busy: training waited \d+% of its time for a core; above 5% times are not ranked: train alone"
+"""What a training adds on a machine that other programs use; the tests are such a program."""
 TRAIN = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu")
 
 VERBS = {
@@ -71,7 +73,7 @@ def test_stderr_holds_what_the_verb_says_and_no_more(name, folder):
     done = process([*MODULE, *words], folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout
-    lines = done.stderr.splitlines()
+    lines = [line for line in done.stderr.splitlines() if not (TRAINING[0] in expected and re.fullmatch(BUSY, line))]
     assert len(lines) == len(expected), done.stderr
     for line in lines:  # the order of hints is a verb's own business
         assert any(re.fullmatch(pattern, line) for pattern in expected), line

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cvexp.image_records import check_same_images, read_records
+
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "version_0_1"
 MADE_IN = "/tmp/cvexp-0.1"  # noqa: S108 - the folder that MLflow recorded in its artifact addresses
 RUNS = {"linear": "linear-b4dddc", "mlp": "mlp-f06297", "tinyvgg": "tinyvgg-3b9272"}
@@ -64,6 +66,18 @@ def test_stored_and_exported_weights_give_the_logged_figures(run, store, cvexp):
     accuracy, loss = LOGGED[Path(run).name.partition(".")[0]]
     assert evaluated.document["metrics"]["test/accuracy"] == pytest.approx(accuracy)
     assert evaluated.document["metrics"]["test/loss"] == pytest.approx(loss, abs=1e-5)
+
+
+def test_per_image_records_are_added_to_old_runs(store, cvexp):
+    for model, name in RUNS.items():
+        added = cvexp("evaluate", name, "--device", "cpu", "--store", "--json")
+        assert added.code == 0, added.stderr
+        assert added.document["stored"] == (["val", "test"] if model == "tinyvgg" else ["test"])
+    records = [read_records(file) for file in sorted(store.glob("mlruns/0/*/artifacts/records/test.parquet"))]
+    accuracies = sorted(accuracy for accuracy, _ in LOGGED.values())
+    assert sorted(one.correct.mean() for one in records) == pytest.approx(accuracies)
+    for one in records[1:]:
+        check_same_images(records[0], one)
 
 
 def test_a_store_that_was_moved_is_evaluated_too(store, cvexp):

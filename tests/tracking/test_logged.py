@@ -33,6 +33,9 @@ ONCE = {
     "time/first_step_seconds",
     "time/evaluate_seconds",
     "time/tracking_seconds",
+    "time/epoch_seconds_median",
+    "time/waited_share",
+    "memory/process_peak_bytes",
     "model/parameters",
     "model/bytes",
 }
@@ -42,6 +45,7 @@ ARTIFACTS = {
     "per_class.csv",
     "curves.png",
     "predictions.png",
+    "records/test.parquet",
     "weights/state_dict.pt",
     "weights/model.json",
 }

@@ -1,0 +1,106 @@
+"""How `cvexp train` ends: one run or several repeats, shown while they train and printed at the end."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from cvexp.cli.output import present
+from cvexp.config.checkpoint import CheckpointPolicy
+from cvexp.errors import ConfigError, CvexpError, DeliveryError
+from cvexp.runs import EFFECTIVE, ID_DIGITS, shortest_selector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from cvexp.cli.flags import Given
+    from cvexp.cli.output import Report
+    from cvexp.config import RunConfig
+    from cvexp.jobs.repeats import Plan
+    from cvexp.results import TrainResult
+    from cvexp.settings import StoreSettings
+
+ALLOWED_WITH_RESUME = {
+    *("model", *EFFECTIVE, *CheckpointPolicy.__dataclass_fields__),
+    *("resume", "bench", "data_dir", "tracking_uri", "experiment", "as_json"),
+}
+
+
+def check_flags(given: Given, seeds: str | None) -> None:
+    """Refuse flags that would be ignored beside others.
+
+    A resumed run keeps its settings; one that is typed again would be ignored, or make it another run. A list of seeds
+    leaves nothing to `--seed`.
+    """
+    for name, flag in given.flags.items():
+        if "resume" in given.flags and name not in ALLOWED_WITH_RESUME:
+            raise ConfigError(f"{flag} cannot be given with --resume", "a resumed run keeps its settings")
+    if seeds is not None and "," in seeds and "seed" in given.flags:
+        raise ConfigError("--seed cannot be given with a list of --seeds", "the list names every seed")
+
+
+def train_one(
+    start: Callable[..., TrainResult], store: StoreSettings, keywords: Mapping[str, Any], *, bench: bool, as_json: bool
+) -> None:
+    """Train one run by calling `start` with `keywords`, time it where `bench` asks for it, and print the result."""
+    from cvexp.report import train as report
+
+    with report.TrainConsole() as observer:
+        result = start(**keywords, observer=observer)
+    # A factory is code: whoever typed it has to name it again.
+    factory = ("--model", result.config.model) if ":" in result.config.model else ()
+    evaluate = store.command("evaluate", shortest_selector(result.run_id, result.run_name), *factory)
+    then = (evaluate, store.command("compare"), store.command("ui"))
+    with _bench([result.run_id], result.config, store, keywords, report, wanted=bench) as whole:
+        present(result, whole, as_json=as_json, then=then)
+        _check_delivered(result.undelivered, f"run {result.run_id[:ID_DIGITS]}", result.trouble, store)
+
+
+def train_repeats(planned: Plan, keywords: Mapping[str, Any], *, bench: bool, as_json: bool) -> None:
+    """Train what the plan lacks, with `keywords` and `bench` as for `train_one`, and print all of its runs."""
+    from cvexp.jobs.repeats import run
+    from cvexp.report import repeats as report
+
+    store = planned.settings
+    with report.PlanConsole(planned.steps, started=keywords["started"]) as console:
+        ends: dict[str, Any] = {"on_skip": console.skipped, "on_end": console.ended}
+        result = run(planned, **keywords, **ends, observer=console, histories=as_json)
+    run_ids = [one.run.run_id for one in result.runs]
+    with _bench(run_ids, result.config, store, keywords, report, wanted=bench) as whole:
+        present(result, whole, as_json=as_json, then=(store.command("compare"), store.command("ui")))
+        _check_delivered(result.undelivered, "these runs", result.trouble, store)
+
+
+@contextlib.contextmanager
+def _bench(
+    run_ids: Sequence[str],
+    config: RunConfig,
+    store: StoreSettings,
+    keywords: Mapping[str, Any],
+    report: Report[Any],
+    *,
+    wanted: bool,
+) -> Iterator[Report[Any]]:
+    """Time the trained runs and give the report of both; what goes wrong is raised after the block, which prints it."""
+    if not wanted:
+        yield report
+        return
+    from cvexp.cli.bench import WithBench, bench_trained, check_logged
+
+    try:
+        benched = bench_trained(run_ids, config, store, data_dir=keywords["data_dir"])
+    except CvexpError as error:
+        yield report
+        raise error from None
+    yield WithBench(report, benched)
+    check_logged(benched)
+
+
+def _check_delivered(n_records: int, runs: str, trouble: str, store: StoreSettings) -> None:
+    """Where the store does not know all of it, say so and leave with its exit code."""
+    if n_records:
+        raise DeliveryError(
+            f"{n_records} records of {runs} wait to be delivered: {trouble}",
+            f"nothing is lost; deliver them: {store.command('sync')}",
+        )

@@ -1,0 +1,151 @@
+"""From runs to tables: groups of each test set, their front, and verdicts between them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cvexp.comparison.captions import condition_captions, table_captions
+from cvexp.comparison.evidence import Reader, gather, known_classes
+from cvexp.comparison.figures import figure_of
+from cvexp.comparison.front import front_of, objectives_of
+from cvexp.comparison.groups import Group, best_first, group_runs
+from cvexp.comparison.request import LAST, Request
+from cvexp.comparison.tables import Table
+from cvexp.comparison.verdicts import judge
+from cvexp.errors import ConfigError
+from cvexp.results import Metric
+from cvexp.stats import collapsed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cvexp.runs import RunSummary
+
+SHOWN_GROUPS = 50
+"""Of a table; the best by its order."""
+
+SHOWN_TABLES = 8
+COMPARED_GROUPS = 12
+"""Of a table, whose per-image records are read and that get a verdict: the most accurate."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Analysis:
+    """What tables are made from besides the runs.
+
+    Attributes:
+        sort: A metric's key, or `started`.
+        columns: Of the tables.
+        known: The keys of the metrics that any run has.
+        labels: Of the runs' test sets.
+        letters: Of the conditions of training times, by run id.
+        differences: What each letter's conditions are.
+        bench_letters: Of the conditions of latencies, by run id.
+        bench_differences: What each capital letter's conditions are.
+        request: What was asked for.
+        evidence: Reads records and histories.
+    """
+
+    sort: str
+    columns: tuple[str, ...]
+    known: frozenset[str]
+    labels: Mapping[str, str]
+    letters: Mapping[str, str]
+    differences: Mapping[str, str]
+    bench_letters: Mapping[str, str]
+    bench_differences: Mapping[str, str]
+    request: Request
+    evidence: Reader
+
+
+def tables_of(runs: Sequence[RunSummary], analysis: Analysis) -> tuple[tuple[Table, ...], tuple[str, ...]]:
+    """A table for each test set, in the order of their labels, and what is left out, in sentences."""
+    sets: dict[str, list[RunSummary]] = {}
+    for run in runs:
+        sets.setdefault(analysis.labels[run.test_set], []).append(run)
+    shown = sorted(sorted(sets, key=lambda label: -len(sets[label]))[:SHOWN_TABLES])
+    captions = []
+    if len(sets) > 1:
+        captions.append("Accuracies may be ranked within one test set only; the best of each is bold.")
+    if len(sets) > len(shown):
+        captions.append(
+            f"{len(shown)} of {len(sets):,} test sets shown, those with the most runs (--json has all runs)."
+        )
+    return tuple(_table(label, sets[label], analysis) for label in shown), tuple(captions)
+
+
+def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Table:
+    every = _ordered(runs, analysis)
+    shown = every[:SHOWN_GROUPS]
+    if analysis.request.at != LAST:
+        shown = _ordered(_at_epoch(_members(shown), analysis), analysis)
+    shown = [_with_collapsed(group, analysis.evidence) for group in shown]
+    finished = [group for group in shown if group.is_finished]
+    compared = best_first(finished, Metric.TEST_ACCURACY)[:COMPARED_GROUPS]
+    n_classes, margin = known_classes(compared, analysis.evidence), analysis.request.margin
+    recorded = len(compared) > 1 and analysis.request.at == LAST
+    evidence = gather(compared, analysis.evidence, split="test", recorded=recorded)
+    rest = [group for group in finished if group.label not in evidence.arms]
+    arms = {**evidence.arms, **gather(rest, analysis.evidence, split="test", recorded=False).arms}
+    objectives = objectives_of(finished, analysis.request.front, sorted({key for group in shown for key in group.keys}))
+    front = front_of(finished, objectives, arms, margin=margin, n_classes=n_classes)
+    judged = judge(
+        evidence,
+        request=analysis.request,
+        n_classes=n_classes,
+        n_others=sum(group.is_finished for group in every) - len(compared),
+    )
+    best = next((group.label for group in compared if math.isfinite(group.mean(Metric.TEST_ACCURACY) or math.nan)), "")
+    captions = table_captions(
+        shown, analysis.columns, front, at=analysis.request.at, n_left_out=len(every) - len(shown)
+    )
+    conditions = condition_captions(shown, analysis.columns, analysis.differences, analysis.bench_differences)
+    return Table(
+        test_set=test_set,
+        groups=tuple(shown),
+        n_left_out=len(every) - len(shown),
+        best=best,
+        front=front,
+        contenders=judged.contenders,
+        verdicts=judged.verdicts,
+        sentences=judged.sentences,
+        captions=(*captions, *conditions),
+        arms=arms,
+        n_classes=n_classes,
+        margin=margin,
+    )
+
+
+def _ordered(runs: Sequence[RunSummary], analysis: Analysis) -> list[Group]:
+    groups = group_runs(
+        runs, letters=analysis.letters, bench_letters=analysis.bench_letters, repeats=analysis.request.repeats
+    )
+    return best_first(groups, analysis.sort)
+
+
+def _at_epoch(runs: Sequence[RunSummary], analysis: Analysis) -> list[RunSummary]:
+    """The runs with the figures of the epoch that was asked for.
+
+    Raises:
+        ConfigError: None of them has any.
+    """
+    found = analysis.evidence.at_epoch(runs)
+    if not any(key.startswith("train/") or figure_of(key).on_images for run in found for key in run.metrics):
+        at = analysis.request.at
+        raise ConfigError(
+            f"--at {at}: no run here has figures of {'its epochs' if at == 'best' else f'epoch {at}'}", "see: --at last"
+        )
+    return found
+
+
+def _members(groups: Sequence[Group]) -> list[RunSummary]:
+    return [run for group in groups for run in group.runs]
+
+
+def _with_collapsed(group: Group, reader: Reader) -> Group:
+    """The group with its collapsed seeds counted, where repeats and the number of classes are known."""
+    values = [run.metrics[Metric.TEST_ACCURACY] for run in group.runs if Metric.TEST_ACCURACY in run.metrics]
+    n_classes = known_classes([group], reader) if len(values) > 1 else None
+    return group if n_classes is None else replace(group, n_collapsed=sum(collapsed(values, n_classes)))

@@ -1,0 +1,76 @@
+"""What has to be known to read a table of groups, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cvexp.comparison.figures import figure_of
+from cvexp.comparison.request import BEST, LAST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cvexp.comparison.groups import Group
+    from cvexp.comparison.tables import Front
+
+SHOWN_CONDITIONS = 26
+
+
+def table_captions(
+    groups: Sequence[Group], columns: Sequence[str], front: Front, *, at: str, n_left_out: int
+) -> tuple[str, ...]:
+    """How to read the figures of a table with these columns."""
+    lines = []
+    if n_left_out:
+        lines.append(
+            f"{len(groups)} of {len(groups) + n_left_out:,} shown; see others with --where, --last, or --format csv"
+        )
+    if at != LAST:
+        when = "the epoch with each run's best held-out accuracy, which flatters" if at == BEST else f"epoch {at}"
+        lines.append(f"Accuracies and losses are those after {when}; times and sizes are of whole runs.")
+    if any(group.n > 1 for group in groups):
+        lines.append("± is half of the 95% t interval of the mean over n seeds; accuracies with it are in percent.")
+    if any(group.n_collapsed for group in groups):
+        lines.append("A collapsed seed learnt nothing: the mean is over all seeds, and no interval describes them.")
+    lines += _front_captions(front)
+    if any(group.is_busy(key) for group in groups for key in columns if group.figure(key)):
+        lines.append("! was measured on a busy machine: not ranked, and not on the front.")
+    if again := sum(group.n_again for group in groups):
+        runs = f"{again:,} more run{' is' if again == 1 else 's are'}"
+        lines.append(f"{runs} of seeds that are counted already; the latest of each counts (--no-group lists all).")
+    return tuple(lines)
+
+
+def _front_captions(front: Front) -> list[str]:
+    statuses = {standing.status for standing in front.standings.values()}
+    if not statuses - {"unplaced"}:
+        return []
+    names = " and ".join(figure_of(key).header for key in front.objectives)
+    lines = [
+        f"* is on the Pareto front of {names}: no other is shown to be better on one without being worse on another."
+    ]
+    if "undecided" in statuses:
+        lines.append("(*) is beaten in the means only, which the seeds and images do not settle.")
+    if "off" in statuses:
+        lines.append("Dimmed and without a star: another one is better (--json names it).")
+    reasons = dict.fromkeys(standing.reason for standing in front.standings.values() if standing.reason)
+    return [*lines, *(f"Not placed: {reason}." for reason in list(reasons)[:3])]
+
+
+def condition_captions(
+    groups: Sequence[Group], columns: Sequence[str], differences: Mapping[str, str], bench: Mapping[str, str]
+) -> tuple[str, ...]:
+    """What the letters behind times mean, where the groups shown have several."""
+    lines: list[str] = []
+    for kind, words, what in (("training", differences, "Times"), ("bench", bench, "Latencies")):
+        timed = [key for key in columns if figure_of(key).conditions == kind]
+        found = {group.conditions_of(key): None for group in groups for key in timed if group.figure(key)}
+        letters = [letter for letter in found if letter]
+        if len(letters) < 2:  # noqa: PLR2004 - letters tell at least two apart
+            continue
+        which = "letter" if kind == "training" else "capital letter"
+        lines.append(f"{what} may be ranked within one {which} only; the letters differ in:")
+        lines += [f"  {letter}: {words.get(letter, 'unknown')}" for letter in letters[:SHOWN_CONDITIONS]]
+        if len(letters) > SHOWN_CONDITIONS:
+            lines.append(f"  and {len(letters) - SHOWN_CONDITIONS} more (--json has all)")
+    return tuple(lines)
