@@ -28,15 +28,18 @@ N_SEEDS = 5
 START = 1_700_000_000_000  # milliseconds since 1970; a run begins every ten seconds
 
 PROBE = """
-import json, resource, sys, time
+import json, re, sys, time
+from pathlib import Path
+def peak():  # of this program alone: getrusage also counts what the process was before it became this program
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 import mlflow, mlflow.store.tracking.sqlalchemy_store, mlflow.utils, cvexp.jobs.compare, cvexp.tracking.queries
 from cvexp.settings import store_settings
 from cvexp.tracking.queries import find, search
 from cvexp.tracking.recovery import recover
 from cvexp.tracking.store import open_store
 settings = store_settings("sqlite:///mlflow.db")
-imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-start = time.perf_counter()
+imported = peak()
+start, cpu = time.perf_counter(), time.process_time()
 what = sys.argv[1]
 if what == "recover":
     recover(settings)
@@ -52,9 +55,8 @@ elif what == "compare":
     cvexp.jobs.compare.run([], settings)
 else:
     found = find(open_store(settings, create=False), what)
-seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"seconds": seconds, "peak": peak, "imported": imported}))
+seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak(), "imported": imported}))
 """
 WITH_MLFLOW = "all runs, MLflow's client"
 
@@ -87,15 +89,16 @@ def run(*, models: list[str], repeats: int, threads: int, limit: int | None, nam
                     print(f"turn {turn + 1}/{repeats}: {title}", file=sys.stderr, flush=True)
                     samples[title].append(_probed(words, folder))
     seconds = [Row(name=title, samples=[one["seconds"] for one in taken]) for title, taken in samples.items()]
+    cpu = [Row(name=title, samples=[one["cpu"] for one in taken]) for title, taken in samples.items()]
     memory = [Row(name=title, samples=[one["peak"] for one in taken]) for title, taken in samples.items()]
-    print(f"\n| {n_runs:,} runs | median, s | smallest to largest | peak memory of the process, MiB |")
-    print("|---|---:|---:|---:|")
-    for took, held in zip(seconds, memory, strict=True):
+    print(f"\n| {n_runs:,} runs | median, s | smallest to largest | of the CPU, s | peak memory of the process, MiB |")
+    print("|---|---:|---:|---:|---:|")
+    for took, worked, held in zip(seconds, cpu, memory, strict=True):
         spread = f"{min(took.samples):.2f} to {max(took.samples):.2f}"
-        print(f"| {took.name} | {took.median:.2f} | {spread} | {held.median:,.0f} |")
+        print(f"| {took.name} | {took.median:.2f} | {spread} | {worked.median:.2f} | {held.median:,.0f} |")
     imported = Row(name="imports alone", samples=[one["imported"] for taken in samples.values() for one in taken])
-    print(f"| {imported.name} | - | - | {imported.median:,.0f} |")
-    tables = {"seconds": seconds, "peak resident memory, MiB": [*memory, imported]}
+    print(f"| {imported.name} | - | - | - | {imported.median:,.0f} |")
+    tables = {"seconds": seconds, "seconds of the CPU": cpu, "peak resident memory, MiB": [*memory, imported]}
     print(f"\nwritten to {save(name, tables)}")
 
 

@@ -34,6 +34,7 @@ def best(
         RunError: No run fits, or those that do were measured on different images.
     """
     wanted, metric = _parsed(selector)
+    all_finished, finished = finished, _representatives(finished, metric)
     runs = _on(finished, wanted) if wanted else list(finished)
     if not runs:
         known = sorted(set(test_set_labels(finished).values()))
@@ -49,7 +50,8 @@ def best(
     _refuse_several_sets(runs, selector, metric)
     candidates = [run for run in runs if metric in run.metrics]
     if not candidates:
-        keys = sorted({key for run in runs for key in run.metrics})
+        on_them = _on(all_finished, wanted) if wanted else all_finished
+        keys = sorted({key for run in on_them for key in run.metrics})
         hint = "there are: " + ", ".join(keys) if keys else f"start one: {command('train', 'linear')}"
         raise RunError(f"no finished run here has the metric {metric!r}", hint)
     chosen = min(candidates, key=lambda run: rank(run.metrics, metric))
@@ -58,13 +60,30 @@ def best(
     return chosen, note
 
 
+def _representatives(finished: Sequence[RunSummary], metric: str) -> list[RunSummary]:
+    """Of the runs on the same images, split alike, the first and the best by each metric that may decide, in order.
+
+    No other run can be the best or change what is said, and thousands share their images.
+    """
+    metrics = (metric,) if metric else (Metric.VAL_ACCURACY.value, Metric.TEST_ACCURACY.value)
+    best_of: dict[tuple[object, ...], int] = {}
+    for position, run in enumerate(finished):
+        images = (run.test_set, *(run.params.get(name) for name in ("dataset", *FILTERS)))
+        best_of.setdefault(images, position)
+        for one in metrics:
+            known = best_of.setdefault((one, *images), position)
+            if rank(run.metrics, one) < rank(finished[known].metrics, one):
+                best_of[one, *images] = position
+    return [finished[position] for position in sorted(set(best_of.values()))]
+
+
 def fields_of(selector: str) -> Fields:
     """What of a run `best` looks at; an unreadable selector raises RunError."""
     _, metric = _parsed(selector)
     return Fields(
         params=("dataset", *FILTERS),
         metrics=tuple(filter(None, (metric, Metric.VAL_ACCURACY.value, Metric.TEST_ACCURACY.value))),
-        tags=(TEST_SET, "cvexp.conditions", "cvexp.step_runner"),
+        tags=(TEST_SET, "cvexp.conditions"),
     )
 
 

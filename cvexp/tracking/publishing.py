@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.tracking.artifacts import local_path, located
 from cvexp.tracking.mlflow_errors import translated
+from cvexp.tracking.views import TRAINING_PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER, REPORT, PICTURE = "comparison", "report.html", "compare"
 NOTE = "mlflow.note.content"
-_OWN_NOTE = re.compile(r"Newest comparison of \d+ runs?: \[report\]\(#/experiments/\w+/runs/\w+/artifacts/[\w/.]+\)")
+_OWN_NOTE = re.compile(r"Newest comparison of \d+ runs?: \[report\]\(#/experiments/\w+/runs/\w+/artifacts/[\w/.?=]+\)")
 
 
 def publish_comparison(store: Store, runs: Sequence[RunSummary], *, html: str, picture: Path | None = None) -> str:
@@ -57,6 +58,6 @@ def _describe(store: Store, run: RunSummary, n_runs: int) -> None:
     written = store.client.get_experiment(run.experiment_id).tags.get(NOTE, "")
     if written and not _OWN_NOTE.fullmatch(written):
         return
-    page = f"#/experiments/{run.experiment_id}/runs/{run.run_id}/artifacts/{FOLDER}/{REPORT}"
+    page = f"#/experiments/{run.experiment_id}/runs/{run.run_id}/artifacts/{FOLDER}/{REPORT}?{TRAINING_PAGES}"
     note = f"Newest comparison of {n_runs} run{'' if n_runs == 1 else 's'}: [report]({page})"
     store.client.set_experiment_tag(run.experiment_id, NOTE, note)

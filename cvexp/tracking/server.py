@@ -19,6 +19,7 @@ from cvexp.errors import StoreError
 from cvexp.imports import child_environment
 from cvexp.settings import ADMIN
 from cvexp.tracking.store import make_state_dir
+from cvexp.tracking.views import TRAINING_PAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ STOP_TIMEOUT_SECONDS = 10
 def charts_link(base: str, experiment_id: str, *, view_id: str = "") -> str:
     """The address of an experiment's charts in MLflow's pages for training, as the saved view `view_id` has them."""
     view = f"&viewStateShareKey={view_id}" if view_id else ""
-    return f"{base}/#/experiments/{experiment_id}/runs?workflowType=machine_learning{view}&compareRunsMode=CHART"
+    return f"{base}/#/experiments/{experiment_id}/runs?{TRAINING_PAGES}{view}&compareRunsMode=CHART"
 
 
 def is_loopback(host: str) -> bool:

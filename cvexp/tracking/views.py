@@ -27,6 +27,9 @@ VERSION = 1
 VERSION_TAG = "cvexp.view_version"
 """The experiment's tag with the version that was written."""
 
+TRAINING_PAGES = "workflowType=machine_learning"
+"""In a link: the pages for training models; MLflow opens in those for language models."""
+
 MAX_CHARACTERS = 5000
 """Of an experiment's tag, in every kind of store that MLflow has."""
 
@@ -34,17 +37,17 @@ _SECTION = "cvexp-section"
 _N_COLUMNS, _CARD_HEIGHT = 2, 320  # of charts; pixels
 _NAME_COLUMN = "attributes.`Run Name`"
 _COLUMNS = {
-    _NAME_COLUMN: 320,
+    _NAME_COLUMN: 300,
     f"metrics.`{Metric.TEST_ACCURACY}`": 130,
     f"metrics.`{Metric.VAL_ACCURACY}`": 130,
     f"metrics.`{Metric.TRAIN_SECONDS}`": 160,
-    f"metrics.`{Metric.LATENCY_MS}`": 150,
-    f"metrics.`{Metric.PARAMETERS}`": 140,
-    f"metrics.`{Metric.BYTES}`": 130,
+    f"metrics.`{Metric.LATENCY_MS}`": 140,
+    f"metrics.`{Metric.PARAMETERS}`": 130,
+    f"metrics.`{Metric.BYTES}`": 120,
     "params.`model`": 100,
     "params.`dataset`": 100,
     "params.`seed`": 70,
-    f"tags.`{FRONT}`": 160,
+    f"tags.`{FRONT}`": 170,
 }
 """Widths in pixels, by column."""
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from datetime import UTC, datetime
+
 import pytest
+
+from cvexp.errors import RunError
+from cvexp.runs import RunSummary
+from cvexp.tracking import best
 
 NAN, INF = float("nan"), float("inf")
 
@@ -116,3 +123,41 @@ def test_the_best_run_is_the_store_s_unless_an_experiment_is_named(record, cvexp
     assert chosen(cvexp, "@best", "--experiment", "Default") == "here"
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "Default")
     assert chosen(cvexp, "@best") == "here"
+
+
+def answer(runs, selector):
+    try:
+        chosen, note = best.best(runs, selector, command=lambda *words: " ".join(words))
+    except RunError as error:
+        return error.lines()
+    return chosen.run_id, note
+
+
+@pytest.mark.parametrize("selector", ["@best", "@best@a", "@best:loss", "@best@b,limit=9:loss", "@best@a:no/such"])
+def test_looking_at_the_best_runs_on_the_same_images_alone_changes_no_answer(selector, monkeypatch):
+    draw = random.Random(selector)
+    for _ in range(100):
+        one_set = draw.random() < 0.5  # else hardly any selector has an answer
+        runs = []
+        for n in range(draw.randrange(1, 9)):
+            dataset, limit = (
+                (selector[6:7] or "a", "none") if one_set else (draw.choice("ab"), draw.choice(["none", "9"]))
+            )
+            keys = draw.sample(["val/accuracy", "test/accuracy", "loss"], draw.randrange(1, 4))
+            params = {"dataset": dataset, "limit": limit, "split_seed": draw.choice("12"), "val_split": "0.1"}
+            runs.append(
+                RunSummary(
+                    run_id=str(n),
+                    name="",
+                    status="FINISHED",
+                    experiment_id="0",
+                    artifacts_uri="",
+                    started_at=datetime(2026, 1, 1, tzinfo=UTC),
+                    params=params,
+                    metrics={key: draw.choice([NAN, INF, 0.1, 0.2, 0.2, 0.3]) for key in keys},
+                )
+            )
+        found = answer(runs, selector)
+        with monkeypatch.context() as patched:
+            patched.setattr(best, "_representatives", lambda finished, _metric: list(finished))
+            assert answer(runs, selector) == found
