@@ -30,6 +30,7 @@ def test_help_loads_nothing_heavy(words):
     assert done.stdout.splitlines()[-1] == "LOADED 0 []"
 
 
+@pytest.mark.slow
 def test_comparing_does_not_import_torch(lab):
     script = (
         "import sys\nfrom cvexp.cli.main import run\n"

@@ -71,7 +71,9 @@ def _many_calls(monkeypatch):
     monkeypatch.setattr("cvexp.engine.fit.CALL_SECONDS", 1e-6)  # one step a call
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", pytest.param("adam", marks=pytest.mark.slow), pytest.param("adamw", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("step", ["eager", "captured"])
 @pytest.mark.parametrize("name", ["linear", "mlp", "tinyvgg", "regular"])
 def test_a_training_that_is_left_anywhere_goes_on_to_the_same_bits(name, step, optimizer):

@@ -456,7 +456,7 @@ def everything_in(folder):
         ("403", "http://user:CANARY@127.0.0.1:PORT"),
         ("html", "http://user:a@CANARY@127.0.0.1:PORT"),
         ("500", "http://user:CANARY/b@127.0.0.1:PORT"),
-        ("gone", "http://user:CANARY@127.0.0.1:1"),
+        pytest.param(("gone", "http://user:CANARY@127.0.0.1:1"), marks=pytest.mark.slow),  # each is retried for seconds
         ("none", "postgresql://user:CANARY@127.0.0.1:1/db"),
         ("none", "postgresql://user:a/CANARY@127.0.0.1:1/db"),
         ("none", "htp://user:CANARY@127.0.0.1:1/db"),

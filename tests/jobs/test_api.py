@@ -81,6 +81,7 @@ def test_the_arguments_of_train_are_the_fields_of_the_configuration():
     assert parameters["epochs"].default == 3
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_the_arguments_of_train(tmp_path):
     snippet = tmp_path / "snippet.py"
     snippet.write_text(

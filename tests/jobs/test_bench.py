@@ -114,6 +114,7 @@ def test_a_busy_machine_ranks_nothing_and_says_so(lab, cvexp, busy):
     assert all(one["busy"] for one in document["results"])
 
 
+@pytest.mark.slow
 def test_without_one_image_a_run_gets_no_latency_and_it_is_left_alone_when_asked_for(own, cvexp, quick):
     settings, run_id = own
     assert cvexp("bench", run_id, "--no-log").code == 0
@@ -170,6 +171,7 @@ def test_figures_that_cannot_be_logged_are_printed_all_the_same(own, cvexp, quic
 TRAIN = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--limit", "60", "--json")
 
 
+@pytest.mark.slow
 def test_training_ends_with_a_bench_where_that_is_asked_for(record, cvexp, quick):
     outcome = cvexp(*TRAIN, "--bench", "--seeds", "2")
     assert outcome.code == 0, outcome.stderr

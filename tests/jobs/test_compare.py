@@ -67,6 +67,7 @@ def letters(outcome):
     return {run["run_name"]: run["conditions"] for run in outcome.document["runs"]}
 
 
+@pytest.mark.slow
 def test_there_are_letters_for_any_number_of_conditions(many, cvexp):
     many(19_000)
     shown = cvexp("compare", "--json")
@@ -147,6 +148,7 @@ def test_times_of_different_step_runners_are_not_ranked(record, cvexp):
     assert any("step runner eager" in text for text in outcome.document["conditions"].values())
 
 
+@pytest.mark.slow
 def test_runs_say_what_their_times_may_be_ranked_with(record, cvexp, tmp_path):
     """Of real trainings, whose tags are written now."""
     words = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu")

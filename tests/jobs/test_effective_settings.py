@@ -46,6 +46,7 @@ def trained(place, **settings):
     return train.run(config, place[0], **place[1])
 
 
+@pytest.mark.slow
 def test_an_extended_run_is_shown_with_the_epochs_it_was_trained_for(place, cvexp, tmp_path):
     short = trained(place, epochs=2)
     other = trained(place, epochs=3)
@@ -72,6 +73,7 @@ def test_an_extended_run_is_shown_with_the_epochs_it_was_trained_for(place, cvex
     assert "3 epochs" in note
 
 
+@pytest.mark.slow
 def test_an_extension_that_was_interrupted_goes_on_to_its_own_end(place):
     short = trained(place, epochs=1)
     with pytest.raises(Interrupted):

@@ -115,6 +115,7 @@ def test_pictures_and_the_list_of_label_errors_are_written_where_they_are_asked_
     assert all(row["label"] != row["predicted"] for row in rows)
 
 
+@pytest.mark.slow
 def test_several_runs_have_to_agree_on_label_errors(lab, cvexp, tmp_path):
     names = [lab.runs[name].run_name for name in ("linear", "mlp")]
     options = ("--device", "cpu", "--json", "--label-errors", "100", "--grid", f"{tmp_path}/e.png")

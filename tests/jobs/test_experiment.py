@@ -221,6 +221,7 @@ def test_a_recorded_recipe_is_what_counts_unless_a_setting_contradicts_it(record
     assert record("first", **settings) == planned(tmp_path)
 
 
+@pytest.mark.slow
 def test_training_and_resuming_record_the_recipe_of_the_settings_in_effect(record, tmp_path):
     settings = store_settings(record.uri)
     asked = {"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 1}

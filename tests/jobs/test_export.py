@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 WORDS = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--limit", "60", "--json")
 
 
@@ -24,6 +26,7 @@ def owner(path):
     return json.loads(Path(f"{path}.json").read_text())["run_id"]
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_name_get_a_file_each(record, cvexp):
     first, second = trained(cvexp, "same"), trained(cvexp, "same", "--seed", "1")
     one, two = exported(cvexp, first), exported(cvexp, second)
@@ -34,6 +37,7 @@ def test_two_runs_of_one_name_get_a_file_each(record, cvexp):
     assert cvexp("evaluate", one).code == cvexp("evaluate", two).code == 0
 
 
+@pytest.mark.slow
 def test_names_that_make_one_file_name_get_a_file_each_and_all_lie_in_the_folder(record, cvexp):
     first, second = trained(cvexp, "sweep/one"), trained(cvexp, "sweep-one", "--seed", "1")
     one, two = exported(cvexp, first), exported(cvexp, second)

@@ -135,6 +135,7 @@ def test_a_run_of_another_experiment_goes_on_there(place, tmp_path):
     ] * 2
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_over(place):
     interrupted(place, observer=stops_at_once, policy=CheckpointPolicy(every=0, minutes=0))
     for file in checkpoints(place[0]):
@@ -219,6 +220,7 @@ def test_checkpoints_come_every_so_many_epochs(place):
     assert [file.name[:11] for file in checkpoints(place[0])] == ["epoch-00003", "epoch-00005", "epoch-00006"]
 
 
+@pytest.mark.slow
 def test_checkpoints_come_within_an_epoch_too(place, monkeypatch):
     monkeypatch.setattr("cvexp.engine.fit.CALL_SECONDS", 1e-6)
     train.run(config(epochs=1), place[0], policy=CheckpointPolicy(every=0, minutes=1e-6, keep=99), **place[1])

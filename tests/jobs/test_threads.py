@@ -57,6 +57,7 @@ def test_trainings_in_two_threads_give_what_each_gives_alone(losses):
     assert together == [alone, alone]
 
 
+@pytest.mark.slow
 def test_an_observer_may_train_too(losses):
     observer = TrainsAnother(losses)
     found = losses(observer, epochs=1)

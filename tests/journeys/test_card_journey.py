@@ -21,6 +21,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 def test_the_whole_card(cvexp, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cvexp("data", "mnist-5k", "--json").document["image_shape"] == [1, 28, 28]

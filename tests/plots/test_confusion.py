@@ -12,7 +12,7 @@ def matrix(n_classes):
     return np.random.default_rng(n_classes).integers(0, 50, (n_classes, n_classes)) + 100 * np.eye(n_classes, dtype=int)
 
 
-@pytest.mark.parametrize("n_classes", [2, 3, 10, 25, 100])
+@pytest.mark.parametrize("n_classes", [2, 3, 10, 25, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_confusion_matrix_of_any_size_is_labelled_and_fits_its_picture(n_classes, tmp_path):
     names = [f"class {k}" for k in range(n_classes)]
     figure = confusion_matrix(matrix(n_classes), names, title="title")

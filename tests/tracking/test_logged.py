@@ -126,6 +126,7 @@ def test_everything_is_in_the_default_store(cvexp, tmp_path, monkeypatch):
     assert not list((tmp_path / ".cvexp").rglob("*.pt"))
 
 
+@pytest.mark.slow
 def test_a_plain_search_by_mlflow_in_the_folder_finds_the_runs(lab):
     script = "import mlflow; print(*mlflow.search_runs().run_id)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
@@ -170,6 +171,7 @@ def test_the_tag_says_when_steps_were_replayed_from_python(cvexp, lab, monkeypat
     assert tags["cvexp.step_runner"].startswith("captured (replayed from Python; ")
 
 
+@pytest.mark.slow
 def test_the_commit_and_its_dirtiness_are_tagged(cvexp, lab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]

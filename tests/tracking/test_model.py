@@ -62,6 +62,7 @@ def load_elsewhere(lab, *uris):
     return answers, packages
 
 
+@pytest.mark.slow
 def test_logged_models_load_without_cvexp_and_answer_what_predict_does(cvexp, lab, images):
     names = ("linear", "mlp", "tinyvgg")
     answers, _ = load_elsewhere(lab, *(f"runs:/{lab.runs[name].run_id}/model" for name in names))

@@ -72,6 +72,7 @@ def test_a_run_is_delivered_to_no_other_store_than_its_own(here, cvexp):
     assert (folder / JOURNAL).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_waits_is_listed_delivered_elsewhere_on_request_and_into_its_experiment(here, cvexp):
     folder = waiting()
     (one,) = cvexp("sync", "--list", "--json").document["runs"]
@@ -99,6 +100,7 @@ def test_a_run_that_its_store_knows_in_part_can_be_delivered_whole_to_another(he
     assert found.data.tags["cvexp.former_run_id"] == "f" * 32
 
 
+@pytest.mark.slow
 def test_a_run_is_discarded_by_name_or_id_and_only_that_one(here, cvexp):
     folder = waiting()
     assert cvexp("sync", "--discard", "nothing").code == 2

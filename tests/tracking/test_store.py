@@ -89,6 +89,7 @@ def test_a_picture_is_logged_to_a_run_of_a_moved_folder_and_not_to_where_it_was(
     assert (moved / "mlruns" / "0" / run_id / "artifacts" / "confusion_matrix_all.png").exists()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_there_is_read_while_another_process_opens_it(lab):
     with FileLock(lab.folder / ".cvexp" / "store.lock"):
         done = subprocess.run(

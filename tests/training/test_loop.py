@@ -61,6 +61,7 @@ def test_an_observer_that_answers_stop_ends_the_run_as_finished(settings, tmp_pa
     assert list(history(result.run_id, tracking_uri=settings.tracking_uri).index) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_early_can_be_trained_to_its_end(settings, tmp_path):
     whole = trained(settings, tmp_path, None)
     short = trained(settings, tmp_path, stop_after(2))
@@ -75,6 +76,7 @@ def test_no_other_answer_stops(settings, tmp_path, answer):
     assert len(trained(settings, tmp_path, lambda _: answer, epochs=2).history) == 2
 
 
+@pytest.mark.slow
 def test_stop_before_the_first_step_or_within_an_epoch_makes_that_epoch_the_last(settings, tmp_path):
     for kind in (TrainingStarted, StepsRun):
         stop = lambda event, kind=kind: STOP if isinstance(event, kind) else None  # noqa: E731 - two of one kind
