@@ -39,7 +39,7 @@ _LONGEST_KEY = 8
 
 FRONT = "the front"
 CROSSES = (
-    "Crosses are 95% intervals; without one, a single measurement. "
+    "Crosses are 95% intervals; a single measurement, or a mean with a collapsed seed, has none. "
     "Verdicts come from paired intervals, not from overlapping crosses."
 )
 
