@@ -52,7 +52,7 @@ def run(words, folder, **settings):
 
 
 def fingerprint(folder, tracking_uri=None):
-    """SHA-256 of weights, optimiser and generators, and every figure that is no time, of the only run in `folder`."""
+    """SHA-256 of weights, optimiser and generators, and every figure that is neither time nor memory, of the only run in `folder`."""
     (file,) = folder.glob(".cvexp/runs/*/checkpoints/*.pt")
     fit = torch.load(file, weights_only=True)["fit"]
     parts = {name: digest(fit[name]) for name in ("state", "generators", "step_losses")}
@@ -70,7 +70,8 @@ def fingerprint(folder, tracking_uri=None):
 
 
 def is_time(key):
-    return key.startswith(("time/", "throughput/"))
+    """Whether a figure is of the machine, and not of what was learnt."""
+    return key.startswith(("time/", "throughput/", "memory/"))
 
 
 def logged(folder, tracking_uri=None):

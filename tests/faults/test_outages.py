@@ -35,7 +35,7 @@ def check_whole(uri, n_epochs, run_id=None, *, n_failed=0):
     assert run_id in (None, run.info.run_id)
     for key in run.data.metrics:
         steps = [point.step for point in client.get_metric_history(run.info.run_id, key)]
-        expected = [0] if key.startswith(("model/", "time/")) and key != "time/epoch_seconds" else None
+        expected = [0] if key.startswith(("model/", "time/", "memory/")) and key != "time/epoch_seconds" else None
         assert sorted(steps) == (expected or list(range(1, n_epochs + 1))), key
     names = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"weights", "curves.png", "confusion_matrix.png", "predictions.png", "per_class.csv"} <= names
