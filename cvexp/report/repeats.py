@@ -53,7 +53,8 @@ class PlanConsole(TrainConsole):
         self._todo.pop(0)
         metrics = result.metrics()
         busy = " (busy)" if result.busy else ""
-        self._show_end(step, result.run_name, metrics, seconds(metrics[Metric.TRAIN_SECONDS]) + busy)
+        if self._n_steps > 1:  # else its summary follows
+            self._show_end(step, result.run_name, metrics, seconds(metrics[Metric.TRAIN_SECONDS]) + busy)
         self._show_estimate(self._pace.run_ended())
 
     def _show_head(self, start: TrainingStarted) -> None:
