@@ -52,7 +52,7 @@ def run(words, folder, **settings):
 
 
 def fingerprint(folder, tracking_uri=None):
-    """SHA-256 of weights, optimiser and generators, and every figure but time and memory, of the only run in `folder`."""
+    """SHA-256 of weights, optimiser and generators, every figure but times and memory, of the only run in `folder`."""
     (file,) = folder.glob(".cvexp/runs/*/checkpoints/*.pt")
     fit = torch.load(file, weights_only=True)["fit"]
     parts = {name: digest(fit[name]) for name in ("state", "generators", "step_losses")}
