@@ -91,12 +91,12 @@ def run(
     store = open_store(settings, create=False)
     runs, notes = _selected(store, selectors, request)
     first = runs[0].run_id if selectors else ""
-    known = {metric for run in runs for metric in run.metrics}
+    known = frozenset(metric for run in runs for metric in run.metrics)
     key = sort_key(request.sort, known, any_run=bool(runs))
     labels = test_set_labels(runs)
     runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
-    analysis = _analysis(runs, store, request, sort=key, labels=labels)
-    limits = read_budget(request.budget, analysis.known) if request.budget else ()
+    analysis = _analysis(runs, store, request, known=known, sort=key, labels=labels)
+    limits = read_budget(request.budget, known) if request.budget else ()
     tables, left_out = tables_of(runs, analysis)
     test_sets = tuple(labels[run.test_set] for run in runs)
     sides = pair(tables, analysis.evidence, first=first) if selectors else None
@@ -138,12 +138,17 @@ def _draw_changes(sides: Pair | None, tables: Sequence[Table], analysis: Analysi
 
 
 def _analysis(
-    runs: Sequence[RunSummary], store: Store, request: Request, *, sort: str, labels: Mapping[str, str]
+    runs: Sequence[RunSummary],
+    store: Store,
+    request: Request,
+    *,
+    known: frozenset[str],
+    sort: str,
+    labels: Mapping[str, str],
 ) -> Analysis:
-    """What the tables are made from besides the runs, which are in order."""
+    """What the tables are made from besides the runs, which are in order and have the metrics that are `known`."""
     letters, differences = condition_groups(runs)
     bench, bench_differences = bench_letters(runs)
-    known = frozenset(metric for run in runs for metric in run.metrics)
     return Analysis(
         sort=sort,
         columns=choose_columns(request.columns, request.view, known),
