@@ -181,7 +181,7 @@ def _comparable(
     """The runs under the conditions that most of the quiet ones have, and whether there were only disturbed ones."""
     quiet = [run for run in runs if run.run_id not in disturbed]
     pool = quiet or list(runs)
-    if len(pool) > 1:
+    if len({letters.get(run.run_id) for run in pool}) > 1:
         counts = Counter(letters.get(run.run_id, "") for run in pool)
         usual = max(counts, key=lambda letter: counts[letter])
         pool = [run for run in pool if letters.get(run.run_id, "") == usual]

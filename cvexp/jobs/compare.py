@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from cvexp.tracking.store import Store
 
 SHOWN_EXPERIMENTS = 5
+NOT_COMPARED = (
+    *("mlflow.note.content", "mlflow.runName", "mlflow.user", "mlflow.source.name", "mlflow.source.type"),
+    *("cvexp.command", "cvexp.local_id", "cvexp.weights_sha256"),
+)
+"""Tags that every run has and no report of many runs shows; a fifth of what a large store would be read for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +96,7 @@ def run(
     store = open_store(settings, create=False)
     runs, notes = _selected(store, selectors, request)
     first = runs[0].run_id if selectors else ""
-    known = frozenset(metric for run in runs for metric in run.metrics)
+    known = frozenset[str]().union(*(run.metrics for run in runs))
     key = sort_key(request.sort, known, any_run=bool(runs))
     labels = test_set_labels(runs)
     runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
@@ -166,12 +171,13 @@ def _analysis(
 def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple[list[RunSummary], tuple[str, ...]]:
     """The runs that are named or found, each once, and what to know about how they were chosen."""
     from cvexp.tracking.queries import find, search
+    from cvexp.tracking.rows import Fields
 
     if selectors:
         selections = [find(store, selector) for selector in selectors]
         runs = list({s.run.run_id: s.run for s in selections}.values())
         return runs, tuple(dict.fromkeys(s.note for s in selections if s.note))
-    runs = search(store, where=request.where, last=request.last)
+    runs = search(store, where=request.where, last=request.last, fields=Fields(but_tags=NOT_COMPARED))
     return runs, () if runs or store.settings.experiment_named else _other_experiments(store)
 
 
