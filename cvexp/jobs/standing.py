@@ -1,0 +1,39 @@
+"""Where repeats that have just been trained stand among the other recipes of their experiment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cvexp.errors import CvexpError
+from cvexp.jobs import compare
+
+if TYPE_CHECKING:
+    from cvexp.jobs.repeats import Repeats
+    from cvexp.settings import StoreSettings
+
+
+def judged(result: Repeats, settings: StoreSettings) -> Repeats:
+    """The repeats with the verdict on them against the best other recipe, of those measured on the same test images.
+
+    The runs of these recipes get the tag that says whether they are on the Pareto front. Without other recipes, or
+    while records wait to be delivered, there is neither; where the store fails, the verdict says so.
+    """
+    from cvexp.tracking.front import tag_front
+    from cvexp.tracking.store import open_store
+
+    if result.undelivered:
+        return result
+    ids = {one.run.run_id for one in result.runs}
+    try:
+        tables = compare.run([], settings).tables
+        found = [(table, group) for table in tables for group in table.groups if ids & {run.run_id for run in group.runs}]
+        if not found or sum(group.is_finished for group in found[0][0].groups) == 1:
+            return result
+        table, ours = found[0]
+        tag_front(open_store(settings, create=False), [table])
+    except CvexpError as error:
+        return replace(result, verdict=f"Not compared with other recipes: {error.what}.")
+    # The best is judged against all others, in order of their accuracy.
+    verdicts = [one for one in table.verdicts if ours.label in (one.a, one.b)]
+    return replace(result, verdict=verdicts[0].text) if verdicts else result
