@@ -12,7 +12,7 @@ import typer
 
 from cvexp.cli import options
 from cvexp.runs import shortest_selector
-from cvexp.settings import StoreSettings, store_settings
+from cvexp.settings import StoreSettings, data_dir, store_settings
 
 if TYPE_CHECKING:
     from cvexp.jobs.compare import Comparison
@@ -102,9 +102,7 @@ def compare(
     elif output is Format.MD:
         sys.stdout.write(report.to_markdown(comparison))
     elif output is Format.HTML:
-        from cvexp.report.html import to_html
-
-        sys.stdout.write(to_html(comparison, made_at=datetime.now(UTC)))
+        sys.stdout.write(_page(comparison, store))
     else:
         report.show(comparison)
     if comparison.plot is not None:
@@ -119,9 +117,17 @@ def compare(
 def publish(comparison: Comparison, store: StoreSettings) -> str:
     """Store the report and the picture with the newest run of a comparison, and give the run's id; see jobs.publish."""
     from cvexp.jobs.publish import run
+
+    return run(comparison, store, html=_page(comparison, store))
+
+
+def _page(comparison: Comparison, store: StoreSettings) -> str:
+    """The comparison as one HTML file."""
+    from cvexp.jobs.changed_images import deciding_images
     from cvexp.report.html import to_html
 
-    return run(comparison, store, html=to_html(comparison, made_at=datetime.now(UTC)))
+    deciding = deciding_images(comparison, store, data_dir=data_dir())
+    return to_html(comparison, deciding=deciding, made_at=datetime.now(UTC))
 
 
 def commands_after(comparison: Comparison, store: StoreSettings) -> list[str]:

@@ -113,6 +113,7 @@ def _choose(
         run_ids=tuple(run.run_id for run in chosen.runs),
         budget=budget,
         chosen_on=split,
+        rival=next((group.label for group in (most_accurate, *ordered) if group is not chosen), ""),
         price=found.price,
         sentences=(
             f"Pick: {chosen.label}{_accuracy(chosen, split)}. {reasons[0].upper()}{reasons[1:]}.",

@@ -9,16 +9,17 @@ from cvexp.report.compare.cells import columns_of
 from cvexp.report.html.definitions import definitions
 from cvexp.report.html.elements import element, page, terms
 from cvexp.report.html.provenance import provenance
-from cvexp.report.html.sections import answer, conditions, pair_section, test_set
+from cvexp.report.html.sections import answer, conditions, images_section, pair_section, test_set
 from cvexp.settings import VERSION
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cvexp.jobs.changed_images import Deciding
     from cvexp.jobs.compare import Comparison
 
 
-def to_html(comparison: Comparison, *, made_at: datetime) -> str:
+def to_html(comparison: Comparison, *, deciding: Deciding | None, made_at: datetime) -> str:
     """The whole report with its pictures; `made_at` is in UTC.
 
     It loads nothing, and texts from the store cannot act in it.
@@ -36,6 +37,7 @@ def to_html(comparison: Comparison, *, made_at: datetime) -> str:
         *(test_set(comparison, table, drawn) for table in comparison.tables),
         None if comparison.tables else element("p", "No run here matches."),
         pair_section(comparison.pair),
+        images_section(deciding),
         conditions(comparison),
         element("section", element("h2", "How the figures were measured"), terms(measured)) if measured else None,
         element("section", element("h2", "Where the figures come from"), provenance(comparison.runs))
