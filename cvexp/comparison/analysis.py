@@ -38,7 +38,6 @@ class Analysis:
     Attributes:
         sort: A metric's key, or `started`.
         columns: Of the tables.
-        known: The keys of the metrics that any run has.
         labels: Of the runs' test sets.
         letters: Of the conditions of training times, by run id.
         differences: What each letter's conditions are.
@@ -50,7 +49,6 @@ class Analysis:
 
     sort: str
     columns: tuple[str, ...]
-    known: frozenset[str]
     labels: Mapping[str, str]
     letters: Mapping[str, str]
     differences: Mapping[str, str]

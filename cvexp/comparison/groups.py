@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparison.bench import bench_conditions
 from cvexp.comparison.figures import figure_of
-from cvexp.results import Metric
+from cvexp.results import rank
 from cvexp.runs import BUSY, NAME_DIGITS, RunSummary, differing_settings, settings_of
 from cvexp.stats import Interval, mean_interval
 
@@ -236,16 +236,9 @@ def _own_name(run: RunSummary, *, repeated: bool) -> str:
 
 def best_first(groups: Iterable[Group], key: str) -> list[Group]:
     """Sorted by the mean of a metric, the best first, NaN and groups without it last; `started`: the latest first."""
-    from cvexp.results import rank
-
     def position(group: Group) -> tuple[tuple[int, float], float]:
         started = max(run.started_at.timestamp() for run in group.runs)
         mean = None if key == "started" else group.mean(key)
         return rank({} if mean is None else {key: mean}, key), -started
 
     return sorted(groups, key=position)
-
-
-def accuracies(group: Group, key: str = Metric.TEST_ACCURACY) -> list[float]:
-    """Of each seed, in the order of `runs`; those without the figure left out."""
-    return [run.metrics[key] for run in group.runs if key in run.metrics]

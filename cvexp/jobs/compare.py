@@ -157,7 +157,6 @@ def _analysis(
     return Analysis(
         sort=sort,
         columns=choose_columns(request.columns, request.view, known),
-        known=known,
         labels=labels,
         letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
         differences=differences,

@@ -98,7 +98,6 @@ def analysis_of(runs, *, reader=None, **asked):
     return Analysis(
         sort=sort_key(request.sort, known, any_run=bool(runs)),
         columns=choose_columns(request.columns, request.view, known),
-        known=frozenset(known),
         labels=test_set_labels(runs),
         letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
         differences=differences,

@@ -17,7 +17,6 @@ ALWAYS_NAMED = ("epochs", "batch_size", "optimizer", "lr")
 """Settings that the caption names also where they are at their default."""
 
 SHOWN_ELSEWHERE = ("model", "dataset", "device", "seed")
-LAST_DROPPED = 99
 _PRIORITIES: dict[str, int] = {
     "device": 1,
     "dataset": 2,
