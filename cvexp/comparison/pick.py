@@ -27,15 +27,15 @@ SPEEDS = (Metric.LATENCY_MS.value, Metric.TRAIN_SECONDS.value)
 """The metrics that say which is the fastest; the first one that all candidates have under equal conditions counts."""
 
 
-def pick_of(tables: Sequence[Table], limits: Sequence[Limit], analysis: Analysis) -> Pick | None:
-    """Of the groups that meet the limits, the fastest that is not shown to be less accurate than the most accurate one.
+def pick_of(tables: Sequence[Table], analysis: Analysis) -> Pick | None:
+    """Of the groups that meet the budget, the fastest that is not shown to be less accurate than the most accurate one.
 
     Chosen on validation images where every candidate has them, else on the test images, and it says so.
 
     Raises:
         ConfigError: The groups were measured on different test images.
     """
-    if not tables:
+    if not tables or not analysis.request.picks:
         return None
     if len(tables) > 1:
         sets = ", ".join(table.test_set for table in tables[:3])
@@ -43,6 +43,7 @@ def pick_of(tables: Sequence[Table], limits: Sequence[Limit], analysis: Analysis
             f"cannot pick one: these runs were measured on different test images ({sets})",
             "choose some with --where, or name them",
         )
+    limits = analysis.limits
     budget = tuple(limit.text for limit in limits)
     (table,) = tables
     finished = [group for group in table.groups if _is_measured(group, "test")]

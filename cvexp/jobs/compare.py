@@ -6,13 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cvexp.comparability import condition_groups, test_set_labels
-from cvexp.comparison.analysis import Analysis, tables_of
-from cvexp.comparison.bench import bench_letters
-from cvexp.comparison.budget import read_budget
-from cvexp.comparison.columns import choose_columns
+from cvexp.comparison.analysis import analyse, tables_of
 from cvexp.comparison.pick import pick_of
-from cvexp.comparison.request import Request, sort_key
+from cvexp.comparison.request import Request
 from cvexp.errors import ConfigError
 from cvexp.jobs.changed_images import changed_images
 from cvexp.jobs.drawing import draw
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from cvexp.comparison.analysis import Analysis
     from cvexp.comparison.pair import Pair
     from cvexp.comparison.tables import Pick, Table
     from cvexp.runs import RunSummary
@@ -94,38 +91,30 @@ def run(
 
     recover(settings)
     store = open_store(settings, create=False)
-    runs, notes = _selected(store, selectors, request)
-    first = runs[0].run_id if selectors else ""
-    known = frozenset[str]().union(*(run.metrics for run in runs))
-    key = sort_key(request.sort, known, any_run=bool(runs))
-    labels = test_set_labels(runs)
-    runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
-    analysis = _analysis(runs, store, request, known=known, sort=key, labels=labels)
-    limits = read_budget(request.budget, known) if request.budget else ()
-    tables, left_out = tables_of(runs, analysis)
-    test_sets = tuple(labels[run.test_set] for run in runs)
-    sides = pair(tables, analysis.evidence, first=first) if selectors else None
-    letters = tuple(analysis.letters[run.run_id] for run in runs)
+    found, notes = _selected(store, selectors, request)
+    analysis = analyse(found, request, StoredEvidence(store, request))
+    tables, left_out = tables_of(analysis)
+    sides = pair(tables, analysis.evidence, first=found[0].run_id) if selectors else None
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
     if plot is not None:
         notes += draw(tables, settings, plot)
         notes += _draw_changes(sides, tables, analysis, plot)
     return Comparison(
-        runs=tuple(runs),
-        test_sets=test_sets,
-        best=_best(runs),
-        letters=letters,
+        runs=analysis.runs,
+        test_sets=tuple(analysis.labels[run.test_set] for run in analysis.runs),
+        best=_best(analysis.runs),
+        letters=tuple(analysis.letters[run.run_id] for run in analysis.runs),
         differences=analysis.differences,
         notes=notes,
-        sort=key,
+        sort=analysis.sort,
         experiment=settings.experiment,
         plot=plot,
         tables=tables,
         columns=analysis.columns,
         columns_named=request.columns is not None,
         captions=left_out,
-        pick=pick_of(tables, limits, analysis) if request.picks else None,
+        pick=pick_of(tables, analysis),
         pair=sides,
     )
 
@@ -140,31 +129,6 @@ def _draw_changes(sides: Pair | None, tables: Sequence[Table], analysis: Analysi
     beside = check_path(plot.with_stem(f"{plot.stem}-images"))
     save(figure, beside)
     return (f"images gained and lost drawn to {beside}",)
-
-
-def _analysis(
-    runs: Sequence[RunSummary],
-    store: Store,
-    request: Request,
-    *,
-    known: frozenset[str],
-    sort: str,
-    labels: Mapping[str, str],
-) -> Analysis:
-    """What the tables are made from besides the runs, which are in order and have the metrics that are `known`."""
-    letters, differences = condition_groups(runs)
-    bench, bench_differences = bench_letters(runs)
-    return Analysis(
-        sort=sort,
-        columns=choose_columns(request.columns, request.view, known),
-        labels=labels,
-        letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
-        differences=differences,
-        bench_letters=bench,
-        bench_differences=bench_differences,
-        request=request,
-        evidence=StoredEvidence(store, request),
-    )
 
 
 def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple[list[RunSummary], tuple[str, ...]]:
@@ -194,21 +158,6 @@ def _other_experiments(store: Store) -> tuple[str, ...]:
         f"experiment {experiment} has no runs; there are some in: {', '.join(listed)}{more}",
         f"see them: {store.settings.command('compare', '--experiment', next(iter(counts)))}",
     )
-
-
-def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int, float], float]:
-    """The sort key: the best first, NaN and runs without the figure last, the latest first among equals.
-
-    Figures measured on test or validation images are ranked within one test set.
-    """
-    started = run.started_at.timestamp()
-    if key == "started":
-        return "", (0, -started), 0.0
-    return test_set if _measured_on_images(key) else "", rank(run.metrics, key), -started
-
-
-def _measured_on_images(key: str) -> bool:
-    return key.startswith(("test/", "val/"))
 
 
 def _best(runs: Sequence[RunSummary]) -> frozenset[str]:

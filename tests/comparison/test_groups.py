@@ -12,7 +12,7 @@ from tests.comparison.made import analysis_of, repeats_of, run_of
 
 
 def groups_of(runs, **asked):
-    return {group.label: group for table in tables_of(runs, analysis_of(runs, **asked))[0] for group in table.groups}
+    return {group.label: group for table in tables_of(analysis_of(runs, **asked))[0] for group in table.groups}
 
 
 def test_runs_of_one_recipe_are_one_group_with_the_mean_and_its_t_interval():
@@ -48,7 +48,7 @@ def test_the_same_seed_again_is_no_further_repeat_and_the_latest_counts():
 
 def test_other_test_images_make_other_groups():
     runs = [run_of(1, seed=1), run_of(2, seed=2, test_set="f" * 16)]
-    tables, captions = tables_of(runs, analysis_of(runs))
+    tables, captions = tables_of(analysis_of(runs))
     assert [len(table.groups) for table in tables] == [1, 1]
     assert any("one test set only" in line for line in captions)
 
