@@ -254,7 +254,7 @@ def history(run: str, *, tracking_uri: str | None = None, experiment: str | None
 
     from cvexp.jobs.source import find_run
     from cvexp.results import Metric
-    from cvexp.tracking.queries import history as read
+    from cvexp.tracking.histories import history as read
 
     found, store = find_run(run, _store(tracking_uri, experiment))
     epochs = {

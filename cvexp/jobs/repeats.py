@@ -228,7 +228,7 @@ def _waiting(settings: StoreSettings) -> dict[str, int]:
 
 def _history(run: RunSummary, settings: StoreSettings) -> dict[int, dict[str, float]]:
     """By epoch, the figures of a stored run as `EpochMetrics.keyed` has them."""
-    from cvexp.tracking.queries import history
+    from cvexp.tracking.histories import history
 
     found = history(settings, run)
     hidden = ("step/", "test/") if Metric.VAL_LOSS in found else ("step/",)  # test figures are then the whole run's
