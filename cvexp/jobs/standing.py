@@ -19,7 +19,7 @@ def judged(result: Repeats, settings: StoreSettings) -> Repeats:
     The runs of these recipes get the tag that says whether they are on the Pareto front. Without other recipes, or
     while records wait to be delivered, there is neither; where the store fails, the verdict says so.
     """
-    from cvexp.tracking.front import tag_front
+    from cvexp.tracking.publishing import tag_front
     from cvexp.tracking.store import open_store
 
     if result.undelivered:

@@ -7,7 +7,7 @@ import pytest
 from cvexp import compare as compare_runs
 from cvexp.comparison.analysis import tables_of
 from cvexp.settings import store_settings
-from cvexp.tracking.front import tag_front
+from cvexp.tracking.publishing import tag_front
 from cvexp.tracking.queries import find
 from cvexp.tracking.store import open_store
 from tests.comparison.made import Reader, analysis_of
