@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cvexp.comparison.evidence import MAX_SEEDS, usable_records
+from cvexp.comparison.pair import named_pair
 from cvexp.comparison.request import Request
 from cvexp.errors import DatasetError, InputError
 from cvexp.jobs.evidence import StoredEvidence
-from cvexp.jobs.pair import pair
 from cvexp.plots.files import as_png
 from cvexp.plots.gained_lost import SHOWN, ChangedImages, gained_and_lost
 
@@ -62,7 +62,7 @@ def deciding_images(comparison: Comparison, settings: StoreSettings, *, data_dir
     groups = {group.label: group for group in table.groups}
     two = [replace(table, groups=(groups[label_a], groups[label_b]), n_left_out=0)]
     evidence = StoredEvidence(open_store(settings, create=False), Request())
-    sides = pair(two, evidence, first=groups[label_a].first.run_id)
+    sides = named_pair(two, evidence, first=groups[label_a].first.run_id)
     figure, why = (None, "") if sides is None else changed_images(sides, two, evidence, data_dir=data_dir)
     if figure is None:
         return Deciding(a=label_a, b=label_b, why=f"{why[0].upper()}{why[1:]}." if why else f"{NO_RECORDS}.")

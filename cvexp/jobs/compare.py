@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.analysis import analyse, tables_of
+from cvexp.comparison.pair import named_pair
 from cvexp.comparison.pick import pick_of
 from cvexp.comparison.request import Request
 from cvexp.errors import ConfigError
 from cvexp.jobs.changed_images import changed_images
 from cvexp.jobs.drawing import draw
 from cvexp.jobs.evidence import StoredEvidence
-from cvexp.jobs.pair import pair
 from cvexp.plots.files import check_path, save
 from cvexp.results import Metric, rank
 from cvexp.settings import data_dir
@@ -94,7 +94,7 @@ def run(
     found, notes = _selected(store, selectors, request)
     analysis = analyse(found, request, StoredEvidence(store, request))
     tables, left_out = tables_of(analysis)
-    sides = pair(tables, analysis.evidence, first=found[0].run_id) if selectors else None
+    sides = named_pair(tables, analysis.evidence, first=found[0].run_id) if selectors else None
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
     if plot is not None:
