@@ -35,7 +35,7 @@ def test_set(comparison: Comparison, shown: Table, pictures: Sequence[Picture]) 
     """A table of groups with its verdicts, what has to be known to read it, and its pictures."""
     shared, columns = split_constant(columns_of(comparison, shown), shown)
     verdicts = bullets(shown.sentences)
-    drawn = [_figure(one) for one in pictures if one.test_set == shown.test_set]
+    drawn = [element("figure", picture(one.svg, alt=one.alt)) for one in pictures if one.test_set == shown.test_set]
     return element(
         "section",
         element("h2", f"Test set {shown.test_set}"),
@@ -111,10 +111,6 @@ def _cell(column: Column, group: Group, shown: Table, *, is_first: bool) -> Html
     if is_first and column.name in _NAMES:
         return element("th", column.text(group), scope="row", class_=classes)
     return element("td", column.text(group), class_=classes)
-
-
-def _figure(one: Picture) -> Html:
-    return element("figure", picture(one.svg, alt=one.alt), element("figcaption", one.caption) if one.caption else None)
 
 
 def conditions(comparison: Comparison) -> Html | None:
