@@ -91,7 +91,7 @@ class Group:
         """
         if key not in self._figures:
             values = [run.metrics[key] for run in self.pool(key) if key in run.metrics]
-            found = _interval(values) if values else None
+            found = interval_of(values) if values else None
             if found is not None and self.n_collapsed and figure_of(key).on_images:
                 found = replace(found, low=None, high=None)
             self._figures[key] = found
@@ -116,8 +116,8 @@ class Group:
         return {"training": self.busy, "bench": self.bench_busy}.get(figure_of(key).conditions, False)
 
 
-def _interval(values: Sequence[float]) -> Interval:
-    """As `mean_interval`; of values that are not all finite, a mean without an interval."""
+def interval_of(values: Sequence[float]) -> Interval:
+    """As `stats.mean_interval`; of values that are not all finite, a mean without an interval."""
     if all(map(math.isfinite, values)) and len(values) > 1:
         return mean_interval(values)
     mean = values[0] if len(values) == 1 else math.nan
