@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cvexp.comparability import condition_groups, test_set_labels
 from cvexp.comparison.bench import bench_letters
 from cvexp.comparison.budget import read_budget
-from cvexp.comparison.captions import condition_captions, table_captions
+from cvexp.comparison.captions import captions_of
 from cvexp.comparison.columns import choose_columns
 from cvexp.comparison.evidence import Reader, gather, known_classes
 from cvexp.comparison.figures import figure_of
@@ -122,7 +122,7 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
     every = _ordered(runs, analysis)
     shown = every[:SHOWN_GROUPS]
     if analysis.request.at != LAST:
-        shown = _ordered(_at_epoch(_members(shown), analysis), analysis)
+        shown = _ordered(_at_epoch([run for group in shown for run in group.runs], analysis), analysis)
     shown = [_with_collapsed(group, analysis.evidence) for group in shown]
     finished = [group for group in shown if group.is_finished]
     compared = best_first(finished, Metric.TEST_ACCURACY)[:COMPARED_GROUPS]
@@ -140,20 +140,17 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
         n_others=sum(group.is_finished for group in every) - len(compared),
     )
     best = next((group.label for group in compared if math.isfinite(group.mean(Metric.TEST_ACCURACY) or math.nan)), "")
-    captions = table_captions(
-        shown, analysis.columns, front, at=analysis.request.at, n_left_out=len(every) - len(shown)
-    )
-    conditions = condition_captions(shown, analysis.columns, analysis.differences, analysis.bench_differences)
+    n_left_out = len(every) - len(shown)
     return Table(
         test_set=test_set,
         groups=tuple(shown),
-        n_left_out=len(every) - len(shown),
+        n_left_out=n_left_out,
         best=best,
         front=front,
         contenders=judged.contenders,
         verdicts=judged.verdicts,
         sentences=judged.sentences,
-        captions=(*captions, *conditions),
+        captions=captions_of(shown, front, analysis, n_left_out=n_left_out),
         arms=arms,
         n_classes=n_classes,
         margin=margin,
@@ -180,10 +177,6 @@ def _at_epoch(runs: Sequence[RunSummary], analysis: Analysis) -> list[RunSummary
             f"--at {at}: no run here has figures of {'its epochs' if at == 'best' else f'epoch {at}'}", "see: --at last"
         )
     return found
-
-
-def _members(groups: Sequence[Group]) -> list[RunSummary]:
-    return [run for group in groups for run in group.runs]
 
 
 def _with_collapsed(group: Group, reader: Reader) -> Group:
