@@ -48,8 +48,8 @@ class Verdict:
 
     kind: Kind
     difference: Difference
-    low90: float | None
-    high90: float | None
+    low90: float | None = None
+    high90: float | None = None
     margin: float
     n_seeds: tuple[int, int]
     n_seeds_needed: int | None = None
