@@ -8,7 +8,7 @@ from cvexp.comparison.figures import figure_of
 from cvexp.comparison.request import BEST, LAST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from cvexp.comparison.analysis import Analysis
     from cvexp.comparison.groups import Group
@@ -38,8 +38,15 @@ def captions_of(groups: Sequence[Group], front: Front, analysis: Analysis, *, n_
     if again := sum(group.n_again for group in groups):
         runs = f"{again:,} more run{' is' if again == 1 else 's are'}"
         lines.append(f"{runs} of seeds that are counted already; the latest of each counts (--no-group lists all).")
-    lines += _condition_captions(groups, columns, "training", "Times", "letter", analysis.differences)
-    lines += _condition_captions(groups, columns, "bench", "Latencies", "capital letter", analysis.bench_differences)
+    for kind, words, what, which in (
+        ("training", analysis.differences, "Times", "letter"),
+        ("bench", analysis.bench_differences, "Latencies", "capital letter"),
+    ):
+        if letters := _letters_of(groups, columns, kind):
+            lines.append(f"{what} may be ranked within one {which} only; the letters differ in:")
+            lines += [f"  {letter}: {words.get(letter, 'unknown')}" for letter in letters[:SHOWN_CONDITIONS]]
+        if len(letters) > SHOWN_CONDITIONS:
+            lines.append(f"  and {len(letters) - SHOWN_CONDITIONS} more (--json has all)")
     return tuple(lines)
 
 
@@ -59,17 +66,9 @@ def _front_captions(front: Front) -> list[str]:
     return [*lines, *(f"Not placed: {reason}." for reason in list(reasons)[:3])]
 
 
-def _condition_captions(
-    groups: Sequence[Group], columns: Sequence[str], kind: str, what: str, which: str, words: Mapping[str, str]
-) -> list[str]:
-    """What the letters of one kind of conditions mean, where the groups shown have several."""
+def _letters_of(groups: Sequence[Group], columns: Sequence[str], kind: str) -> list[str]:
+    """The letters of one kind of conditions, where the groups shown have several."""
     timed = [key for key in columns if figure_of(key).conditions == kind]
     found = {group.conditions_of(key): None for group in groups for key in timed if group.figure(key)}
     letters = [letter for letter in found if letter]
-    if len(letters) < 2:  # noqa: PLR2004 - letters tell at least two apart
-        return []
-    lines = [f"{what} may be ranked within one {which} only; the letters differ in:"]
-    lines += [f"  {letter}: {words.get(letter, 'unknown')}" for letter in letters[:SHOWN_CONDITIONS]]
-    if len(letters) > SHOWN_CONDITIONS:
-        lines.append(f"  and {len(letters) - SHOWN_CONDITIONS} more (--json has all)")
-    return lines
+    return letters if len(letters) > 1 else []

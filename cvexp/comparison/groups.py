@@ -236,6 +236,7 @@ def _own_name(run: RunSummary, *, repeated: bool) -> str:
 
 def best_first(groups: Iterable[Group], key: str) -> list[Group]:
     """Sorted by the mean of a metric, the best first, NaN and groups without it last; `started`: the latest first."""
+
     def position(group: Group) -> tuple[tuple[int, float], float]:
         started = max(run.started_at.timestamp() for run in group.runs)
         mean = None if key == "started" else group.mean(key)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
 
-NO_RECORDS = "Images gained and lost are not shown: both need per-image predictions; add them: cvexp evaluate RUN --store"
+NO_RECORDS = "Images gained and lost need per-image predictions of both; add them: cvexp evaluate RUN --store"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,10 +27,10 @@ def judged(result: Repeats, settings: StoreSettings) -> Repeats:
     ids = {one.run.run_id for one in result.runs}
     try:
         tables = compare.run([], settings).tables
-        found = [(table, group) for table in tables for group in table.groups if ids & {run.run_id for run in group.runs}]
-        if not found or sum(group.is_finished for group in found[0][0].groups) == 1:
+        pairs = ((table, group) for table in tables for group in table.groups)
+        table, ours = next((pair for pair in pairs if ids & {run.run_id for run in pair[1].runs}), (None, None))
+        if table is None or ours is None or sum(group.is_finished for group in table.groups) == 1:
             return result
-        table, ours = found[0]
         tag_front(open_store(settings, create=False), [table])
     except CvexpError as error:
         return replace(result, verdict=f"Not compared with other recipes: {error.what}.")

@@ -96,7 +96,9 @@ def as_png(figure: Figure) -> bytes:
 
     stream = io.BytesIO()
     try:
-        figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", facecolor="white", metadata={"Software": SOFTWARE})
+        figure.savefig(
+            stream, format="png", dpi=DPI, bbox_inches="tight", facecolor="white", metadata={"Software": SOFTWARE}
+        )
     finally:
         plt.close(figure)
     return stream.getvalue()

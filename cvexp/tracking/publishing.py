@@ -1,4 +1,4 @@
-"""A comparison put where MLflow's pages show it: report and picture as artifacts, linked by the experiment, and tags."""
+"""A comparison put where MLflow's pages show it: report and picture as artifacts, a link in the experiment, tags."""
 
 from __future__ import annotations
 

@@ -75,7 +75,10 @@ def test_times_that_were_all_measured_on_a_busy_machine_are_marked():
 
 def test_latencies_of_other_threads_have_another_capital_letter():
     four = {"cvexp.bench": json.dumps({"device": "cpu", "threads": 4, "busy": "load 3"})}
-    runs = [run_of(1, model="linear", latency=1.0), run_of(2, model="mlp", latency=2.0, tags=four)]
+    runs = [
+        run_of(1, model="linear", accuracy=0.9, latency=1.0),
+        run_of(2, model="mlp", latency=2.0, tags=four),
+    ]
     found = groups_of(runs)
     assert (found["linear"].bench_conditions, found["mlp"].bench_conditions) == ("A", "B")
     assert (found["linear"].bench_busy, found["mlp"].bench_busy) == (False, True)
@@ -83,7 +86,10 @@ def test_latencies_of_other_threads_have_another_capital_letter():
 
 def test_a_bench_tag_that_cannot_be_read_is_a_condition_of_its_own():
     for text in ("[", "[]", '{"threads": ' + "[" * 9000):
-        runs = [run_of(1, model="linear", latency=1.0), run_of(2, model="mlp", latency=1.0, tags={"cvexp.bench": text})]
+        runs = [
+            run_of(1, model="linear", accuracy=0.9, latency=1.0),
+            run_of(2, model="mlp", latency=1.0, tags={"cvexp.bench": text}),
+        ]
         assert groups_of(runs)["mlp"].bench_conditions == "B"
 
 

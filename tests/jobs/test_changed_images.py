@@ -10,11 +10,11 @@ import pytest
 
 from cvexp.comparison.groups import Group
 from cvexp.comparison.pair import Pair, pair_of
+from cvexp.comparison.request import Request
 from cvexp.comparison.tables import Front, Table
 from cvexp.data.dataset import load
 from cvexp.data.registry import find_spec
 from cvexp.image_records import RecordsInfo, from_logits
-from cvexp.comparison.request import Request
 from cvexp.jobs import compare
 from cvexp.jobs.changed_images import changed_images, deciding_images
 from cvexp.runs import RunSummary

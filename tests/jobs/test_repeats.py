@@ -239,7 +239,9 @@ def test_repeats_are_judged_against_the_best_other_recipe_and_the_front_is_tagge
             record(f"{name}-{seed}", model="mlp", epochs=1, seed=seed, figures=figures, tags={RECIPE: name})
     result = judged(repeated, settings_of(record))
     assert result.verdict.startswith("linear is better than mlp: +40.00 points (95%")
-    assert front_tags(record).keys() == {f"{name}-{seed}" for name in ("linear", "worst", "mlp") for seed in (42, 43, 44)}
+    assert front_tags(record).keys() == {
+        f"{name}-{seed}" for name in ("linear", "worst", "mlp") for seed in (42, 43, 44)
+    }
 
 
 def test_repeats_beside_no_other_recipe_are_not_judged(record, repeated):

@@ -112,7 +112,7 @@ def test_every_panel_is_a_picture_with_its_content_in_words(repeats, cvexp):
 def test_what_is_missing_to_show_images_gained_and_lost_is_said(repeats, cvexp):
     report = Page(cvexp("compare", "--format", "html").stdout)
     assert "Images gained and lost: from " in report.text
-    assert "both need per-image predictions; add them: cvexp evaluate RUN --store" in report.text
+    assert "need per-image predictions of both; add them: cvexp evaluate RUN --store" in report.text
 
 
 def test_the_report_loads_and_runs_nothing(repeats, cvexp):
