@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def judged(result: Repeats, settings: StoreSettings) -> Repeats:
     """The repeats with the verdict on them against the best other recipe, of those measured on the same test images.
 
-    The runs of these recipes get the tag that says whether they are on the Pareto front. Without other recipes, or
+    Recipes with repeats come before single runs. The runs of these recipes get the tag that says whether they are on the Pareto front. Without other recipes, or
     while records wait to be delivered, there is neither; where the store fails, the verdict says so.
     """
     from cvexp.tracking.publishing import tag_front
@@ -34,6 +34,7 @@ def judged(result: Repeats, settings: StoreSettings) -> Repeats:
         tag_front(open_store(settings, create=False), [table])
     except CvexpError as error:
         return replace(result, verdict=f"Not compared with other recipes: {error.what}.")
-    # The best is judged against all others, in order of their accuracy.
-    verdicts = [one for one in table.verdicts if ours.label in (one.a, one.b)]
+    # The best is judged against all others, in order of their accuracy; single runs say little about recipes.
+    found = [one for one in table.verdicts if ours.label in (one.a, one.b)]
+    verdicts = sorted(found, key=lambda one: one.verdict == "these-two-only")
     return replace(result, verdict=verdicts[0].text) if verdicts else result

@@ -75,10 +75,7 @@ def test_times_that_were_all_measured_on_a_busy_machine_are_marked():
 
 def test_latencies_of_other_threads_have_another_capital_letter():
     four = {"cvexp.bench": json.dumps({"device": "cpu", "threads": 4, "busy": "load 3"})}
-    runs = [
-        run_of(1, model="linear", accuracy=0.9, latency=1.0),
-        run_of(2, model="mlp", latency=2.0, tags=four),
-    ]
+    runs = [run_of(1, model="linear", accuracy=0.9, latency=1.0), run_of(2, model="mlp", latency=2.0, tags=four)]
     found = groups_of(runs)
     assert (found["linear"].bench_conditions, found["mlp"].bench_conditions) == ("A", "B")
     assert (found["linear"].bench_busy, found["mlp"].bench_busy) == (False, True)
