@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def judged(result: Repeats, settings: StoreSettings) -> Repeats:
     """The repeats with the verdict on them against the best other recipe, of those measured on the same test images.
 
-    Recipes with repeats come before single runs. The runs of these recipes get the tag that says whether they are on the Pareto front. Without other recipes, or
-    while records wait to be delivered, there is neither; where the store fails, the verdict says so.
+    Recipes with repeats come before single runs. The runs of these recipes get the tag that says whether they are on
+    the Pareto front. Without other recipes, or while records wait to be delivered, there is neither; where the store
+    fails, the verdict says so.
     """
     from cvexp.tracking.publishing import tag_front
     from cvexp.tracking.store import open_store
