@@ -102,7 +102,7 @@ def compare(
     elif output is Format.MD:
         sys.stdout.write(report.to_markdown(comparison))
     elif output is Format.HTML:
-        sys.stdout.write(_page(comparison, store))
+        sys.stdout.write(_page(comparison))
     else:
         report.show(comparison)
     if comparison.plot is not None:
@@ -118,15 +118,15 @@ def publish(comparison: Comparison, store: StoreSettings) -> str:
     """Store the report and the picture with the newest run of a comparison, and give the run's id; see jobs.publish."""
     from cvexp.jobs.publish import run
 
-    return run(comparison, store, html=_page(comparison, store))
+    return run(comparison, store, html=_page(comparison))
 
 
-def _page(comparison: Comparison, store: StoreSettings) -> str:
+def _page(comparison: Comparison) -> str:
     """The comparison as one HTML file."""
     from cvexp.jobs.changed_images import deciding_images
     from cvexp.report.html import to_html
 
-    deciding = deciding_images(comparison, store, data_dir=data_dir())
+    deciding = deciding_images(comparison, data_dir=data_dir())
     return to_html(comparison, deciding=deciding, made_at=datetime.now(UTC))
 
 

@@ -9,9 +9,7 @@ import numpy as np
 
 from cvexp.comparison.evidence import MAX_SEEDS, usable_records
 from cvexp.comparison.pair import named_pair
-from cvexp.comparison.request import Request
 from cvexp.errors import DatasetError, InputError
-from cvexp.jobs.evidence import StoredEvidence
 from cvexp.plots.files import as_png
 from cvexp.plots.gained_lost import SHOWN, ChangedImages, gained_and_lost
 
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from cvexp.image_records import ImageRecords
     from cvexp.jobs.compare import Comparison
     from cvexp.runs import RunSummary
-    from cvexp.settings import StoreSettings
 
 NO_RECORDS = "Images gained and lost need per-image predictions of both; add them: cvexp evaluate RUN --store"
 
@@ -45,23 +42,18 @@ class Deciding:
     why: str = ""
 
 
-def deciding_images(comparison: Comparison, settings: StoreSettings, *, data_dir: Path) -> Deciding | None:
+def deciding_images(comparison: Comparison, *, data_dir: Path) -> Deciding | None:
     """The images gained and lost between the two groups that decide; None where there are no two on one test set.
 
     They are the two that were named, else the pick and the group it was chosen against, else the two most accurate.
-
-    Raises:
-        StoreError: The store cannot be read.
     """
-    from cvexp.tracking.store import open_store
-
     found = _deciding(comparison)
     if found is None:
         return None
     table, label_a, label_b = found
     groups = {group.label: group for group in table.groups}
     two = [replace(table, groups=(groups[label_a], groups[label_b]), n_left_out=0)]
-    evidence = StoredEvidence(open_store(settings, create=False), Request())
+    evidence = comparison.analysis.evidence
     sides = named_pair(two, evidence, first=groups[label_a].first.run_id)
     figure, why = (None, "") if sides is None else changed_images(sides, two, evidence, data_dir=data_dir)
     if figure is None:

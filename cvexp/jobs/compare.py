@@ -19,7 +19,7 @@ from cvexp.results import Metric, rank
 from cvexp.settings import data_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from cvexp.comparison.analysis import Analysis
@@ -34,44 +34,37 @@ NOT_COMPARED = (
     *("mlflow.note.content", "mlflow.runName", "mlflow.user", "mlflow.source.name", "mlflow.source.type"),
     *("cvexp.command", "cvexp.local_id", "cvexp.weights_sha256"),
 )
-"""Tags that every run has and no report of many runs shows; a fifth of what a large store would be read for."""
+"""Tags that every run has, and that no report of many runs shows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Runs in order, each with its test images and the letter of its conditions; and what they amount to.
+    """Runs side by side, and what they amount to.
 
     Attributes:
-        runs: Sorted; by figures that were measured on test or validation images only within one test set.
-        test_sets: For each run, the label of its test images; accuracies are comparable within one label only.
+        analysis: The runs in order, their test images and conditions.
         best: Ids of the runs with the highest test accuracy of their test set.
-        letters: For each run, the letter of its conditions; times are comparable within one letter only.
-        differences: For each letter, what sets its conditions apart, in words; empty when there is one letter.
         notes: What to know about how the runs were chosen, and what the plot leaves out.
-        sort: The metric they are sorted by, or `started`.
         tables: A table of groups for each test set.
-        columns: Which columns the tables have: names of comparison.columns.TEXTS, and metric keys.
-        columns_named: Whether the user chose each of them.
         captions: What has to be known to read any of the tables.
         pick: What was chosen under a budget, if a choice was asked for.
         pair: What sets the two groups apart, where exactly two were named.
     """
 
-    runs: tuple[RunSummary, ...]
-    test_sets: tuple[str, ...]
+    analysis: Analysis
     best: frozenset[str]
-    letters: tuple[str, ...]
-    differences: Mapping[str, str]
     notes: tuple[str, ...]
-    sort: str
     experiment: str
     plot: Path | None
-    tables: tuple[Table, ...] = ()
-    columns: tuple[str, ...] = ()
-    columns_named: bool = False
-    captions: tuple[str, ...] = ()
-    pick: Pick | None = None
-    pair: Pair | None = None
+    tables: tuple[Table, ...]
+    captions: tuple[str, ...]
+    pick: Pick | None
+    pair: Pair | None
+
+    @property
+    def runs(self) -> tuple[RunSummary, ...]:
+        """All of them, in order."""
+        return self.analysis.runs
 
 
 def run(
@@ -101,18 +94,12 @@ def run(
         notes += draw(tables, settings, plot)
         notes += _draw_changes(sides, tables, analysis, plot)
     return Comparison(
-        runs=analysis.runs,
-        test_sets=tuple(analysis.labels[run.test_set] for run in analysis.runs),
+        analysis=analysis,
         best=_best(analysis.runs),
-        letters=tuple(analysis.letters[run.run_id] for run in analysis.runs),
-        differences=analysis.differences,
         notes=notes,
-        sort=analysis.sort,
         experiment=settings.experiment,
         plot=plot,
         tables=tables,
-        columns=analysis.columns,
-        columns_named=request.columns is not None,
         captions=left_out,
         pick=pick_of(tables, analysis),
         pair=sides,

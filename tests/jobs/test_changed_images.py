@@ -124,7 +124,7 @@ def test_without_records_nothing_is_drawn_and_nothing_said(tmp_path):
 def test_the_groups_that_decide_are_shown(lab, tmp_path, pick):
     named = [] if pick else [lab.runs["mlp"].run_id, lab.runs["linear"].run_id]
     comparison = compare.run(named, lab.settings, request=Request(pick=pick))
-    found = deciding_images(comparison, lab.settings, data_dir=tmp_path)
+    found = deciding_images(comparison, data_dir=tmp_path)
     assert found is not None
     assert found.png.startswith(b"\x89PNG"), found.why
     expected = (comparison.pick.rival, comparison.pick.label) if pick else (comparison.pair.a, comparison.pair.b)
