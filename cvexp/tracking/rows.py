@@ -97,11 +97,15 @@ def _texts(
     same = texts.setdefault
     names: dict[str, list[str]] = {}
     found: dict[str, dict[str, str]] = {}
-    for run_id, n, joined_keys, joined in _rows(database, columns, name, ids, keys, but=but, group="GROUP BY run_uuid"):
-        known, of_run = names.setdefault(joined_keys, joined_keys.split(_BETWEEN)), joined.split(_BETWEEN)
+    # Grouped by a column, all rows of a run are visited; by an expression, a few keys are looked up and then sorted.
+    group = "GROUP BY run_uuid" if keys is None else "GROUP BY +run_uuid"
+    for run_id, n, joined_keys, joined in _rows(database, columns, name, ids, keys, but=but, group=group):
+        if (known := names.get(joined_keys)) is None:
+            known = names[joined_keys] = [same(key, key) for key in joined_keys.split(_BETWEEN)]
+        of_run = joined.split(_BETWEEN)
         if not n == len(known) == len(of_run):
             raise ValueError
-        found[run_id] = dict(zip(map(same, known, known), map(same, of_run, of_run), strict=True))
+        found[run_id] = dict(zip(known, map(same, of_run, of_run), strict=True))
     return found
 
 
