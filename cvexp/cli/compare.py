@@ -12,7 +12,7 @@ import typer
 
 from cvexp.cli import options
 from cvexp.runs import shortest_selector
-from cvexp.settings import StoreSettings, data_dir, store_settings
+from cvexp.settings import StoreSettings, store_settings
 
 if TYPE_CHECKING:
     from cvexp.jobs.compare import Comparison
@@ -102,7 +102,9 @@ def compare(
     elif output is Format.MD:
         sys.stdout.write(report.to_markdown(comparison))
     elif output is Format.HTML:
-        sys.stdout.write(_page(comparison))
+        from cvexp.report.html import to_html
+
+        sys.stdout.write(to_html(comparison, made_at=datetime.now(UTC)))
     else:
         report.show(comparison)
     if comparison.plot is not None:
@@ -117,17 +119,9 @@ def compare(
 def publish(comparison: Comparison, store: StoreSettings) -> str:
     """Store the report and the picture with the newest run of a comparison, and give the run's id; see jobs.publish."""
     from cvexp.jobs.publish import run
-
-    return run(comparison, store, html=_page(comparison))
-
-
-def _page(comparison: Comparison) -> str:
-    """The comparison as one HTML file."""
-    from cvexp.jobs.changed_images import deciding_images
     from cvexp.report.html import to_html
 
-    deciding = deciding_images(comparison, data_dir=data_dir())
-    return to_html(comparison, deciding=deciding, made_at=datetime.now(UTC))
+    return run(comparison, store, html=to_html(comparison, made_at=datetime.now(UTC)))
 
 
 def commands_after(comparison: Comparison, store: StoreSettings) -> list[str]:
