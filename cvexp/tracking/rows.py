@@ -88,18 +88,20 @@ def _texts(
 ) -> dict[str, dict[str, str]]:
     """The parameters or tags of some runs, by run and key. Equal texts are one object: most runs share most of them.
 
-    A row a run, since the database joins texts faster than they are fetched; raises ValueError where a text has the
-    separator in it.
+    Without `keys`, a row a run: the database joins texts faster than they are fetched. Raises ValueError where a text
+    has the separator in it.
     """
-    values = f"group_concat(coalesce(CAST(value AS TEXT), ''), '{_BETWEEN}')"
-    columns = f"run_uuid, count(*), group_concat(key, '{_BETWEEN}'), {values}"
+    text = "coalesce(CAST(value AS TEXT), '')"
     texts: dict[str, str] = {}
     same = texts.setdefault
-    names: dict[str, list[str]] = {}
     found: dict[str, dict[str, str]] = {}
-    # Grouped by a column, all rows of a run are visited; by an expression, a few keys are looked up and then sorted.
-    group = "GROUP BY run_uuid" if keys is None else "GROUP BY +run_uuid"
-    for run_id, n, joined_keys, joined in _rows(database, columns, name, ids, keys, but=but, group=group):
+    if keys is not None:
+        for run_id, key, value in _rows(database, f"run_uuid, key, {text}", name, ids, keys):
+            found.setdefault(run_id, {})[same(key, key)] = same(value, value)
+        return found
+    columns = f"run_uuid, count(*), group_concat(key, '{_BETWEEN}'), group_concat({text}, '{_BETWEEN}')"
+    names: dict[str, list[str]] = {}
+    for run_id, n, joined_keys, joined in _rows(database, columns, name, ids, None, but=but, group="GROUP BY run_uuid"):
         if (known := names.get(joined_keys)) is None:
             known = names[joined_keys] = [same(key, key) for key in joined_keys.split(_BETWEEN)]
         of_run = joined.split(_BETWEEN)
