@@ -60,6 +60,7 @@ def train_one(
 def train_repeats(planned: Plan, keywords: Mapping[str, Any], *, bench: bool, as_json: bool) -> None:
     """Train what the plan lacks, with `keywords` and `bench` as for `train_one`, and print all of its runs."""
     from cvexp.jobs.repeats import run
+    from cvexp.jobs.standing import judged
     from cvexp.report import repeats as report
 
     store = planned.settings
@@ -68,6 +69,7 @@ def train_repeats(planned: Plan, keywords: Mapping[str, Any], *, bench: bool, as
         result = run(planned, **keywords, **ends, observer=console, histories=as_json)
     run_ids = [one.run.run_id for one in result.runs]
     with _bench(run_ids, result.config, store, keywords, report, wanted=bench) as whole:
+        result = judged(result, store)
         present(result, whole, as_json=as_json, then=(store.command("compare"), store.command("ui")))
         _check_delivered(result.undelivered, "these runs", result.trouble, store)
 

@@ -6,21 +6,26 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cvexp.comparison.captions import condition_captions, table_captions
+from cvexp.comparability import condition_groups, test_set_labels
+from cvexp.comparison.bench import bench_letters
+from cvexp.comparison.budget import read_budget
+from cvexp.comparison.captions import captions_of
+from cvexp.comparison.columns import choose_columns
 from cvexp.comparison.evidence import Reader, gather, known_classes
 from cvexp.comparison.figures import figure_of
 from cvexp.comparison.front import front_of, objectives_of
 from cvexp.comparison.groups import Group, best_first, group_runs
-from cvexp.comparison.request import LAST, Request
+from cvexp.comparison.request import LAST, Request, sort_key
 from cvexp.comparison.tables import Table
 from cvexp.comparison.verdicts import judge
 from cvexp.errors import ConfigError
-from cvexp.results import Metric
+from cvexp.results import Metric, rank
 from cvexp.stats import collapsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cvexp.comparison.budget import Limit
     from cvexp.runs import RunSummary
 
 SHOWN_GROUPS = 50
@@ -33,12 +38,13 @@ COMPARED_GROUPS = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Analysis:
-    """What tables are made from besides the runs.
+    """What tables are made from; see `analyse`.
 
     Attributes:
+        runs: Sorted; by figures that were measured on test or validation images only within one test set.
         sort: A metric's key, or `started`.
         columns: Of the tables.
-        known: The keys of the metrics that any run has.
+        limits: The budget.
         labels: Of the runs' test sets.
         letters: Of the conditions of training times, by run id.
         differences: What each letter's conditions are.
@@ -48,9 +54,10 @@ class Analysis:
         evidence: Reads records and histories.
     """
 
+    runs: tuple[RunSummary, ...]
     sort: str
     columns: tuple[str, ...]
-    known: frozenset[str]
+    limits: tuple[Limit, ...]
     labels: Mapping[str, str]
     letters: Mapping[str, str]
     differences: Mapping[str, str]
@@ -60,10 +67,45 @@ class Analysis:
     evidence: Reader
 
 
-def tables_of(runs: Sequence[RunSummary], analysis: Analysis) -> tuple[tuple[Table, ...], tuple[str, ...]]:
+def analyse(runs: Sequence[RunSummary], request: Request, evidence: Reader) -> Analysis:
+    """Sort the runs, and find out what sets the conditions apart under which they were measured.
+
+    Raises:
+        ConfigError: The order, a column or the budget cannot be used; what is valid is named.
+    """
+    known = frozenset[str]().union(*(run.metrics for run in runs))
+    key = sort_key(request.sort, known, any_run=bool(runs))
+    labels = test_set_labels(runs)
+    ordered = tuple(sorted(runs, key=lambda run: _position(run, key, labels[run.test_set])))
+    letters, differences = condition_groups(ordered)
+    bench, bench_differences = bench_letters(ordered)
+    return Analysis(
+        runs=ordered,
+        sort=key,
+        columns=choose_columns(request.columns, request.view, known),
+        limits=read_budget(request.budget, known) if request.budget else (),
+        labels=labels,
+        letters=dict(zip((run.run_id for run in ordered), letters, strict=True)),
+        differences=differences,
+        bench_letters=bench,
+        bench_differences=bench_differences,
+        request=request,
+        evidence=evidence,
+    )
+
+
+def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int, float], float]:
+    """The sort key: the best first, NaN and runs without the figure last, the latest first among equals."""
+    started = run.started_at.timestamp()
+    if key == "started":
+        return "", (0, -started), 0.0
+    return test_set if key.startswith(("test/", "val/")) else "", rank(run.metrics, key), -started
+
+
+def tables_of(analysis: Analysis) -> tuple[tuple[Table, ...], tuple[str, ...]]:
     """A table for each test set, in the order of their labels, and what is left out, in sentences."""
     sets: dict[str, list[RunSummary]] = {}
-    for run in runs:
+    for run in analysis.runs:
         sets.setdefault(analysis.labels[run.test_set], []).append(run)
     shown = sorted(sorted(sets, key=lambda label: -len(sets[label]))[:SHOWN_TABLES])
     captions = []
@@ -80,7 +122,7 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
     every = _ordered(runs, analysis)
     shown = every[:SHOWN_GROUPS]
     if analysis.request.at != LAST:
-        shown = _ordered(_at_epoch(_members(shown), analysis), analysis)
+        shown = _ordered(_at_epoch([run for group in shown for run in group.runs], analysis), analysis)
     shown = [_with_collapsed(group, analysis.evidence) for group in shown]
     finished = [group for group in shown if group.is_finished]
     compared = best_first(finished, Metric.TEST_ACCURACY)[:COMPARED_GROUPS]
@@ -98,20 +140,17 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
         n_others=sum(group.is_finished for group in every) - len(compared),
     )
     best = next((group.label for group in compared if math.isfinite(group.mean(Metric.TEST_ACCURACY) or math.nan)), "")
-    captions = table_captions(
-        shown, analysis.columns, front, at=analysis.request.at, n_left_out=len(every) - len(shown)
-    )
-    conditions = condition_captions(shown, analysis.columns, analysis.differences, analysis.bench_differences)
+    n_left_out = len(every) - len(shown)
     return Table(
         test_set=test_set,
         groups=tuple(shown),
-        n_left_out=len(every) - len(shown),
+        n_left_out=n_left_out,
         best=best,
         front=front,
         contenders=judged.contenders,
         verdicts=judged.verdicts,
         sentences=judged.sentences,
-        captions=(*captions, *conditions),
+        captions=captions_of(shown, front, analysis, n_left_out=n_left_out),
         arms=arms,
         n_classes=n_classes,
         margin=margin,
@@ -138,10 +177,6 @@ def _at_epoch(runs: Sequence[RunSummary], analysis: Analysis) -> list[RunSummary
             f"--at {at}: no run here has figures of {'its epochs' if at == 'best' else f'epoch {at}'}", "see: --at last"
         )
     return found
-
-
-def _members(groups: Sequence[Group]) -> list[RunSummary]:
-    return [run for group in groups for run in group.runs]
 
 
 def _with_collapsed(group: Group, reader: Reader) -> Group:

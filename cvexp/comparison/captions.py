@@ -8,18 +8,18 @@ from cvexp.comparison.figures import figure_of
 from cvexp.comparison.request import BEST, LAST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from cvexp.comparison.analysis import Analysis
     from cvexp.comparison.groups import Group
     from cvexp.comparison.tables import Front
 
 SHOWN_CONDITIONS = 26
 
 
-def table_captions(
-    groups: Sequence[Group], columns: Sequence[str], front: Front, *, at: str, n_left_out: int
-) -> tuple[str, ...]:
-    """How to read the figures of a table with these columns."""
+def captions_of(groups: Sequence[Group], front: Front, analysis: Analysis, *, n_left_out: int) -> tuple[str, ...]:
+    """How to read the figures of a table with these groups, and what the letters behind times mean."""
+    at, columns = analysis.request.at, analysis.columns
     lines = []
     if n_left_out:
         lines.append(
@@ -38,6 +38,15 @@ def table_captions(
     if again := sum(group.n_again for group in groups):
         runs = f"{again:,} more run{' is' if again == 1 else 's are'}"
         lines.append(f"{runs} of seeds that are counted already; the latest of each counts (--no-group lists all).")
+    for kind, words, what, which in (
+        ("training", analysis.differences, "Times", "letter"),
+        ("bench", analysis.bench_differences, "Latencies", "capital letter"),
+    ):
+        if letters := _letters_of(groups, columns, kind):
+            lines.append(f"{what} may be ranked within one {which} only; the letters differ in:")
+            lines += [f"  {letter}: {words.get(letter, 'unknown')}" for letter in letters[:SHOWN_CONDITIONS]]
+        if len(letters) > SHOWN_CONDITIONS:
+            lines.append(f"  and {len(letters) - SHOWN_CONDITIONS} more (--json has all)")
     return tuple(lines)
 
 
@@ -57,20 +66,9 @@ def _front_captions(front: Front) -> list[str]:
     return [*lines, *(f"Not placed: {reason}." for reason in list(reasons)[:3])]
 
 
-def condition_captions(
-    groups: Sequence[Group], columns: Sequence[str], differences: Mapping[str, str], bench: Mapping[str, str]
-) -> tuple[str, ...]:
-    """What the letters behind times mean, where the groups shown have several."""
-    lines: list[str] = []
-    for kind, words, what in (("training", differences, "Times"), ("bench", bench, "Latencies")):
-        timed = [key for key in columns if figure_of(key).conditions == kind]
-        found = {group.conditions_of(key): None for group in groups for key in timed if group.figure(key)}
-        letters = [letter for letter in found if letter]
-        if len(letters) < 2:  # noqa: PLR2004 - letters tell at least two apart
-            continue
-        which = "letter" if kind == "training" else "capital letter"
-        lines.append(f"{what} may be ranked within one {which} only; the letters differ in:")
-        lines += [f"  {letter}: {words.get(letter, 'unknown')}" for letter in letters[:SHOWN_CONDITIONS]]
-        if len(letters) > SHOWN_CONDITIONS:
-            lines.append(f"  and {len(letters) - SHOWN_CONDITIONS} more (--json has all)")
-    return tuple(lines)
+def _letters_of(groups: Sequence[Group], columns: Sequence[str], kind: str) -> list[str]:
+    """The letters of one kind of conditions, where the groups shown have several."""
+    timed = [key for key in columns if figure_of(key).conditions == kind]
+    found = {group.conditions_of(key): None for group in groups for key in timed if group.figure(key)}
+    letters = [letter for letter in found if letter]
+    return letters if len(letters) > 1 else []

@@ -22,7 +22,7 @@ EXTRA_DECIMALS = 3
 TWO_DIGITS = 10
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One figure of a run.
 
@@ -91,89 +91,31 @@ class Figure:
 _TRAINING, _BENCH = "training", "bench"
 
 FIGURES = (
-    Figure(key=Metric.VAL_ACCURACY, names=("val_accuracy",), header="val acc", form=".2%"),
-    Figure(key=Metric.TEST_ACCURACY, names=("accuracy", "test_accuracy"), header="test acc", form=".2%"),
-    Figure(key=Metric.TEST_LOSS, names=("loss", "test_loss"), header="test loss", form=".4f"),
-    Figure(key=Metric.VAL_LOSS, names=("val_loss",), header="val loss", form=".4f"),
-    Figure(key=Metric.TRAIN_ACCURACY, names=("train_accuracy",), header="train acc", form=".2%"),
-    Figure(key=Metric.TRAIN_LOSS, names=("train_loss",), header="train loss", form=".4f"),
+    Figure(Metric.VAL_ACCURACY, ("val_accuracy",), "val acc", ".2%"),
+    Figure(Metric.TEST_ACCURACY, ("accuracy", "test_accuracy"), "test acc", ".2%"),
+    Figure(Metric.TEST_LOSS, ("loss", "test_loss"), "test loss", ".4f"),
+    Figure(Metric.VAL_LOSS, ("val_loss",), "val loss", ".4f"),
+    Figure(Metric.TRAIN_ACCURACY, ("train_accuracy",), "train acc", ".2%"),
+    Figure(Metric.TRAIN_LOSS, ("train_loss",), "train loss", ".4f"),
+    Figure(Metric.TRAIN_SECONDS, ("train_seconds", "seconds"), "train s", ",.1f", "s", _TRAINING),
+    Figure(Metric.EPOCH_SECONDS_MEDIAN, ("epoch_seconds_median", "epoch_seconds"), "epoch s", ",.2f", "s", _TRAINING),
+    Figure(Metric.SECONDS_TO_ACCURACY, ("to_accuracy", "seconds_to_accuracy"), "s to target", ",.1f", "s", _TRAINING),
+    Figure(Metric.IMAGES_PER_SECOND, ("images_per_second", "speed"), "images/s", ",.0f", "images/s", _TRAINING),
+    Figure(Metric.LATENCY_MS, ("latency_ms", "latency"), "latency ms", ",.3f", "ms", _BENCH),
+    Figure(Metric.LATENCY_P90_MS, ("latency_p90_ms",), "p90 ms", ",.3f", "ms", _BENCH),
+    Figure(Metric.FIRST_CALL_MS, ("first_call_ms",), "first call ms", ",.2f", "ms", _BENCH),
     Figure(
-        key=Metric.TRAIN_SECONDS,
-        names=("train_seconds", "seconds"),
-        header="train s",
-        form=",.1f",
-        unit="s",
-        conditions=_TRAINING,
+        Metric.BENCH_IMAGES_PER_SECOND,
+        ("throughput", "bench_images_per_second"),
+        "inference images/s",
+        ",.0f",
+        "images/s",
+        _BENCH,
     ),
-    Figure(
-        key=Metric.EPOCH_SECONDS_MEDIAN,
-        names=("epoch_seconds_median", "epoch_seconds"),
-        header="epoch s",
-        form=",.2f",
-        unit="s",
-        conditions=_TRAINING,
-    ),
-    Figure(
-        key=Metric.SECONDS_TO_ACCURACY,
-        names=("to_accuracy", "seconds_to_accuracy"),
-        header="s to target",
-        form=",.1f",
-        unit="s",
-        conditions=_TRAINING,
-    ),
-    Figure(
-        key=Metric.IMAGES_PER_SECOND,
-        names=("images_per_second", "speed"),
-        header="images/s",
-        form=",.0f",
-        unit="images/s",
-        conditions=_TRAINING,
-    ),
-    Figure(
-        key=Metric.LATENCY_MS,
-        names=("latency_ms", "latency"),
-        header="latency ms",
-        form=",.3f",
-        unit="ms",
-        conditions=_BENCH,
-    ),
-    Figure(
-        key=Metric.LATENCY_P90_MS, names=("latency_p90_ms",), header="p90 ms", form=",.3f", unit="ms", conditions=_BENCH
-    ),
-    Figure(
-        key=Metric.FIRST_CALL_MS,
-        names=("first_call_ms",),
-        header="first call ms",
-        form=",.2f",
-        unit="ms",
-        conditions=_BENCH,
-    ),
-    Figure(
-        key=Metric.BENCH_IMAGES_PER_SECOND,
-        names=("throughput", "bench_images_per_second"),
-        header="inference images/s",
-        form=",.0f",
-        unit="images/s",
-        conditions=_BENCH,
-    ),
-    Figure(key=Metric.PARAMETERS, names=("parameters", "params"), header="params", form=",.0f", unit="parameters"),
-    Figure(key=Metric.BYTES, names=("bytes", "size"), header="bytes", form=",.0f", unit="bytes"),
-    Figure(
-        key=Metric.PROCESS_PEAK_BYTES,
-        names=("process_peak_bytes",),
-        header="peak bytes",
-        form=",.0f",
-        unit="bytes",
-        conditions=_TRAINING,
-    ),
-    Figure(
-        key=Metric.DEVICE_PEAK_BYTES,
-        names=("device_peak_bytes",),
-        header="device peak bytes",
-        form=",.0f",
-        unit="bytes",
-        conditions=_TRAINING,
-    ),
+    Figure(Metric.PARAMETERS, ("parameters", "params"), "params", ",.0f", "parameters"),
+    Figure(Metric.BYTES, ("bytes", "size"), "bytes", ",.0f", "bytes"),
+    Figure(Metric.PROCESS_PEAK_BYTES, ("process_peak_bytes",), "peak bytes", ",.0f", "bytes", _TRAINING),
+    Figure(Metric.DEVICE_PEAK_BYTES, ("device_peak_bytes",), "device peak bytes", ",.0f", "bytes", _TRAINING),
 )
 
 _BY_NAME = {name: figure for figure in FIGURES for name in (*figure.names, figure.key)}
@@ -185,13 +127,8 @@ def figure_of(key: str) -> Figure:
         return _BY_NAME[key]
     form = ".2%" if key.endswith("accuracy") and key != Metric.SECONDS_TO_ACCURACY else ",.5g"
     timed = key.startswith(("time/", "throughput/", "memory/"))
-    return Figure(
-        key=key,
-        names=(key,),
-        header=key,
-        form=form,
-        conditions=_TRAINING if timed else _BENCH if key.startswith("bench/") else "",
-    )
+    conditions = _TRAINING if timed else _BENCH if key.startswith("bench/") else ""
+    return Figure(key, (key,), key, form, conditions=conditions)
 
 
 def find_figure(name: str, known: Iterable[str], *, what: str) -> Figure:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparison.bench import bench_conditions
 from cvexp.comparison.figures import figure_of
-from cvexp.results import Metric
+from cvexp.results import rank
 from cvexp.runs import BUSY, NAME_DIGITS, RunSummary, differing_settings, settings_of
 from cvexp.stats import Interval, mean_interval
 
@@ -91,7 +91,7 @@ class Group:
         """
         if key not in self._figures:
             values = [run.metrics[key] for run in self.pool(key) if key in run.metrics]
-            found = _interval(values) if values else None
+            found = interval_of(values) if values else None
             if found is not None and self.n_collapsed and figure_of(key).on_images:
                 found = replace(found, low=None, high=None)
             self._figures[key] = found
@@ -116,8 +116,8 @@ class Group:
         return {"training": self.busy, "bench": self.bench_busy}.get(figure_of(key).conditions, False)
 
 
-def _interval(values: Sequence[float]) -> Interval:
-    """As `mean_interval`; of values that are not all finite, a mean without an interval."""
+def interval_of(values: Sequence[float]) -> Interval:
+    """As `stats.mean_interval`; of values that are not all finite, a mean without an interval."""
     if all(map(math.isfinite, values)) and len(values) > 1:
         return mean_interval(values)
     mean = values[0] if len(values) == 1 else math.nan
@@ -181,7 +181,7 @@ def _comparable(
     """The runs under the conditions that most of the quiet ones have, and whether there were only disturbed ones."""
     quiet = [run for run in runs if run.run_id not in disturbed]
     pool = quiet or list(runs)
-    if len(pool) > 1:
+    if len({letters.get(run.run_id) for run in pool}) > 1:
         counts = Counter(letters.get(run.run_id, "") for run in pool)
         usual = max(counts, key=lambda letter: counts[letter])
         pool = [run for run in pool if letters.get(run.run_id, "") == usual]
@@ -236,7 +236,6 @@ def _own_name(run: RunSummary, *, repeated: bool) -> str:
 
 def best_first(groups: Iterable[Group], key: str) -> list[Group]:
     """Sorted by the mean of a metric, the best first, NaN and groups without it last; `started`: the latest first."""
-    from cvexp.results import rank
 
     def position(group: Group) -> tuple[tuple[int, float], float]:
         started = max(run.started_at.timestamp() for run in group.runs)
@@ -244,8 +243,3 @@ def best_first(groups: Iterable[Group], key: str) -> list[Group]:
         return rank({} if mean is None else {key: mean}, key), -started
 
     return sorted(groups, key=position)
-
-
-def accuracies(group: Group, key: str = Metric.TEST_ACCURACY) -> list[float]:
-    """Of each seed, in the order of `runs`; those without the figure left out."""
-    return [run.metrics[key] for run in group.runs if key in run.metrics]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cvexp.comparison.evidence import MAX_SEEDS, usable_records
 from cvexp.stats import Arm, arms_verdict, score_difference, win_share_text
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from cvexp.comparison.evidence import Reader
     from cvexp.comparison.groups import Group
+    from cvexp.comparison.tables import Table
     from cvexp.image_records import ImageRecords
     from cvexp.stats import Difference
 
@@ -97,6 +100,22 @@ def differences(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Differing, 
     names = dict.fromkeys([*a, *b])
     values = [(name, a.get(name, ABSENT), b.get(name, ABSENT)) for name in names]
     return tuple(Differing(name=name, a=ours, b=theirs) for name, ours, theirs in values if ours != theirs)
+
+
+def named_pair(tables: Sequence[Table], evidence: Reader, *, first: str) -> Pair | None:
+    """The two groups of the tables side by side, `a` being the one with the run `first`; None for more or fewer groups.
+
+    Groups measured on different test images have no images in common.
+    """
+    groups = [group for table in tables for group in table.groups]
+    if len(groups) != 2 or any(table.n_left_out for table in tables):  # noqa: PLR2004 - a pair
+        return None
+    a, b = sorted(groups, key=lambda group: first not in {run.run_id for run in group.runs})
+    if len(tables) > 1:
+        return pair_of(a, b)
+    records = usable_records([*a.runs[:MAX_SEEDS], *b.runs[:MAX_SEEDS]], evidence, split="test").records
+    ours, theirs = ([records[run.run_id] for run in group.runs if run.run_id in records] for group in (a, b))
+    return pair_of(a, b, records_a=ours, records_b=theirs, class_names=evidence.class_names(a.first))
 
 
 def pair_of(

@@ -15,27 +15,26 @@ from cvexp.results import Metric
 from cvexp.stats import Candidate, pick
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from cvexp.comparison.analysis import Analysis
     from cvexp.comparison.budget import Limit
     from cvexp.comparison.groups import Group
     from cvexp.comparison.tables import Table
-    from cvexp.stats import Arm
 
 SPEEDS = (Metric.LATENCY_MS.value, Metric.TRAIN_SECONDS.value)
 """The metrics that say which is the fastest; the first one that all candidates have under equal conditions counts."""
 
 
-def pick_of(tables: Sequence[Table], limits: Sequence[Limit], analysis: Analysis) -> Pick | None:
-    """Of the groups that meet the limits, the fastest that is not shown to be less accurate than the most accurate one.
+def pick_of(tables: Sequence[Table], analysis: Analysis) -> Pick | None:
+    """Of the groups that meet the budget, the fastest that is not shown to be less accurate than the most accurate one.
 
     Chosen on validation images where every candidate has them, else on the test images, and it says so.
 
     Raises:
         ConfigError: The groups were measured on different test images.
     """
-    if not tables:
+    if not tables or not analysis.request.picks:
         return None
     if len(tables) > 1:
         sets = ", ".join(table.test_set for table in tables[:3])
@@ -43,6 +42,7 @@ def pick_of(tables: Sequence[Table], limits: Sequence[Limit], analysis: Analysis
             f"cannot pick one: these runs were measured on different test images ({sets})",
             "choose some with --where, or name them",
         )
+    limits = analysis.limits
     budget = tuple(limit.text for limit in limits)
     (table,) = tables
     finished = [group for group in table.groups if _is_measured(group, "test")]
@@ -51,16 +51,7 @@ def pick_of(tables: Sequence[Table], limits: Sequence[Limit], analysis: Analysis
     if not meeting:
         why = (_nearest_miss(finished, limits),) if finished else ("Nothing to pick from: no finished run here.",)
         return Pick(label="", run_ids=(), budget=budget, chosen_on=split, sentences=why)
-    ordered = best_first(meeting, ACCURACY[split])
-    return _choose(
-        ordered,
-        gather(ordered, analysis.evidence, split=split, recorded=analysis.request.at == LAST).arms,
-        split,
-        budget,
-        margin=analysis.request.margin,
-        n_considered=len(finished),
-        n_classes=known_classes(ordered, analysis.evidence),
-    )
+    return _choose(best_first(meeting, ACCURACY[split]), analysis, split, n_considered=len(finished))
 
 
 def _is_measured(group: Group, split: Split) -> bool:
@@ -84,41 +75,38 @@ def _nearest_miss(groups: Sequence[Group], limits: Sequence[Limit]) -> str:
     return "Nothing meets all limits at once, though each of them is met by some."
 
 
-def _choose(
-    ordered: Sequence[Group],
-    arms: Mapping[str, Arm],
-    split: Split,
-    budget: tuple[str, ...],
-    *,
-    margin: float,
-    n_considered: int,
-    n_classes: int | None,
-) -> Pick:
+def _choose(ordered: Sequence[Group], analysis: Analysis, split: Split, *, n_considered: int) -> Pick:
+    """One of the groups that meet the budget, the most accurate first; `n_considered` counts those that do not, too."""
+    request, evidence = analysis.request, analysis.evidence
+    arms = gather(ordered, evidence, split=split, recorded=request.at == LAST).arms
     speed = _speed_of(ordered)
     candidates = [
         Candidate(accuracy=arms[group.label], measures={speed: group.mean(speed) or math.inf} if speed else {})
         for group in ordered
     ]
-    found = pick(candidates, {}, speed=speed, accuracy_margin=margin, n_classes=n_classes)
+    n_classes = known_classes(ordered, evidence)
+    found = pick(candidates, {}, speed=speed, accuracy_margin=request.margin, n_classes=n_classes)
     by_label = {group.label: group for group in ordered}
     chosen, most_accurate = by_label[str(found.name)], by_label[str(found.most_accurate)]
-    reasons = _reasons(
-        chosen, most_accurate, speed, budget, margin=margin, n_meeting=len(ordered), n_considered=n_considered
-    )
-    price = (
-        "" if found.price is None else f"it costs at most {100 * max(0.0, found.price):.2f} points of accuracy (95%)"
-    )
+    budget = tuple(limit.text for limit in analysis.limits)
+    if len(ordered) == 1:
+        reason = "no other does" if budget else "there is no other"
+    else:
+        reason = _reason(chosen, most_accurate, speed, request.margin)
+    met = f"{len(ordered)} of {n_considered} meet {', '.join(budget)}; " if budget else ""
+    why = f"{met}{reason}"
+    sentences = [f"Pick: {chosen.label}{_accuracy(chosen, split)}. {why[0].upper()}{why[1:]}."]
+    if found.price is not None:
+        points = f"{100 * max(0.0, found.price):.2f} points of accuracy (95%)"
+        sentences.append(f"Against {most_accurate.label} it costs at most {points}.")
     return Pick(
         label=chosen.label,
         run_ids=tuple(run.run_id for run in chosen.runs),
         budget=budget,
         chosen_on=split,
+        rival=next((group.label for group in (most_accurate, *ordered) if group is not chosen), ""),
         price=found.price,
-        sentences=(
-            f"Pick: {chosen.label}{_accuracy(chosen, split)}. {reasons[0].upper()}{reasons[1:]}.",
-            *([f"Against {most_accurate.label} {price}."] if price else []),
-            _chosen_on(chosen, split),
-        ),
+        sentences=(*sentences, _chosen_on(chosen, split)),
     )
 
 
@@ -131,26 +119,15 @@ def _speed_of(groups: Sequence[Group]) -> str:
     return ""
 
 
-def _reasons(
-    chosen: Group,
-    most_accurate: Group,
-    speed: str,
-    budget: tuple[str, ...],
-    *,
-    margin: float,
-    n_meeting: int,
-    n_considered: int,
-) -> str:
-    met = f"{n_meeting} of {n_considered} meet {', '.join(budget)}; " if budget else ""
-    if n_meeting == 1:
-        return f"{met}{'no other does' if budget else 'there is no other'}"
+def _reason(chosen: Group, most_accurate: Group, speed: str, margin: float) -> str:
+    """Why it is this one of several."""
     if chosen is most_accurate:
         doubt = "no faster one is shown to be as accurate" if speed else "which is the fastest was not measured alike"
-        return f"{met}it is the most accurate, and {doubt}"
+        return f"it is the most accurate, and {doubt}"
     time = chosen.mean(speed)
     fast = "" if time is None else f" ({figure_of(speed).said(time)})"
     within = f"shown to lose less than {100 * margin:g} points to the most accurate, {most_accurate.label}"
-    return f"{met}it is the fastest{fast} of those {within}"
+    return f"it is the fastest{fast} of those {within}"
 
 
 def _accuracy(group: Group, split: Split) -> str:

@@ -112,6 +112,8 @@ class Pick:
         run_ids: Of its runs.
         budget: The limits in words.
         chosen_on: `val` or `test`: the images whose accuracy chose it.
+        rival: The label of the group that it was chosen against: the most accurate one, or, where it is that itself,
+            the next one; empty where no other meets the budget.
         price: Points of accuracy in [0, 1] that it costs at most against the most accurate one (95%), or None.
         sentences: Why, in words.
     """
@@ -120,5 +122,6 @@ class Pick:
     run_ids: tuple[str, ...]
     budget: tuple[str, ...]
     chosen_on: Literal["val", "test"]
+    rival: str = ""
     price: float | None = None
     sentences: tuple[str, ...] = field(default=())

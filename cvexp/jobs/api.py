@@ -209,12 +209,12 @@ def compare(
             "name": one.name,
             "status": one.status,
             "started_at": one.started_at,
-            "conditions": group,
-            "test_set": test_set,
+            "conditions": compared.analysis.letters[one.run_id],
+            "test_set": compared.analysis.labels[one.test_set],
             **{f"params.{key}": value for key, value in one.settings.items()},
             **{f"metrics.{key}": value for key, value in one.metrics.items()},
         }
-        for one, test_set, group in zip(compared.runs, compared.test_sets, compared.letters, strict=True)
+        for one in compared.runs
     ]
     return pd.DataFrame(rows, columns=None if rows else ["run_id", "name"]).set_index("run_id")
 
@@ -254,7 +254,7 @@ def history(run: str, *, tracking_uri: str | None = None, experiment: str | None
 
     from cvexp.jobs.source import find_run
     from cvexp.results import Metric
-    from cvexp.tracking.queries import history as read
+    from cvexp.tracking.histories import history as read
 
     found, store = find_run(run, _store(tracking_uri, experiment))
     epochs = {

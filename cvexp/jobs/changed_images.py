@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cvexp.comparison.evidence import MAX_SEEDS, usable_records
-from cvexp.errors import InputError
+from cvexp.comparison.pair import named_pair
+from cvexp.errors import DatasetError, InputError
+from cvexp.plots.files import as_png
 from cvexp.plots.gained_lost import SHOWN, ChangedImages, gained_and_lost
 
 if TYPE_CHECKING:
@@ -23,7 +26,50 @@ if TYPE_CHECKING:
     from cvexp.comparison.tables import Table
     from cvexp.data.dataset import Dataset
     from cvexp.image_records import ImageRecords
+    from cvexp.jobs.compare import Comparison
     from cvexp.runs import RunSummary
+
+NO_RECORDS = "Images gained and lost need per-image predictions of both; add them: cvexp evaluate RUN --store"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deciding:
+    """The images that group `b` gained and lost against group `a` as a PNG, or why there is none, in a sentence."""
+
+    a: str
+    b: str
+    png: bytes = b""
+    why: str = ""
+
+
+def deciding_images(comparison: Comparison, *, data_dir: Path) -> Deciding | None:
+    """The images gained and lost between the two groups that decide; None where there are no two on one test set.
+
+    They are the two that were named, else the pick and the group it was chosen against, else the two most accurate.
+    """
+    found = _deciding(comparison)
+    if found is None:
+        return None
+    table, label_a, label_b = found
+    groups = {group.label: group for group in table.groups}
+    two = [replace(table, groups=(groups[label_a], groups[label_b]), n_left_out=0)]
+    evidence = comparison.analysis.evidence
+    sides = named_pair(two, evidence, first=groups[label_a].first.run_id)
+    figure, why = (None, "") if sides is None else changed_images(sides, two, evidence, data_dir=data_dir)
+    if figure is None:
+        return Deciding(a=label_a, b=label_b, why=f"{why[0].upper()}{why[1:]}." if why else f"{NO_RECORDS}.")
+    return Deciding(a=label_a, b=label_b, png=as_png(figure))
+
+
+def _deciding(comparison: Comparison) -> tuple[Table, str, str] | None:
+    """The table of the two groups that decide, and their labels."""
+    if len(comparison.tables) == 1 and comparison.pair is not None:
+        return comparison.tables[0], comparison.pair.a, comparison.pair.b
+    if comparison.pick is not None:
+        pick = comparison.pick
+        return (comparison.tables[0], pick.rival, pick.label) if pick.label and pick.rival else None
+    judged = [(table, table.verdicts[0]) for table in comparison.tables if table.verdicts]
+    return (judged[0][0], judged[0][1].b, judged[0][1].a) if judged else None
 
 
 def changed_images(
@@ -65,7 +111,7 @@ def _dataset(run: RunSummary, data_dir: Path) -> Dataset:
     """The run's dataset with its test images as the run had them.
 
     Raises:
-        InputError: It cannot be had, or the run does not say how its images were chosen.
+        InputError: It is not on this machine, or the run does not say how its images were chosen.
     """
     from cvexp.data.dataset import load
     from cvexp.data.registry import find_spec
@@ -73,7 +119,10 @@ def _dataset(run: RunSummary, data_dir: Path) -> Dataset:
 
     limit = integer_setting(run, "limit", least=1)
     split_seed = integer_setting(run, "split_seed", least=0) or 0
-    return load(find_spec(run.params.get("dataset", "")), data_dir, split_seed=split_seed, limit=limit)
+    spec = find_spec(run.params.get("dataset", ""))
+    if not spec.source.find(data_dir):
+        raise DatasetError(f"{spec.name} is not on this machine")
+    return load(spec, data_dir, split_seed=split_seed, limit=limit)
 
 
 def _votes(records: Sequence[ImageRecords], n_classes: int) -> npt.NDArray[np.int64]:

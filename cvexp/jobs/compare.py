@@ -6,26 +6,23 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cvexp.comparability import condition_groups, test_set_labels
-from cvexp.comparison.analysis import Analysis, tables_of
-from cvexp.comparison.bench import bench_letters
-from cvexp.comparison.budget import read_budget
-from cvexp.comparison.columns import choose_columns
+from cvexp.comparison.analysis import analyse, tables_of
+from cvexp.comparison.pair import named_pair
 from cvexp.comparison.pick import pick_of
-from cvexp.comparison.request import Request, sort_key
+from cvexp.comparison.request import Request
 from cvexp.errors import ConfigError
 from cvexp.jobs.changed_images import changed_images
 from cvexp.jobs.drawing import draw
 from cvexp.jobs.evidence import StoredEvidence
-from cvexp.jobs.pair import pair
 from cvexp.plots.files import check_path, save
 from cvexp.results import Metric, rank
 from cvexp.settings import data_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from cvexp.comparison.analysis import Analysis
     from cvexp.comparison.pair import Pair
     from cvexp.comparison.tables import Pick, Table
     from cvexp.runs import RunSummary
@@ -33,43 +30,41 @@ if TYPE_CHECKING:
     from cvexp.tracking.store import Store
 
 SHOWN_EXPERIMENTS = 5
+NOT_COMPARED = (
+    *("mlflow.note.content", "mlflow.runName", "mlflow.user", "mlflow.source.name", "mlflow.source.type"),
+    *("cvexp.command", "cvexp.local_id", "cvexp.weights_sha256"),
+)
+"""Tags that every run has, and that no report of many runs shows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Runs in order, each with its test images and the letter of its conditions; and what they amount to.
+    """Runs side by side, and what they amount to.
 
     Attributes:
-        runs: Sorted; by figures that were measured on test or validation images only within one test set.
-        test_sets: For each run, the label of its test images; accuracies are comparable within one label only.
+        analysis: The runs in order, their test images and conditions.
         best: Ids of the runs with the highest test accuracy of their test set.
-        letters: For each run, the letter of its conditions; times are comparable within one letter only.
-        differences: For each letter, what sets its conditions apart, in words; empty when there is one letter.
         notes: What to know about how the runs were chosen, and what the plot leaves out.
-        sort: The metric they are sorted by, or `started`.
         tables: A table of groups for each test set.
-        columns: Which columns the tables have: names of comparison.columns.TEXTS, and metric keys.
-        columns_named: Whether the user chose each of them.
         captions: What has to be known to read any of the tables.
         pick: What was chosen under a budget, if a choice was asked for.
         pair: What sets the two groups apart, where exactly two were named.
     """
 
-    runs: tuple[RunSummary, ...]
-    test_sets: tuple[str, ...]
+    analysis: Analysis
     best: frozenset[str]
-    letters: tuple[str, ...]
-    differences: Mapping[str, str]
     notes: tuple[str, ...]
-    sort: str
     experiment: str
     plot: Path | None
-    tables: tuple[Table, ...] = ()
-    columns: tuple[str, ...] = ()
-    columns_named: bool = False
-    captions: tuple[str, ...] = ()
-    pick: Pick | None = None
-    pair: Pair | None = None
+    tables: tuple[Table, ...]
+    captions: tuple[str, ...]
+    pick: Pick | None
+    pair: Pair | None
+
+    @property
+    def runs(self) -> tuple[RunSummary, ...]:
+        """All of them, in order."""
+        return self.analysis.runs
 
 
 def run(
@@ -89,38 +84,24 @@ def run(
 
     recover(settings)
     store = open_store(settings, create=False)
-    runs, notes = _selected(store, selectors, request)
-    first = runs[0].run_id if selectors else ""
-    known = frozenset(metric for run in runs for metric in run.metrics)
-    key = sort_key(request.sort, known, any_run=bool(runs))
-    labels = test_set_labels(runs)
-    runs.sort(key=lambda run: _position(run, key, labels[run.test_set]))
-    analysis = _analysis(runs, store, request, known=known, sort=key, labels=labels)
-    limits = read_budget(request.budget, known) if request.budget else ()
-    tables, left_out = tables_of(runs, analysis)
-    test_sets = tuple(labels[run.test_set] for run in runs)
-    sides = pair(tables, analysis.evidence, first=first) if selectors else None
-    letters = tuple(analysis.letters[run.run_id] for run in runs)
+    found, notes = _selected(store, selectors, request)
+    analysis = analyse(found, request, StoredEvidence(store, request))
+    tables, left_out = tables_of(analysis)
+    sides = named_pair(tables, analysis.evidence, first=found[0].run_id) if selectors else None
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
     if plot is not None:
         notes += draw(tables, settings, plot)
         notes += _draw_changes(sides, tables, analysis, plot)
     return Comparison(
-        runs=tuple(runs),
-        test_sets=test_sets,
-        best=_best(runs),
-        letters=letters,
-        differences=analysis.differences,
+        analysis=analysis,
+        best=_best(analysis.runs),
         notes=notes,
-        sort=key,
         experiment=settings.experiment,
         plot=plot,
         tables=tables,
-        columns=analysis.columns,
-        columns_named=request.columns is not None,
         captions=left_out,
-        pick=pick_of(tables, limits, analysis) if request.picks else None,
+        pick=pick_of(tables, analysis),
         pair=sides,
     )
 
@@ -137,41 +118,16 @@ def _draw_changes(sides: Pair | None, tables: Sequence[Table], analysis: Analysi
     return (f"images gained and lost drawn to {beside}",)
 
 
-def _analysis(
-    runs: Sequence[RunSummary],
-    store: Store,
-    request: Request,
-    *,
-    known: frozenset[str],
-    sort: str,
-    labels: Mapping[str, str],
-) -> Analysis:
-    """What the tables are made from besides the runs, which are in order and have the metrics that are `known`."""
-    letters, differences = condition_groups(runs)
-    bench, bench_differences = bench_letters(runs)
-    return Analysis(
-        sort=sort,
-        columns=choose_columns(request.columns, request.view, known),
-        known=known,
-        labels=labels,
-        letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
-        differences=differences,
-        bench_letters=bench,
-        bench_differences=bench_differences,
-        request=request,
-        evidence=StoredEvidence(store, request),
-    )
-
-
 def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple[list[RunSummary], tuple[str, ...]]:
     """The runs that are named or found, each once, and what to know about how they were chosen."""
     from cvexp.tracking.queries import find, search
+    from cvexp.tracking.rows import Fields
 
     if selectors:
         selections = [find(store, selector) for selector in selectors]
         runs = list({s.run.run_id: s.run for s in selections}.values())
         return runs, tuple(dict.fromkeys(s.note for s in selections if s.note))
-    runs = search(store, where=request.where, last=request.last)
+    runs = search(store, where=request.where, last=request.last, fields=Fields(but_tags=NOT_COMPARED))
     return runs, () if runs or store.settings.experiment_named else _other_experiments(store)
 
 
@@ -189,21 +145,6 @@ def _other_experiments(store: Store) -> tuple[str, ...]:
         f"experiment {experiment} has no runs; there are some in: {', '.join(listed)}{more}",
         f"see them: {store.settings.command('compare', '--experiment', next(iter(counts)))}",
     )
-
-
-def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int, float], float]:
-    """The sort key: the best first, NaN and runs without the figure last, the latest first among equals.
-
-    Figures measured on test or validation images are ranked within one test set.
-    """
-    started = run.started_at.timestamp()
-    if key == "started":
-        return "", (0, -started), 0.0
-    return test_set if _measured_on_images(key) else "", rank(run.metrics, key), -started
-
-
-def _measured_on_images(key: str) -> bool:
-    return key.startswith(("test/", "val/"))
 
 
 def _best(runs: Sequence[RunSummary]) -> frozenset[str]:

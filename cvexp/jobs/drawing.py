@@ -49,7 +49,6 @@ class Picture:
     test_set: str
     svg: bytes
     alt: str
-    caption: str = ""
 
 
 def draw(tables: Sequence[Table], settings: StoreSettings, path: Path) -> tuple[str, ...]:

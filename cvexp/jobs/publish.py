@@ -22,8 +22,7 @@ def run(comparison: Comparison, settings: StoreSettings, *, html: str) -> str:
         RunError: It has no runs.
         StoreError: The store cannot be written.
     """
-    from cvexp.tracking.front import tag_front
-    from cvexp.tracking.publishing import publish_comparison
+    from cvexp.tracking.publishing import publish_comparison, tag_front
     from cvexp.tracking.store import open_store
 
     if not comparison.runs:

@@ -84,6 +84,7 @@ class Repeats:
             withheld for one seed, for a figure that is not finite, and for what was learnt where a seed collapsed.
         collapsed: Seeds that learnt nothing; see stats.collapsed.
         trouble: Why records wait to be delivered, in one line, if any do.
+        verdict: On them against the best other recipe, in a sentence, where that is known; see jobs.standing.
     """
 
     recipe: str
@@ -92,6 +93,7 @@ class Repeats:
     summary: Mapping[str, Interval]
     collapsed: tuple[int, ...]
     trouble: str
+    verdict: str = ""
 
     @property
     def undelivered(self) -> int:
@@ -226,7 +228,7 @@ def _waiting(settings: StoreSettings) -> dict[str, int]:
 
 def _history(run: RunSummary, settings: StoreSettings) -> dict[int, dict[str, float]]:
     """By epoch, the figures of a stored run as `EpochMetrics.keyed` has them."""
-    from cvexp.tracking.queries import history
+    from cvexp.tracking.histories import history
 
     found = history(settings, run)
     hidden = ("step/", "test/") if Metric.VAL_LOSS in found else ("step/",)  # test figures are then the whole run's

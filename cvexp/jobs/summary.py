@@ -22,20 +22,11 @@ def summary(figures: Sequence[Mapping[str, float]], *, withheld: tuple[str, ...]
 
     There is no interval for keys that begin with one of `withheld`, and none for figures that are not all finite.
     """
-    from cvexp.stats import Interval, mean_interval
+    from cvexp.comparison.groups import interval_of
 
-    found = {}
-    for key in figures[0]:
-        if not all(key in one for one in figures):
-            continue
-        values = [one[key] for one in figures]
-        if all(map(math.isfinite, values)):
-            found[key] = mean_interval(values)
-        else:
-            found[key] = Interval(mean=math.nan, std=None, low=None, high=None, n=len(values))
-        if key.startswith(withheld):
-            found[key] = replace(found[key], low=None, high=None)
-    return found
+    keys = [key for key in figures[0] if all(key in one for one in figures)]
+    found = {key: interval_of([one[key] for one in figures]) for key in keys}
+    return {k: replace(over, low=None, high=None) if k.startswith(withheld) else over for k, over in found.items()}
 
 
 def collapsed_seeds(seeds: Sequence[int], figures: Sequence[Mapping[str, float]], n_classes: int) -> tuple[int, ...]:

@@ -88,6 +88,22 @@ def as_svg(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
+def as_png(figure: Figure) -> bytes:
+    """The figure as a PNG file, nothing clipped; it is closed."""
+    import io
+
+    import matplotlib.pyplot as plt
+
+    stream = io.BytesIO()
+    try:
+        figure.savefig(
+            stream, format="png", dpi=DPI, bbox_inches="tight", facecolor="white", metadata={"Software": SOFTWARE}
+        )
+    finally:
+        plt.close(figure)
+    return stream.getvalue()
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` in the format of the path's suffix, nothing clipped, and close it.
 

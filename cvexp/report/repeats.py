@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cvexp.redaction import without_credentials
 from cvexp.report import train as report_train
 from cvexp.report.pace import Pace, about
-from cvexp.report.terminal import cell, console, hint, seconds, table
+from cvexp.report.terminal import cell, console, hint, say, seconds, table
 from cvexp.report.train import TrainConsole
 from cvexp.results import EpochMetrics, Metric, TrainResult
 
@@ -138,7 +138,7 @@ COLUMNS = (
 
 
 def show(result: Repeats) -> None:
-    """Print a row for each seed, then the means over them, on stdout."""
+    """Print a row for each seed, the means over them, and the verdict against the best other recipe, on stdout."""
     n = len(result.runs)
     columns = [column for column in COLUMNS if column.key in result.summary]
     made = table(">seed", "run", *(f">{column.header}" for column in columns))
@@ -152,6 +152,8 @@ def show(result: Repeats) -> None:
         made.add_row("", "mean ± std", *(column.spread(one) for column, one in zip(columns, over, strict=True)))
         made.add_row("", "95% interval", *(column.interval(one) for column, one in zip(columns, over, strict=True)))
     console().print(made)
+    if result.verdict:
+        say(result.verdict)
     hint(*_notes(result))
 
 

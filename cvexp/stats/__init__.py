@@ -9,8 +9,7 @@ from cvexp.stats.judge import arms_verdict, score_verdict, verdict
 from cvexp.stats.measures import Candidate, Measure, SeedTimes, TimeInterval
 from cvexp.stats.several import Contenders, PairVerdict, contenders, holm, pairwise_verdicts
 from cvexp.stats.two_runs import agresti_min, mcnemar_midp
-from cvexp.stats.verdicts import Verdict
-from cvexp.stats.wording import population_text, verdict_text, win_share_text
+from cvexp.stats.verdicts import Verdict, population_text, verdict_text, win_share_text
 
 __all__ = [
     "Arm",

@@ -37,9 +37,9 @@ class Difference:
     """
 
     mean: float
-    low: float | None
-    high: float | None
-    df: float | None
+    low: float | None = None
+    high: float | None = None
+    df: float | None = None
     paired: bool
     n_seeds: int
     n_images: int
@@ -199,15 +199,8 @@ def difference(a: npt.NDArray[Any], b: npt.NDArray[Any], rows: npt.NDArray[np.in
     """The `Difference` of checked arms; `rows` as for `estimate`."""
     if min(len(a), len(b), a.shape[1]) > 1:
         return estimate(a, b, rows).difference()
-    return Difference(
-        mean=float(a.mean() - b.mean()),
-        low=None,
-        high=None,
-        df=None,
-        paired=rows is not None,
-        n_seeds=min(len(a), len(b)),
-        n_images=a.shape[1],
-    )
+    mean, n_seeds = float(a.mean() - b.mean()), min(len(a), len(b))
+    return Difference(mean=mean, paired=rows is not None, n_seeds=n_seeds, n_images=a.shape[1])
 
 
 def estimate(a: npt.NDArray[Any], b: npt.NDArray[Any], rows: npt.NDArray[np.intp] | None) -> Estimate:

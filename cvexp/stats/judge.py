@@ -200,11 +200,7 @@ def _undecided(
     """No interval: a collapsed seed, or a single image."""
     return Verdict(
         kind="cannot-tell",
-        difference=Difference(
-            mean=mean, low=None, high=None, df=None, paired=paired, n_seeds=min(n_seeds), n_images=n_images
-        ),
-        low90=None,
-        high90=None,
+        difference=Difference(mean=mean, paired=paired, n_seeds=min(n_seeds), n_images=n_images),
         margin=margin,
         n_seeds=n_seeds,
         n_collapsed=n_collapsed,

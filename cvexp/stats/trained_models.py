@@ -59,9 +59,7 @@ def unrecorded_models(a: Arm, b: Arm, rows: tuple[int, int], margin: float) -> V
     mean = float(a.per_seed[rows[0]] - b.per_seed[rows[1]])
     return Verdict(
         kind="these-two-only",
-        difference=Difference(mean=mean, low=None, high=None, df=None, paired=True, n_seeds=1, n_images=0),
-        low90=None,
-        high90=None,
+        difference=Difference(mean=mean, paired=True, n_seeds=1, n_images=0),
         margin=margin,
         n_seeds=(a.n_seeds, b.n_seeds),
         rows=rows,

@@ -1,17 +1,24 @@
-"""The figures that runs had after one of their epochs, in place of their last ones."""
+"""Every point of a run's metrics, and the figures that runs had after one of their epochs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from cvexp.errors import RunError
+from cvexp.events import MetricsLogged, RunEnded, SeriesLogged
 from cvexp.results import Metric, rank
+from cvexp.tracking.journal import Journal
+from cvexp.tracking.local import folder_of
 from cvexp.tracking.mlflow_errors import translated
+from cvexp.tracking.rows import logged_figure
+from cvexp.tracking.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cvexp.runs import RunSummary
+    from cvexp.settings import StoreSettings
     from cvexp.tracking.store import Store
 
 PER_EPOCH = (
@@ -19,6 +26,51 @@ PER_EPOCH = (
     *(Metric.TEST_LOSS, Metric.TEST_ACCURACY),
 )
 """Logged after each epoch; the test figures of a run with a validation part only after the last."""
+
+
+class Point(NamedTuple):
+    """A metric's value at a step, which is the epoch or 0 for the whole run; `at` in milliseconds since 1970."""
+
+    step: int
+    value: float
+    at: int
+
+
+def history(settings: StoreSettings, run: RunSummary) -> dict[str, tuple[Point, ...]]:
+    """Every point of every metric of a run, by metric key and step; from its journal where the store has no such run.
+
+    Raises:
+        RunError: The run's journal is damaged, or gone.
+        StoreError: The store cannot be read.
+    """
+    if not run.experiment_id:
+        if (folder := folder_of(settings, run.run_id)) is None:
+            raise RunError(f"run {run.name} left nothing in {settings.state_dir}", "look in the store instead")
+        return _journal_history(Journal(folder))
+    store = open_store(settings, create=False)
+    with translated(settings):
+        found = {key: store.client.get_metric_history(run.run_id, key) for key in sorted(run.metrics)}
+    return {
+        key: tuple(sorted(Point(one.step, logged_figure(one.value), one.timestamp) for one in points))
+        for key, points in found.items()
+    }
+
+
+def _journal_history(journal: Journal) -> dict[str, tuple[Point, ...]]:
+    found: dict[str, list[Point]] = {}
+    for record in journal.records:
+        match record.event:
+            case MetricsLogged(values=values, step=step):
+                points = [(key, step, value) for key, value in values.items()]
+            case SeriesLogged(key=key, points=series):
+                points = [(key, step, value) for step, value in series]
+            case RunEnded(metrics=values):
+                points = [(key, 0, value) for key, value in values.items()]
+            case _:
+                points = []
+        for key, step, value in points:
+            found.setdefault(key, []).append(Point(step, value, record.at))
+    return {key: tuple(sorted(found[key])) for key in sorted(found)}
 
 
 def at_epoch(store: Store, run: RunSummary, epoch: int | None) -> RunSummary:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cvexp.errors import InputError
 from cvexp.image_records import read_records
-from cvexp.tracking.artifacts import artifact_folder, located
+from cvexp.tracking.artifacts import artifact_folder, local_path, located
 
 if TYPE_CHECKING:
     from cvexp.image_records import ImageRecords
@@ -20,9 +20,13 @@ FOLDER = "records"
 
 def stored_records(store: Store, run: RunSummary, split: Literal["val", "test"]) -> tuple[ImageRecords | None, str]:
     """What a run's model said of the images of a split, or None and why there is nothing to read, in words."""
+    run = located(store, run)
     try:
+        if (here := local_path(run.artifacts_uri)) is not None:
+            file = here / FOLDER / f"{split}.parquet"
+            return (read_records(file), "") if file.is_file() else (None, "")
         with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
-            file = artifact_folder(store, located(store, run), FOLDER, Path(scratch)) / f"{split}.parquet"
+            file = artifact_folder(store, run, FOLDER, Path(scratch)) / f"{split}.parquet"
             return (read_records(file), "") if file.is_file() else (None, "")
     except InputError as error:
         missing = error.what.startswith(f"run {run.name} has no {FOLDER} ")

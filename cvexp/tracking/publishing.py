@@ -1,4 +1,4 @@
-"""A comparison put where MLflow's pages show it: report and picture as a run's artifacts, linked by the experiment."""
+"""A comparison put where MLflow's pages show it: report and picture as artifacts, a link in the experiment, tags."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cvexp.runs import FRONT
+from cvexp.text import clean
 from cvexp.tracking.artifacts import local_path, located
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.views import TRAINING_PAGES
@@ -15,9 +17,11 @@ from cvexp.tracking.views import TRAINING_PAGES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cvexp.comparison.tables import Table
     from cvexp.runs import RunSummary
     from cvexp.tracking.store import Store
 
+LONGEST_NAME = 200
 FOLDER, REPORT, PICTURE = "comparison", "report.html", "compare"
 NOTE = "mlflow.note.content"
 _OWN_NOTE = re.compile(r"Newest comparison of \d+ runs?: \[report\]\(#/experiments/\w+/runs/\w+/artifacts/[\w/.?=]+\)")
@@ -61,3 +65,26 @@ def _describe(store: Store, run: RunSummary, n_runs: int) -> None:
     page = f"#/experiments/{run.experiment_id}/runs/{run.run_id}/artifacts/{FOLDER}/{REPORT}?{TRAINING_PAGES}"
     note = f"Newest comparison of {n_runs} run{'' if n_runs == 1 else 's'}: [report]({page})"
     store.client.set_experiment_tag(run.experiment_id, NOTE, note)
+
+
+def tag_front(store: Store, tables: Sequence[Table]) -> int:
+    """Write `yes`, or `no: beaten by NAME`, to each run of the tables whose group is placed, and count them.
+
+    Tags that are right already are not written again.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
+    written = 0
+    for table in tables:
+        for group in table.groups:
+            standing = table.front.of(group.label)
+            if standing.on_front is None:
+                continue
+            value = "yes" if standing.on_front else f"no: beaten by {clean(standing.dominated_by)[:LONGEST_NAME]}"
+            for run in group.runs:
+                if run.tags.get(FRONT) != value:
+                    with translated(store.settings):
+                        store.client.set_tag(run.run_id, FRONT, value)
+                    written += 1
+    return written

@@ -8,23 +8,20 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import RunError
-from cvexp.events import MetricsLogged, RunEnded, SeriesLogged
 from cvexp.redaction import without_credentials
 from cvexp.runs import RunSummary
 from cvexp.text import shown
 from cvexp.tracking.best import BEST_FORMS, best, fields_of
-from cvexp.tracking.journal import Journal
 from cvexp.tracking.liveness import is_gone
 from cvexp.tracking.local import folder_of, status_of
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.rows import Fields, logged_figure, read_runs
-from cvexp.tracking.store import existing_run, open_store
+from cvexp.tracking.store import existing_run
 
 if TYPE_CHECKING:
-    from cvexp.settings import StoreSettings
     from cvexp.tracking.store import Store
 
 OURS = "tags.`cvexp.version` != ''"  # selects the runs cvexp wrote; a store may hold others
@@ -195,51 +192,6 @@ def _by_id(store: Store, run_id: str) -> RunSummary | None:
         restore = store.settings.mlflow_command("runs", "restore", "--run-id", run_id)
         raise RunError(f"run {run_id} was deleted", f"restore it: {restore}")
     return None if run is None else _with_status(store, _summary(run))
-
-
-class Point(NamedTuple):
-    """A metric's value at a step, which is the epoch or 0 for the whole run; `at` in milliseconds since 1970."""
-
-    step: int
-    value: float
-    at: int
-
-
-def history(settings: StoreSettings, run: RunSummary) -> dict[str, tuple[Point, ...]]:
-    """Every point of every metric of a run, by metric key and step; from its journal where the store has no such run.
-
-    Raises:
-        RunError: The run's journal is damaged, or gone.
-        StoreError: The store cannot be read.
-    """
-    if not run.experiment_id:
-        if (folder := folder_of(settings, run.run_id)) is None:
-            raise RunError(f"run {run.name} left nothing in {settings.state_dir}", "look in the store instead")
-        return _journal_history(Journal(folder))
-    store = open_store(settings, create=False)
-    with translated(settings):
-        found = {key: store.client.get_metric_history(run.run_id, key) for key in sorted(run.metrics)}
-    return {
-        key: tuple(sorted(Point(one.step, logged_figure(one.value), one.timestamp) for one in points))
-        for key, points in found.items()
-    }
-
-
-def _journal_history(journal: Journal) -> dict[str, tuple[Point, ...]]:
-    found: dict[str, list[Point]] = {}
-    for record in journal.records:
-        match record.event:
-            case MetricsLogged(values=values, step=step):
-                points = [(key, step, value) for key, value in values.items()]
-            case SeriesLogged(key=key, points=series):
-                points = [(key, step, value) for step, value in series]
-            case RunEnded(metrics=values):
-                points = [(key, 0, value) for key, value in values.items()]
-            case _:
-                points = []
-        for key, step, value in points:
-            found.setdefault(key, []).append(Point(step, value, record.at))
-    return {key: tuple(sorted(found[key])) for key in sorted(found)}
 
 
 def _with_status(store: Store, run: RunSummary) -> RunSummary:

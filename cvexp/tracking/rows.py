@@ -34,15 +34,18 @@ ORDER BY start_time DESC, run_uuid LIMIT :last
 """
 _OF_RUNS = "WHERE run_uuid IN (SELECT value FROM json_each(:runs))"
 _OF_KEYS = "AND key IN (SELECT value FROM json_each(:keys))"
+_BUT_KEYS = "AND key NOT IN (SELECT value FROM json_each(:keys))"
+_BETWEEN = "\x1f"  # the unit separator
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fields:
-    """The keys of the parameters, metrics and tags that are needed; None for all."""
+    """The keys of the parameters, metrics and tags that are needed; None for all, but for the tags `but_tags`."""
 
     params: Collection[str] | None = None
     metrics: Collection[str] | None = None
     tags: Collection[str] | None = None
+    but_tags: Collection[str] = ()
 
 
 def read_runs(
@@ -73,7 +76,7 @@ def read_runs(
             runs = database.execute(_RUNS, asked).fetchall()
             ids = json.dumps([run[0] for run in runs])
             params = _texts(database, "params", ids, fields.params)
-            tags = _texts(database, "tags", ids, fields.tags)
+            tags = _texts(database, "tags", ids, fields.tags, but=fields.but_tags)
             metrics = _figures(database, ids, fields.metrics)
             return [_summary(run, params, metrics, tags) for run in runs]
     except (sqlite3.Error, TypeError, ValueError, OverflowError):  # a store's content is untrusted
@@ -81,40 +84,64 @@ def read_runs(
 
 
 def _texts(
-    database: sqlite3.Connection, name: str, ids: str, keys: Collection[str] | None
+    database: sqlite3.Connection, name: str, ids: str, keys: Collection[str] | None, *, but: Collection[str] = ()
 ) -> dict[str, dict[str, str]]:
-    """The parameters or tags of some runs, by run and key. Equal texts are one object: most runs share most of them."""
+    """The parameters or tags of some runs, by run and key. Equal texts are one object: most runs share most of them.
+
+    Without `keys`, a row a run: the database joins texts faster than they are fetched. Raises ValueError where a text
+    has the separator in it.
+    """
+    text = "coalesce(CAST(value AS TEXT), '')"
     texts: dict[str, str] = {}
     same = texts.setdefault
     found: dict[str, dict[str, str]] = {}
-    last = ""
-    for run_id, key, value in _rows(database, "coalesce(CAST(value AS TEXT), '')", name, ids, keys):
-        if run_id != last:
-            last, of_run = run_id, found.setdefault(run_id, {})
-        of_run[same(key, key)] = same(value, value)
+    if keys is not None:
+        for run_id, key, value in _rows(database, f"run_uuid, key, {text}", name, ids, keys):
+            found.setdefault(run_id, {})[same(key, key)] = same(value, value)
+        return found
+    columns = f"run_uuid, count(*), group_concat(key, '{_BETWEEN}'), group_concat({text}, '{_BETWEEN}')"
+    names: dict[str, list[str]] = {}
+    for run_id, n, joined_keys, joined in _rows(database, columns, name, ids, None, but=but, group="GROUP BY run_uuid"):
+        if (known := names.get(joined_keys)) is None:
+            known = names[joined_keys] = [same(key, key) for key in joined_keys.split(_BETWEEN)]
+        of_run = joined.split(_BETWEEN)
+        if not n == len(known) == len(of_run):
+            raise ValueError
+        found[run_id] = dict(zip(known, map(same, of_run, of_run), strict=True))
     return found
 
 
 def _figures(database: sqlite3.Connection, ids: str, keys: Collection[str] | None) -> dict[str, dict[str, float]]:
     """The last values of the metrics of some runs, by run and key."""
     names: dict[str, str] = {}
-    same = names.setdefault
+    same, most = names.setdefault, sys.float_info.max
     found: dict[str, dict[str, float]] = {}
     last = ""
-    for run_id, key, value in _rows(database, "CASE WHEN is_nan THEN NULL ELSE value END", "latest_metrics", ids, keys):
+    columns = "run_uuid, key, CASE WHEN is_nan THEN NULL ELSE value END"
+    for run_id, key, value in _rows(database, columns, "latest_metrics", ids, keys):
         if run_id != last:
             last, of_run = run_id, found.setdefault(run_id, {})
-        of_run[same(key, key)] = math.nan if value is None else logged_figure(value)
+        of_run[same(key, key)] = math.nan if value is None else value if -most < value < most else logged_figure(value)
     return found
 
 
 def _rows(
-    database: sqlite3.Connection, value: str, name: str, ids: str, keys: Collection[str] | None
-) -> Iterator[tuple[str, str, Any]]:
-    """Run, key and `value`, an SQL expression, of the rows that belong to some runs and keys."""
-    where = _OF_RUNS if keys is None else f"{_OF_RUNS} {_OF_KEYS}"
-    asked = {"runs": ids, "keys": json.dumps(list(keys or ()))}
-    return database.execute(f"SELECT run_uuid, key, {value} FROM {name} {where}", asked)  # noqa: S608 - words of our own
+    database: sqlite3.Connection,
+    columns: str,
+    name: str,
+    ids: str,
+    keys: Collection[str] | None,
+    *,
+    but: Collection[str] = (),
+    group: str = "",
+) -> Iterator[tuple[Any, ...]]:
+    """The columns, SQL expressions, of the rows that belong to some runs and keys."""
+    if keys is not None and not keys:
+        return iter(())
+    where = "" if keys is None and not but else _BUT_KEYS if keys is None else _OF_KEYS
+    asked = {"runs": ids, "keys": json.dumps(list(but if keys is None else keys))}
+    query = f"SELECT {columns} FROM {name} {_OF_RUNS} {where} {group}"  # noqa: S608 - words of our own
+    return database.execute(query, asked)
 
 
 def logged_figure(value: float) -> float:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cvexp.engine.fit import Progress
     from cvexp.events import Observer
     from cvexp.runs import RunSummary
-    from cvexp.tracking.queries import Point
+    from cvexp.tracking.histories import Point
     from cvexp.tracking.store import Store
     from cvexp.training.session import Prepared
 
@@ -107,7 +107,7 @@ def repeated(
         RunError: The run recorded no figures.
         TrainingError: The loss is not finite, or there is no memory left.
     """
-    from cvexp.tracking.queries import history
+    from cvexp.tracking.histories import history
 
     points = history(store.settings, run)
     recorded = {(key, step): value for key in FIGURES if key in points for step, value in _last(points[key]).items()}

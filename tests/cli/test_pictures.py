@@ -38,7 +38,7 @@ def test_a_kind_of_picture_that_cannot_be_drawn_is_refused_at_once(verb, cvexp, 
     def opened(*_arguments, **_settings):
         pytest.fail("something was computed first")
 
-    for computing in ("jobs.source._from_run", "data.dataset.load", "jobs.compare.condition_groups", "jobs.train.run"):
+    for computing in ("jobs.source._from_run", "data.dataset.load", "jobs.compare.analyse", "jobs.train.run"):
         monkeypatch.setattr(f"cvexp.{computing}", opened)
     for name in REFUSED:
         refused = cvexp(*words_of(verb, lab), str(tmp_path / name))

@@ -7,11 +7,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from cvexp.comparability import condition_groups, test_set_labels
-from cvexp.comparison.analysis import Analysis
-from cvexp.comparison.bench import bench_letters
-from cvexp.comparison.columns import choose_columns
-from cvexp.comparison.request import Request, sort_key
+from cvexp.comparison.analysis import analyse
+from cvexp.comparison.request import Request
 from cvexp.image_records import RecordsInfo, from_logits
 from cvexp.runs import RunSummary
 
@@ -90,20 +87,5 @@ class Reader:
 
 
 def analysis_of(runs, *, reader=None, **asked):
-    """What `tables_of` needs beside the runs."""
-    request = Request(**asked)
-    known = {key for run in runs for key in run.metrics}
-    letters, differences = condition_groups(runs)
-    bench, bench_words = bench_letters(runs)
-    return Analysis(
-        sort=sort_key(request.sort, known, any_run=bool(runs)),
-        columns=choose_columns(request.columns, request.view, known),
-        known=frozenset(known),
-        labels=test_set_labels(runs),
-        letters=dict(zip((run.run_id for run in runs), letters, strict=True)),
-        differences=differences,
-        bench_letters=bench,
-        bench_differences=bench_words,
-        request=request,
-        evidence=reader or Reader(),
-    )
+    """The runs as they are analysed without a store."""
+    return analyse(runs, Request(**asked), reader or Reader())

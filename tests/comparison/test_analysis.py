@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from cvexp.comparison.analysis import COMPARED_GROUPS, SHOWN_GROUPS, tables_of
-from cvexp.comparison.budget import read_budget
 from cvexp.comparison.pair import pair_of
 from cvexp.comparison.pick import pick_of
 from cvexp.errors import ConfigError
@@ -34,7 +33,7 @@ def recorded(start, accuracy, *, n=5, **more):
 def table_of(*arms, records=True, **asked):
     runs = [run for some, _ in arms for run in some]
     reader = Reader({key: one for _, found in arms for key, one in found.items()} if records else {})
-    (table,), _ = tables_of(runs, analysis_of(runs, reader=reader, **asked))
+    (table,), _ = tables_of(analysis_of(runs, reader=reader, **asked))
     return table, reader, runs
 
 
@@ -117,7 +116,7 @@ def test_figures_of_another_epoch_are_judged_without_the_records_of_the_last():
 def test_many_groups_are_cut_to_the_best_and_records_of_few_are_read():
     runs = [run_of(n, model=f"model {n}", accuracy=n / 200) for n in range(1, 101)]
     reader = Reader()
-    (table,), _ = tables_of(runs, analysis_of(runs, reader=reader))
+    (table,), _ = tables_of(analysis_of(runs, reader=reader))
     assert (len(table.groups), table.n_left_out) == (SHOWN_GROUPS, 50)
     assert table.groups[0].label == "model 100"
     assert len(reader.asked) <= COMPARED_GROUPS
@@ -127,7 +126,7 @@ def test_many_groups_are_cut_to_the_best_and_records_of_few_are_read():
 
 def test_an_unfinished_run_is_shown_and_not_compared():
     runs = [*recorded(1, 0.9, model="mlp")[0], run_of(99, model="linear", accuracy=0.95, status="FAILED")]
-    (table,), _ = tables_of(runs, analysis_of(runs))
+    (table,), _ = tables_of(analysis_of(runs))
     assert (len(table.groups), table.best, table.verdicts) == (2, "mlp", ())
     assert table.front.of("linear").on_front is None
 
@@ -149,7 +148,7 @@ def test_what_is_slower_and_less_accurate_is_off_the_front_and_names_what_beats_
 
 def test_a_difference_that_may_be_luck_takes_nobody_off_the_front():
     runs = [run_of(1, model="mlp", accuracy=0.81, seconds=4.9), run_of(2, model="linear", accuracy=0.80, seconds=5.0)]
-    (table,), _ = tables_of(runs, analysis_of(runs))
+    (table,), _ = tables_of(analysis_of(runs))
     assert (table.front.of("mlp").status, table.front.of("linear").status) == ("on", "undecided")
 
 
@@ -160,7 +159,7 @@ def test_times_of_a_busy_machine_and_of_other_conditions_are_not_placed_together
         run_of(3, model="tinyvgg", seconds=9.0),
         run_of(4, model="vgg", seconds=9.0, conditions={"device": "a GPU"}),
     ]
-    (table,), _ = tables_of(runs, analysis_of(runs))
+    (table,), _ = tables_of(analysis_of(runs))
     found = {label: table.front.of(label) for label in ("mlp", "linear", "tinyvgg", "vgg")}
     assert {label for label, one in found.items() if one.status == "unplaced"} == {"linear", "vgg"}
     assert "busy" in found["linear"].reason
@@ -170,10 +169,10 @@ def test_times_of_a_busy_machine_and_of_other_conditions_are_not_placed_together
 
 def test_the_objectives_of_the_front_can_be_chosen():
     runs = [run_of(1, model="mlp", accuracy=0.9), run_of(2, model="linear", accuracy=0.8)]
-    (table,), _ = tables_of(runs, analysis_of(runs, front=("accuracy", "bytes")))
+    (table,), _ = tables_of(analysis_of(runs, front=("accuracy", "bytes")))
     assert table.front.objectives == ("test/accuracy", "model/bytes")
     with pytest.raises(ConfigError, match="loss is no accuracy"):
-        tables_of(runs, analysis_of(runs, front=("accuracy", "loss")))
+        tables_of(analysis_of(runs, front=("accuracy", "loss")))
 
 
 # ---- The pick
@@ -183,9 +182,8 @@ def picked(*arms, budget="", **asked):
     runs = [run for some, _ in arms for run in some]
     reader = Reader({key: one for _, found in arms for key, one in found.items()})
     analysis = analysis_of(runs, reader=reader, budget=budget or None, pick=True, **asked)
-    tables, _ = tables_of(runs, analysis)
-    limits = read_budget(budget, {key for run in runs for key in run.metrics}) if budget else ()
-    return pick_of(tables, limits, analysis)
+    tables, _ = tables_of(analysis)
+    return pick_of(tables, analysis)
 
 
 def test_the_fastest_of_those_as_accurate_as_the_most_accurate_is_picked_with_its_price():
@@ -247,7 +245,7 @@ def test_a_pair_says_what_differs_and_which_images_and_classes_changed():
         run_of(1, model="mlp", accuracy=0.60, settings={"lr": "0.1"}),
         run_of(2, model="mlp", accuracy=0.61, settings={"lr": "0.2"}, **more),
     ]
-    (table,), _ = tables_of(runs, analysis_of(runs))
+    (table,), _ = tables_of(analysis_of(runs))
     a, b = sorted(table.groups, key=lambda group: group.first.run_id)
     found = pair_of(a, b, records_a=[records_of(base)], records_b=[records_of(other)], class_names=("zero", "one"))
     assert [(one.name, one.a, one.b) for one in found.settings] == [("lr", "0.1", "0.2")]
@@ -262,7 +260,7 @@ def test_of_repeats_an_image_is_gained_where_most_seeds_of_one_get_it_and_not_of
     a = [records_of(np.array(row, bool)) for row in ([1, 1, 0, 0], [1, 0, 0, 1], [1, 0, 0, 0])]
     b = [records_of(np.array(row, bool)) for row in ([1, 1, 1, 0], [0, 1, 1, 0], [0, 1, 0, 0])]
     runs = [*repeats_of(1, [0.5] * 3, model="mlp"), *repeats_of(9, [0.6] * 3, model="linear")]
-    (table,), _ = tables_of(runs, analysis_of(runs))
+    (table,), _ = tables_of(analysis_of(runs))
     groups = {group.label: group for group in table.groups}
     found = pair_of(groups["mlp"], groups["linear"], records_a=a, records_b=b)
     assert (found.gained.tolist(), found.lost.tolist()) == ([1, 2], [0])

@@ -12,7 +12,7 @@ from tests.comparison.made import analysis_of, repeats_of, run_of
 
 
 def groups_of(runs, **asked):
-    return {group.label: group for table in tables_of(runs, analysis_of(runs, **asked))[0] for group in table.groups}
+    return {group.label: group for table in tables_of(analysis_of(runs, **asked))[0] for group in table.groups}
 
 
 def test_runs_of_one_recipe_are_one_group_with_the_mean_and_its_t_interval():
@@ -48,7 +48,7 @@ def test_the_same_seed_again_is_no_further_repeat_and_the_latest_counts():
 
 def test_other_test_images_make_other_groups():
     runs = [run_of(1, seed=1), run_of(2, seed=2, test_set="f" * 16)]
-    tables, captions = tables_of(runs, analysis_of(runs))
+    tables, captions = tables_of(analysis_of(runs))
     assert [len(table.groups) for table in tables] == [1, 1]
     assert any("one test set only" in line for line in captions)
 
@@ -75,7 +75,7 @@ def test_times_that_were_all_measured_on_a_busy_machine_are_marked():
 
 def test_latencies_of_other_threads_have_another_capital_letter():
     four = {"cvexp.bench": json.dumps({"device": "cpu", "threads": 4, "busy": "load 3"})}
-    runs = [run_of(1, model="linear", latency=1.0), run_of(2, model="mlp", latency=2.0, tags=four)]
+    runs = [run_of(1, model="linear", accuracy=0.9, latency=1.0), run_of(2, model="mlp", latency=2.0, tags=four)]
     found = groups_of(runs)
     assert (found["linear"].bench_conditions, found["mlp"].bench_conditions) == ("A", "B")
     assert (found["linear"].bench_busy, found["mlp"].bench_busy) == (False, True)
@@ -83,7 +83,10 @@ def test_latencies_of_other_threads_have_another_capital_letter():
 
 def test_a_bench_tag_that_cannot_be_read_is_a_condition_of_its_own():
     for text in ("[", "[]", '{"threads": ' + "[" * 9000):
-        runs = [run_of(1, model="linear", latency=1.0), run_of(2, model="mlp", latency=1.0, tags={"cvexp.bench": text})]
+        runs = [
+            run_of(1, model="linear", accuracy=0.9, latency=1.0),
+            run_of(2, model="mlp", latency=1.0, tags={"cvexp.bench": text}),
+        ]
         assert groups_of(runs)["mlp"].bench_conditions == "B"
 
 

@@ -18,7 +18,8 @@ from cvexp.jobs.bench_process import reordered
 from cvexp.results import Metric
 from cvexp.settings import store_settings
 from cvexp.tracking.artifacts import local_path
-from cvexp.tracking.queries import history, search
+from cvexp.tracking.histories import history
+from cvexp.tracking.queries import search
 from cvexp.tracking.store import open_store
 from tests.faults.answering import check_refusal
 

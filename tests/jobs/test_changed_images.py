@@ -10,11 +10,13 @@ import pytest
 
 from cvexp.comparison.groups import Group
 from cvexp.comparison.pair import Pair, pair_of
+from cvexp.comparison.request import Request
 from cvexp.comparison.tables import Front, Table
 from cvexp.data.dataset import load
 from cvexp.data.registry import find_spec
 from cvexp.image_records import RecordsInfo, from_logits
-from cvexp.jobs.changed_images import changed_images
+from cvexp.jobs import compare
+from cvexp.jobs.changed_images import changed_images, deciding_images
 from cvexp.runs import RunSummary
 
 N_SEEDS = 3
@@ -116,3 +118,14 @@ def test_images_of_another_dataset_are_not_drawn(labels, tmp_path):
 
 def test_without_records_nothing_is_drawn_and_nothing_said(tmp_path):
     assert changed_images(Pair(a="old", b="new"), [], Stored({}), data_dir=tmp_path) == (None, "")
+
+
+@pytest.mark.parametrize("pick", [False, True])
+def test_the_groups_that_decide_are_shown(lab, tmp_path, pick):
+    named = [] if pick else [lab.runs["mlp"].run_id, lab.runs["linear"].run_id]
+    comparison = compare.run(named, lab.settings, request=Request(pick=pick))
+    found = deciding_images(comparison, data_dir=tmp_path)
+    assert found is not None
+    assert found.png.startswith(b"\x89PNG"), found.why
+    expected = (comparison.pick.rival, comparison.pick.label) if pick else (comparison.pair.a, comparison.pair.b)
+    assert (found.a, found.b) == expected

@@ -7,7 +7,7 @@ import pytest
 from cvexp import compare as compare_runs
 from cvexp.comparison.analysis import tables_of
 from cvexp.settings import store_settings
-from cvexp.tracking.front import tag_front
+from cvexp.tracking.publishing import tag_front
 from cvexp.tracking.queries import find
 from cvexp.tracking.store import open_store
 from tests.comparison.made import Reader, analysis_of
@@ -78,9 +78,9 @@ def test_the_tag_of_the_front_says_who_is_better(record):
         )
     store = open_store(store_settings(record.uri), create=False)
     runs = [find(store, f"{name}-{seed}").run for name in ("good", "poor") for seed in (1, 2, 3)]
-    tables, _ = tables_of(runs, analysis_of(runs, reader=Reader()))
+    tables, _ = tables_of(analysis_of(runs, reader=Reader()))
     assert tag_front(store, tables) == 6
     tags = {name: find(store, f"{name}-1").run.tags["cvexp.front"] for name in ("good", "poor")}
     assert tags == {"good": "yes", "poor": "no: beaten by good"}
     again = [find(store, run.run_id).run for run in runs]
-    assert tag_front(store, tables_of(again, analysis_of(again))[0]) == 0
+    assert tag_front(store, tables_of(analysis_of(again))[0]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -16,10 +17,13 @@ from cvexp.errors import ConfigError, Interrupted, TrainingError
 from cvexp.events import EpochEnded, TrainingStarted
 from cvexp.jobs import repeats, resume
 from cvexp.jobs.plan import AGAIN
+from cvexp.jobs.standing import judged
 from cvexp.jobs.summary import collapsed_seeds, summary
 from cvexp.results import Metric
-from cvexp.runs import RECIPE, SEEDS
+from cvexp.runs import FRONT, RECIPE, SEEDS
 from cvexp.settings import store_settings
+from cvexp.tracking.queries import search
+from cvexp.tracking.store import open_store
 from cvexp.training.request import read_request
 
 SETTINGS = {"dataset": "digits", "device": "cpu", "epochs": 1}
@@ -213,3 +217,40 @@ def test_a_seed_no_better_than_guessing_is_collapsed():
     figures = [{Metric.TEST_ACCURACY: value} for value in (0.9, 0.1, 0.14, 0.3)] + [{}]
     assert collapsed_seeds((1, 2, 3, 4, 5), figures, 10) == (2, 3)
     assert collapsed_seeds((1,), figures[:1], 1) == ()
+
+
+@pytest.fixture
+def repeated(record, tmp_path):
+    """Three finished repeats of a recipe."""
+    for seed in (42, 43, 44):
+        finished(record, seed, 0.9 + seed / 1000)
+    return repeats.run(plan(record), data_dir=tmp_path)
+
+
+def front_tags(record):
+    store = open_store(settings_of(record), create=False)
+    return {run.name: run.tags[FRONT] for run in search(store) if FRONT in run.tags}
+
+
+def test_repeats_are_judged_against_the_best_other_recipe_and_the_front_is_tagged(record, repeated):
+    for name, accuracy in (("worst", 0.2), ("mlp", 0.5)):
+        for seed in (42, 43, 44):
+            figures = {Metric.TEST_ACCURACY: accuracy + seed / 1000, Metric.TRAIN_SECONDS: 2.0}
+            record(f"{name}-{seed}", model="mlp", epochs=1, seed=seed, figures=figures, tags={RECIPE: name})
+    result = judged(repeated, settings_of(record))
+    assert result.verdict.startswith("linear is better than mlp: +40.00 points (95%")
+    assert front_tags(record).keys() == {
+        f"{name}-{seed}" for name in ("linear", "worst", "mlp") for seed in (42, 43, 44)
+    }
+
+
+def test_repeats_beside_no_other_recipe_are_not_judged(record, repeated):
+    assert judged(repeated, settings_of(record)).verdict == ""
+    assert front_tags(record) == {}
+
+
+def test_repeats_that_wait_to_be_delivered_are_not_judged(record, repeated):
+    record("other", model="mlp", figures={Metric.TEST_ACCURACY: 0.5}, tags={RECIPE: "other"})
+    first, *others = repeated.runs
+    waiting = replace(repeated, runs=(replace(first, undelivered=1), *others))
+    assert judged(waiting, settings_of(record)).verdict == ""

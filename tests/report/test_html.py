@@ -109,6 +109,12 @@ def test_every_panel_is_a_picture_with_its_content_in_words(repeats, cvexp):
     assert all("on the front" in one and "91.00%" in one for one in words)
 
 
+def test_what_is_missing_to_show_images_gained_and_lost_is_said(repeats, cvexp):
+    report = Page(cvexp("compare", "--format", "html").stdout)
+    assert "Images gained and lost: from " in report.text
+    assert "need per-image predictions of both; add them: cvexp evaluate RUN --store" in report.text
+
+
 def test_the_report_loads_and_runs_nothing(repeats, cvexp):
     written = cvexp("compare", "--format", "html").stdout
     report = Page(written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -65,6 +66,13 @@ def test_where_a_seed_collapsed_the_interval_is_withheld(capsys):
     assert "tinyvgg-00002b (collapsed)" in shown.out
     assert "withheld" in shown.out
     assert "1 of 2 collapsed" in shown.err
+
+
+def test_the_verdict_stands_below_the_means_and_not_in_the_json(capsys):
+    judged = replace(found(0.9, 0.92, 0.94), verdict="This one is better than that one.")
+    shown = printed(capsys, judged)
+    assert shown.out.splitlines()[-1] == "This one is better than that one."
+    assert report.document(judged).keys() == {"recipe", "runs", "summary", "collapsed_seeds"}
 
 
 def test_one_seed_has_no_spread(capsys):

@@ -7,10 +7,11 @@ import pytest
 from cvexp.errors import RunError
 from cvexp.events import MetricsLogged, RunStarted
 from cvexp.settings import store_settings
+from cvexp.tracking.histories import history
 from cvexp.tracking.journal import Journal
 from cvexp.tracking.liveness import process_tags
 from cvexp.tracking.local import local_runs
-from cvexp.tracking.queries import find, history, runs_by_experiment, search
+from cvexp.tracking.queries import find, runs_by_experiment, search
 from cvexp.tracking.store import open_store
 
 

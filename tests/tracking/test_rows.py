@@ -87,3 +87,18 @@ def test_tables_that_look_otherwise_are_left_to_the_client(store, damage):
 def test_where_there_is_no_database_the_client_is_asked(tmp_path):
     assert read_runs(tmp_path / "none.db", ["0"]) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_with_the_separator_in_it_is_read_as_it_is(record, monkeypatch):
+    record("odd", tags={"cvexp.note": "a\x1fb"})
+    opened = open_store(store_settings(record.uri), create=False)
+    (found,) = queries.search(opened)
+    assert found.tags["cvexp.note"] == "a\x1fb"
+    assert plain([found]) == plain(by_client(opened, monkeypatch))
+
+
+def test_tags_that_are_not_needed_are_left_out_alone(store):
+    (whole,) = queries.search(store, status="FAILED")
+    (less,) = queries.search(store, status="FAILED", fields=Fields(but_tags=("cvexp.note", "cvexp.absent")))
+    assert less.tags == {key: value for key, value in whole.tags.items() if key != "cvexp.note"}
+    assert (less.params, less.metrics) == (whole.params, whole.metrics)

@@ -17,7 +17,6 @@ ALWAYS_NAMED = ("epochs", "batch_size", "optimizer", "lr")
 """Settings that the caption names also where they are at their default."""
 
 SHOWN_ELSEWHERE = ("model", "dataset", "device", "seed")
-LAST_DROPPED = 99
 _PRIORITIES: dict[str, int] = {
     "device": 1,
     "dataset": 2,
@@ -63,8 +62,8 @@ class Column:
 
 def columns_of(comparison: Comparison, table: Table) -> list[Column]:
     """The columns that were asked for; without that, those that this table needs."""
-    made = [_column(name, table) for name in comparison.columns]
-    if comparison.columns_named:
+    made = [_column(name, table) for name in comparison.analysis.columns]
+    if comparison.analysis.request.columns is not None:
         return [replace(column, constant_to_caption=False, priority=0) for column in made]
     return [column for column in made if _is_needed(column, table)]
 

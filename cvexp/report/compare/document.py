@@ -12,7 +12,7 @@ from cvexp.report.compare.pair import pair_document
 def document(comparison: Comparison) -> dict[str, Any]:
     """The result for `--json`."""
     return {
-        "sort": comparison.sort,
+        "sort": comparison.analysis.sort,
         "groups": [_group(group, table) for table in comparison.tables for group in table.groups],
         "verdicts": [
             {**asdict(verdict), "test_set": table.test_set} for table in comparison.tables for verdict in table.verdicts
@@ -24,13 +24,14 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "pair": None if comparison.pair is None else pair_document(comparison.pair),
         "sentences": [sentence for table in comparison.tables for sentence in table.sentences],
         "runs": records(comparison),
-        "conditions": comparison.differences,
+        "conditions": comparison.analysis.differences,
         "notes": [*comparison.notes, *comparison.captions],
     }
 
 
 def records(comparison: Comparison) -> list[dict[str, Any]]:
     """One flat record a run: every setting in force and every metric, keyed as MLflow's parameters and metrics."""
+    analysis = comparison.analysis
     return [
         {
             "run_id": run.run_id,
@@ -40,13 +41,13 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
             "device": run.tags.get("cvexp.device", ""),
             "device_name": run.tags.get("cvexp.device_name", ""),
             "comparability_key": run.comparability_key,
-            "conditions": letter,
-            "test_set": test_set,
+            "conditions": analysis.letters[run.run_id],
+            "test_set": analysis.labels[run.test_set],
             "best_of_test_set": run.run_id in comparison.best,
             "params": run.settings,
             "metrics": dict(run.metrics),
         }
-        for run, test_set, letter in zip(comparison.runs, comparison.test_sets, comparison.letters, strict=True)
+        for run in analysis.runs
     ]
 
 

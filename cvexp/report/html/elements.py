@@ -40,10 +40,10 @@ def joined(*parts: object) -> Html:
     return Html("".join(text(part) for part in parts if part is not None))
 
 
-def picture(svg: bytes, *, alt: str) -> Html:
-    """An SVG as an image: its identifiers stay its own, and a script in it would not run."""
-    encoded = base64.b64encode(svg).decode("ascii")
-    return element("img", src=f"data:image/svg+xml;base64,{encoded}", alt=alt)
+def picture(data: bytes, *, alt: str, kind: str = "svg+xml") -> Html:
+    """An SVG or PNG as an image: the identifiers of an SVG stay its own, and a script in it would not run."""
+    encoded = base64.b64encode(data).decode("ascii")
+    return element("img", src=f"data:image/{kind};base64,{encoded}", alt=alt)
 
 
 def table(header: list[Html], rows: list[list[Html]], *, caption: str | None = None) -> Html:

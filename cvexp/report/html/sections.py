@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cvexp.comparison.groups import Group
     from cvexp.comparison.pair import Pair
     from cvexp.comparison.tables import Pick, Table
+    from cvexp.jobs.changed_images import Deciding
     from cvexp.jobs.compare import Comparison
     from cvexp.jobs.drawing import Picture
     from cvexp.report.compare.cells import Column
@@ -34,7 +35,7 @@ def test_set(comparison: Comparison, shown: Table, pictures: Sequence[Picture]) 
     """A table of groups with its verdicts, what has to be known to read it, and its pictures."""
     shared, columns = split_constant(columns_of(comparison, shown), shown)
     verdicts = bullets(shown.sentences)
-    drawn = [_figure(one) for one in pictures if one.test_set == shown.test_set]
+    drawn = [element("figure", picture(one.svg, alt=one.alt)) for one in pictures if one.test_set == shown.test_set]
     return element(
         "section",
         element("h2", f"Test set {shown.test_set}"),
@@ -58,6 +59,16 @@ def pair_section(pair: Pair | None) -> Html | None:
         _recalls(pair) if pair.recalls else None,
         paragraphs(pair_sentences(pair)) if pair.n_images else None,
     )
+
+
+def images_section(found: Deciding | None) -> Html | None:
+    """The images that one of the two groups that decide gets right and the other wrong, or what is missing for it."""
+    if found is None:
+        return None
+    alt = f"Test images that {found.b} classifies correctly and {found.a} does not, and the other way round."
+    shown = element("figure", picture(found.png, alt=alt, kind="png"), class_="grid") if found.png else None
+    title = f"Images gained and lost: from {found.a} to {found.b}"
+    return element("section", element("h2", title), shown or element("p", found.why, class_="about"))
 
 
 def _recalls(pair: Pair) -> Html:
@@ -100,10 +111,6 @@ def _cell(column: Column, group: Group, shown: Table, *, is_first: bool) -> Html
     if is_first and column.name in _NAMES:
         return element("th", column.text(group), scope="row", class_=classes)
     return element("td", column.text(group), class_=classes)
-
-
-def _figure(one: Picture) -> Html:
-    return element("figure", picture(one.svg, alt=one.alt), element("figcaption", one.caption) if one.caption else None)
 
 
 def conditions(comparison: Comparison) -> Html | None:
