@@ -7,6 +7,7 @@ from typing import Any
 from cvexp.config.data import DataConfig
 from cvexp.config.execution import ExecutionConfig
 from cvexp.config.loop import LoopConfig
+from cvexp.config.loss import LossConfig
 from cvexp.config.model import ModelConfig
 from cvexp.config.optimizer import OptimizerConfig
 from cvexp.config.option import SEE_HELP, validated
@@ -20,7 +21,7 @@ LONGEST_NAME = 250
 
 # Dataclasses list the fields of the last base first.
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(ExecutionConfig, LoopConfig, OptimizerConfig, DataConfig, ModelConfig):
+class RunConfig(ExecutionConfig, LoopConfig, LossConfig, OptimizerConfig, DataConfig, ModelConfig):
     """Everything that decides a run's figures, plus the device it asks for; the components say what each field is."""
 
 

@@ -12,6 +12,7 @@ from cvexp.contention import CpuTotal
 from cvexp.data.batches import ResidentSource, epoch_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.backends.choice import choose_runner
+from cvexp.engine.options import step_options
 from cvexp.engine.state import TrainState
 from cvexp.errors import TrainingError, WeightsError
 from cvexp.inference.evaluate import evaluate
@@ -261,5 +262,6 @@ def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice
         dataset: Gives the images, and says how they are transformed.
         config: Of the run.
     """
-    state = TrainState(model, rule_for(config), lr=config.learning_rate)
+    options = step_options(config, dataset)
+    state = TrainState(model, rule_for(config), lr=config.learning_rate, options=options)
     return choose_runner(state, ResidentSource(dataset.train, dataset.transform), config)
