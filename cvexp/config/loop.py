@@ -10,6 +10,7 @@ from cvexp.config.option import MAX_COUNT, Component, Option
 MAX_SEED = 2**63
 _SEED = "Seeds the initial weights and, again, the order of the batches."
 _LOG_EVERY = "Log the loss of every so many steps too, as step/train_loss; 0 for none."
+_ACCUMULATE = "Batches whose gradients are summed for an optimizer step, as if they were one batch."
 _ALLOW_NAN = "Go on when the loss is no longer a finite number."
 _MAX_TIME = "Minutes of training and evaluation after which no further epoch begins."
 _TARGET = "Report the training time until this accuracy in [0, 1] after an epoch, as time/to_accuracy."
@@ -24,7 +25,13 @@ class LoopConfig(Component):
     epochs: Annotated[int, Ge(1), Le(MAX_COUNT), Option("Passes over the training images.")] = 3
     max_time: Annotated[float | None, Gt(0), Le(MAX_COUNT), Option(_MAX_TIME)] = None
     target_accuracy: Annotated[float | None, Gt(0), Le(1), Option(_TARGET)] = None
-    batch_size: Annotated[int, Ge(1), Le(MAX_COUNT), Option("Images per optimizer step.")] = 32
+    batch_size: Annotated[int, Ge(1), Le(MAX_COUNT), Option("Images per batch.")] = 32
+    accumulate: Annotated[int, Ge(1), Le(MAX_COUNT), Option(_ACCUMULATE, advanced=True)] = 1
     seed: Annotated[int, Ge(0), Lt(MAX_SEED), Option(_SEED)] = 42
     log_every: Annotated[int, Ge(0), Le(MAX_COUNT), Option(_LOG_EVERY, advanced=True)] = 0
     allow_nan: Annotated[bool, Option(_ALLOW_NAN, advanced=True)] = False
+
+    @property
+    def images_per_step(self) -> int:
+        """Images per optimizer step."""
+        return self.batch_size * self.accumulate

@@ -12,7 +12,7 @@ from cvexp.contention import CpuTotal
 from cvexp.data.batches import ResidentSource, epoch_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.backends.choice import choose_runner
-from cvexp.engine.options import step_options
+from cvexp.engine.options import step_options, steps_per_epoch
 from cvexp.engine.state import TrainState
 from cvexp.errors import TrainingError, WeightsError
 from cvexp.inference.evaluate import evaluate
@@ -83,7 +83,7 @@ class Fit:
         self._evaluation_threads = evaluation_threads
         self._callback = callback
         self._n_images = len(self._data.train)
-        self._n_steps = -(-self._n_images // config.batch_size)
+        self._n_steps = steps_per_epoch(config, self._n_images)
         self._losses = torch.empty(self._n_steps, device=device.torch)
         self._callback_seconds = 0.0
         self.held_out_logits: Tensor | None = None
@@ -207,8 +207,9 @@ class Fit:
             )
 
     def _train_metrics(self) -> SplitMetrics:
-        sizes = torch.full((self._n_steps,), self._config.batch_size, dtype=torch.float64)
-        sizes[-1] = self._n_images - (self._n_steps - 1) * self._config.batch_size
+        size = self._config.images_per_step
+        sizes = torch.full((self._n_steps,), size, dtype=torch.float64)
+        sizes[-1] = self._n_images - (self._n_steps - 1) * size
         return SplitMetrics(
             loss=float((self._losses.cpu().double() * sizes).sum()) / self._n_images,
             accuracy=self._n_correct / self._n_images,

@@ -75,4 +75,4 @@ def choose_runner(state: TrainState, source: BatchSource, config: RunConfig) -> 
 def _build(name: str, state: TrainState, source: BatchSource, config: RunConfig) -> StepRunner:
     module, _, kind = BACKENDS[name].partition(":")
     build: Callable[..., StepRunner] = getattr(importlib.import_module(module), kind)
-    return build(state, source, batch_size=config.batch_size)
+    return build(state, source, batch_size=config.images_per_step)
