@@ -189,7 +189,8 @@ class TrainResult:
 
     `figures` are of the whole run, by metric key: those of `cvexp.training.figures`, as far as there are any. `busy`
     says in one line why its times are not to be ranked, `stopped` why there are fewer epochs than were asked for; both
-    are empty otherwise. `undelivered` counts records that the tracking store does not know yet, until `cvexp sync`
+    are empty otherwise. `best_epoch` is the one whose weights were tested and stored, where that is not simply the last.
+    `undelivered` counts records that the tracking store does not know yet, until `cvexp sync`
     delivers them; `trouble` says why, in one line.
     """
 
@@ -210,10 +211,15 @@ class TrainResult:
     figures: Mapping[str, float] = field(default_factory=dict)
     busy: str = ""
     stopped: str = ""
+    best_epoch: int | None = None
     undelivered: int = 0
     trouble: str = ""
 
+    def chosen(self) -> dict[str, float]:
+        """The figures of the weights that were stored, by metric key: the test split's, and those of a best epoch."""
+        best = {} if self.best_epoch is None else self.history[self.best_epoch - 1].held_out.metrics.keyed("val")
+        return {**best, **self.evaluation.metrics.keyed("test")}
+
     def metrics(self) -> dict[str, float]:
         """The last value of every metric of the run, keyed as in MLflow."""
-        test = self.evaluation.metrics.keyed("test")
-        return {**self.history[-1].keyed(), **test, **self.timing.keyed(), **self.size.keyed(), **self.figures}
+        return {**self.history[-1].keyed(), **self.chosen(), **self.timing.keyed(), **self.size.keyed(), **self.figures}

@@ -13,6 +13,8 @@ _LOG_EVERY = "Log the loss of every so many steps too, as step/train_loss; 0 for
 _ACCUMULATE = "Batches whose gradients are summed for an optimizer step, as if they were one batch."
 _ALLOW_NAN = "Go on when the loss is no longer a finite number."
 _MAX_TIME = "Minutes of training and evaluation after which no further epoch begins."
+_EARLY_STOP = "Stop after so many epochs without a better validation accuracy."
+_KEEP_BEST = "Test and store the weights of the epoch with the best validation accuracy."
 _TARGET = "Report the training time until this accuracy in [0, 1] after an epoch, as time/to_accuracy."
 
 
@@ -24,6 +26,8 @@ class LoopConfig(Component):
 
     epochs: Annotated[int, Ge(1), Le(MAX_COUNT), Option("Passes over the training images.")] = 3
     max_time: Annotated[float | None, Gt(0), Le(MAX_COUNT), Option(_MAX_TIME)] = None
+    early_stop: Annotated[int | None, Ge(1), Le(MAX_COUNT), Option(_EARLY_STOP)] = None
+    keep_best: Annotated[bool, Option(_KEEP_BEST)] = False
     target_accuracy: Annotated[float | None, Gt(0), Le(1), Option(_TARGET)] = None
     batch_size: Annotated[int, Ge(1), Le(MAX_COUNT), Option("Images per batch.")] = 32
     accumulate: Annotated[int, Ge(1), Le(MAX_COUNT), Option(_ACCUMULATE, advanced=True)] = 1

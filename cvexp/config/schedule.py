@@ -9,6 +9,9 @@ from cvexp.config.option import MAX_COUNT, Component, Option
 
 ScheduleName = Literal["none", "cosine", "one-cycle", "step", "plateau"]
 
+ENDING = ("cosine", "one-cycle")
+"""The schedules that depend on how many epochs there are."""
+
 _NEEDS = {"lr_step_epochs": ("step",), "lr_patience": ("plateau",), "lr_factor": ("step", "plateau")}
 """The schedules that each option is for."""
 

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cvexp.contention import CpuTotal
-from cvexp.data.batches import ResidentSource, epoch_order
+from cvexp.data.batches import epoch_order
 from cvexp.device import GeneratorStates, seed_everything
-from cvexp.engine.backends.choice import choose_runner
-from cvexp.engine.options import step_options, steps_per_epoch
-from cvexp.engine.state import TrainState
+from cvexp.engine.assembly import choose_step
+from cvexp.engine.options import steps_per_epoch
 from cvexp.errors import TrainingError, WeightsError
 from cvexp.inference.evaluate import evaluate
 from cvexp.inference.predictor import images_per_batch
-from cvexp.optim.rules import rule_for
+from cvexp.optim.early_stop import is_better
 from cvexp.results import EpochMetrics, EpochTiming, SplitMetrics
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from cvexp.config import RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
-    from cvexp.engine.backends.choice import Choice
     from cvexp.engine.step import StepRunner
 
 CALL_SECONDS = 0.1
@@ -174,7 +172,9 @@ class Fit:
         self._train(order)
         self._cpu.stop()
         self._generators = GeneratorStates.capture(self._device.torch)  # an evaluation that is left is done again
-        return self._evaluated(self._train_metrics())
+        metrics = self._evaluated(self._train_metrics())
+        self._observe(metrics)
+        return metrics
 
     def _train(self, order: Tensor) -> None:
         """Run what is left of the epoch's steps; the device is waited for after every call."""
@@ -220,7 +220,7 @@ class Fit:
         data = self._data
         start, before = self._device.clock(), self._callback_seconds
         evaluation = evaluate(
-            self._model,
+            self._runner.state.evaluated,
             data.test if data.val is None else data.val,
             transform=data.transform,
             class_names=data.class_names,
@@ -245,6 +245,25 @@ class Fit:
             ),
         )
 
+    def _observe(self, epoch: EpochMetrics) -> None:
+        """Let the state follow the validation figures where that is asked for."""
+        state, figures = self._runner.state, epoch.held_out.metrics
+        if state.plateau is not None:
+            state.plateau.observe(figures.loss)
+        if self._config.keep_best and (state.best is None or is_better(figures, state.best.figures)):
+            state.best = state.snapshot(epoch.epoch, figures)
+
+    def finish(self) -> int | None:
+        """Put the weights into the model that are tested and stored: the best epoch's or the averaged ones, if asked.
+
+        Returns:
+            The best epoch, where its weights are the ones. The training cannot go on afterwards.
+        """
+        best = self._runner.state.take_evaluated()
+        if best is not None and best.epoch != self._epoch - 1:
+            self.held_out_logits = None
+        return None if best is None else best.epoch
+
     def _keep_logits(self, logits: Tensor) -> None:
         self.held_out_logits = logits
 
@@ -253,16 +272,3 @@ class Fit:
             start = time.perf_counter()
             self._callback(self.progress)
             self._callback_seconds += time.perf_counter() - start
-
-
-def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice:
-    """The step runner that `config` asks for, over a new state of `model` and the training split; see choose_runner.
-
-    Args:
-        model: With its initial weights, on the dataset's device.
-        dataset: Gives the images, and says how they are transformed.
-        config: Of the run.
-    """
-    options = step_options(config, dataset)
-    state = TrainState(model, rule_for(config), lr=config.learning_rate, options=options)
-    return choose_runner(state, ResidentSource(dataset.train, dataset.transform), config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from cvexp.engine.options import StepOptions
 from cvexp.optim.clip import clipped
 from cvexp.optim.ema import Average
+from cvexp.results import SplitMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
 
 class Unsupported(Exception):  # noqa: N818 - it names a property of the model, not a fault
     """A backend cannot run the step of this model, option or device; the text says why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Snapshot:
+    """The evaluated weights of an epoch, by name and on the CPU, and the validation figures they gave."""
+
+    epoch: int
+    figures: SplitMetrics
+    weights: dict[str, Tensor]
 
 
 class TrainState:
@@ -43,6 +54,7 @@ class TrainState:
         n_taken: How many steps were taken, whatever they moved.
         slots: The tensors that the rule keeps, by name, one for each parameter; empty ones for frozen parameters.
         average: Of the weights; None where none is asked for.
+        best: The weights of the best epoch so far; None where they are not kept.
 
     Raises:
         Unsupported: An average is asked for, and the model cannot be copied.
@@ -65,6 +77,7 @@ class TrainState:
         self.n_taken = 0
         self.slots = {name: [_slot(parameter) for parameter in self.parameters] for name in rule.slots}
         self._largest_lr = lr
+        self.best: Snapshot | None = None
         self.average: Average | None = None
         if self.options.ema is not None:
             with copying():
@@ -173,6 +186,19 @@ class TrainState:
                 ours.copy_(theirs)
         return state
 
+    def snapshot(self, epoch: int, figures: SplitMetrics) -> Snapshot:
+        """The weights that were evaluated after `epoch`."""
+        weights = {name: _copied(tensor) for name, tensor in _named(self.evaluated).items()}
+        return Snapshot(epoch=epoch, figures=figures, weights=weights)
+
+    def take_evaluated(self) -> Snapshot | None:
+        """Overwrite the model's weights with those that are tested and stored; give the best epoch's if those are."""
+        weights = _named(self.evaluated) if self.best is None else self.best.weights
+        with torch.no_grad():
+            for name, tensor in self._named().items():
+                tensor.copy_(weights[name])
+        return self.best
+
     def state_dict(self) -> dict[str, Any]:
         """Copies on the CPU, and plain values, for a checkpoint."""
         return {
@@ -182,6 +208,7 @@ class TrainState:
             "n_taken": self.n_taken,
             "lr": self.lr.item(),
             **({} if self.average is None else {"average": [_copied(tensor) for tensor in self.average.tensors]}),
+            **({} if self.best is None else {"best": asdict(self.best)}),
             **({} if self.plateau is None else {"plateau": self.plateau.state_dict()}),
         }
 
@@ -200,6 +227,12 @@ class TrainState:
             pairs += zip(tensors, state["slots"][name], strict=True)
         if same and self.average is not None:
             pairs += zip(self.average.tensors, state["average"], strict=True)
+        best = state.get("best")
+        if same and best is not None:
+            same = {name: one.shape for name, one in named.items()} == {
+                name: one.shape for name, one in best["weights"].items()
+            }
+            best = Snapshot(**{**best, "figures": SplitMetrics(**best["figures"])})
         if not same or any(ours.shape != theirs.shape for ours, theirs in pairs):
             raise ValueError("the state is of another model or optimizer")
         if self.plateau is not None:
@@ -210,10 +243,15 @@ class TrainState:
         self.n_steps = [int(n) for n in state["n_steps"]]
         self.n_taken = int(state.get("n_taken", max(self.n_steps, default=0)))  # version 0.1 did not count
         self.lr.fill_(state["lr"])
+        self.best = best
 
     def _named(self) -> dict[str, Tensor]:
-        """Parameters and buffers, also those that the model's own state_dict leaves out."""
-        return {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+        return _named(self.model)
+
+
+def _named(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, also those that the model's own state_dict leaves out."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 @contextlib.contextmanager

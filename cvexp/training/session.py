@@ -97,7 +97,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     config, entry, defaults = complete(config, allow_path=True)
     from cvexp.data.dataset import load
     from cvexp.device import choose, seed_everything, threads
-    from cvexp.engine.fit import choose_step
+    from cvexp.engine.assembly import choose_step
     from cvexp.engine.layout import apply_layout, choose_layout
     from cvexp.models.registry import build
     from cvexp.models.summary import check_output
