@@ -10,6 +10,7 @@ import torch
 
 from cvexp.contention import CpuTotal
 from cvexp.data.batches import epoch_order
+from cvexp.data.sampling import balanced_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.assembly import choose_step
 from cvexp.engine.options import steps_per_epoch
@@ -164,7 +165,7 @@ class Fit:
         if self._start is None or not self._step:
             self._start = here
         self._start.restore(self._device.torch)
-        order = epoch_order(self._n_images).to(self._device.torch)
+        order = self._order().to(self._device.torch)
         if self._step:
             here.restore(self._device.torch)
         self._generators = None
@@ -175,6 +176,13 @@ class Fit:
         metrics = self._evaluated(self._train_metrics())
         self._observe(metrics)
         return metrics
+
+    def _order(self) -> Tensor:
+        """The epoch's images; one plain order is drawn whatever is asked for."""
+        order = epoch_order(self._n_images)
+        if self._config.sampler == "shuffle":
+            return order
+        return balanced_order(self._data.train.labels.cpu(), seed=self._config.seed, epoch=self._epoch)
 
     def _train(self, order: Tensor) -> None:
         """Run what is left of the epoch's steps; the device is waited for after every call."""
