@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import torch
+
+from cvexp.device import PRECISIONS
 from cvexp.engine.loss import Loss, loss_for
 from cvexp.optim.schedules import schedule_for
 
@@ -23,6 +26,7 @@ class StepOptions:
         schedule: Gives the learning rate of each step; None where it stays.
         batch_size: Images of a forward pass; the gradients of several passes are summed. None: all of a step's.
         clip_norm: Largest norm of all gradients together.
+        dtype: Of forward and backward passes; None for float32.
         ema: Decay of the average of the weights; None for no average.
     """
 
@@ -30,7 +34,13 @@ class StepOptions:
     schedule: Schedule | None = None
     batch_size: int | None = None
     clip_norm: float | None = None
+    dtype: torch.dtype | None = None
     ema: float | None = None
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the loss is scaled, as float16 needs it."""
+        return self.dtype is torch.float16
 
 
 def steps_per_epoch(config: RunConfig, n_images: int) -> int:
@@ -45,5 +55,6 @@ def step_options(config: RunConfig, dataset: Dataset) -> StepOptions:
         schedule=schedule_for(config, steps_per_epoch=steps_per_epoch(config, len(dataset.train))),
         batch_size=config.batch_size if config.accumulate > 1 else None,
         clip_norm=config.clip_norm,
+        dtype=None if config.precision == "fp32" else PRECISIONS[config.precision],
         ema=config.ema,
     )

@@ -12,10 +12,11 @@ import torch
 from cvexp.engine.options import StepOptions
 from cvexp.optim.clip import clipped
 from cvexp.optim.ema import Average
+from cvexp.optim.scaler import LossScaler
 from cvexp.results import SplitMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -36,6 +37,10 @@ class Snapshot:
     weights: dict[str, Tensor]
 
 
+SCALED = "a scaled loss leaves steps out as the values of their gradients say"
+"""Why a backend declines float16 whose steps are the same calls every time."""
+
+
 class TrainState:
     """What a training step changes.
 
@@ -54,6 +59,8 @@ class TrainState:
         n_taken: How many steps were taken, whatever they moved.
         slots: The tensors that the rule keeps, by name, one for each parameter; empty ones for frozen parameters.
         average: Of the weights; None where none is asked for.
+        forward: What a step calls for the model's logits: the model, or what a backend made of it.
+        scaler: Of the loss; None where it is not scaled.
         best: The weights of the best epoch so far; None where they are not kept.
 
     Raises:
@@ -70,6 +77,7 @@ class TrainState:
         plateau: Plateau | None = None,
     ) -> None:
         self.model, self.rule, self.plateau = model, rule, plateau
+        self.forward: Callable[[Tensor], Tensor] = model
         self.options = options or StepOptions()
         self.lr = torch.tensor(lr, dtype=torch.float64)
         self.parameters: list[Tensor] = list(model.parameters())
@@ -78,6 +86,7 @@ class TrainState:
         self.slots = {name: [_slot(parameter) for parameter in self.parameters] for name in rule.slots}
         self._largest_lr = lr
         self.best: Snapshot | None = None
+        self.scaler = LossScaler(self.parameters[0].device) if self.options.is_scaled else None
         self.average: Average | None = None
         if self.options.ema is not None:
             with copying():
@@ -128,6 +137,9 @@ class TrainState:
                 the learning rate and each parameter's own count.
         """
         trained = self.trained()
+        if self.scaler is not None and not self.scaler.unscale(self._raw_gradients(trained)):
+            self.count((), 1)
+            return
         gradients = self._gradients(trained)
         if coefficients is not None:
             self._apply(trained, gradients, coefficients)
@@ -150,9 +162,12 @@ class TrainState:
         for index in trained:
             self.n_steps[index] += n_steps
 
+    def _raw_gradients(self, trained: Sequence[int]) -> list[Tensor]:
+        return [one for index in trained if (one := self.parameters[index].grad) is not None]
+
     def _gradients(self, trained: Sequence[int]) -> dict[int, Tensor]:
         """By index, what the rule gets: the gradients, scaled down where their norm is to be clipped."""
-        found = [one for index in trained if (one := self.parameters[index].grad) is not None]
+        found = self._raw_gradients(trained)
         if found and self.options.clip_norm is not None:
             found = clipped(found, self.options.clip_norm)
         return dict(zip(trained, found, strict=True))
@@ -181,6 +196,8 @@ class TrainState:
         state.lr.copy_(self.lr)
         state.n_steps, state.n_taken = list(self.n_steps), self.n_taken
         state.slots = {name: [tensor.clone() for tensor in tensors] for name, tensors in self.slots.items()}
+        if self.scaler is not None and state.scaler is not None:
+            state.scaler.load_state_dict(self.scaler.state_dict())
         if self.average is not None and state.average is not None:
             for ours, theirs in zip(state.average.tensors, self.average.tensors, strict=True):
                 ours.copy_(theirs)
@@ -208,6 +225,7 @@ class TrainState:
             "n_taken": self.n_taken,
             "lr": self.lr.item(),
             **({} if self.average is None else {"average": [_copied(tensor) for tensor in self.average.tensors]}),
+            **({} if self.scaler is None else {"scaler": self.scaler.state_dict()}),
             **({} if self.best is None else {"best": asdict(self.best)}),
             **({} if self.plateau is None else {"plateau": self.plateau.state_dict()}),
         }
@@ -237,6 +255,8 @@ class TrainState:
             raise ValueError("the state is of another model or optimizer")
         if self.plateau is not None:
             self.plateau.load_state_dict(state["plateau"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
         with torch.no_grad():
             for ours, theirs in pairs:
                 ours.copy_(theirs)

@@ -46,9 +46,15 @@ def _forward_backward(
     state: TrainState, images: Tensor, labels: Tensor, *, of: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """One pass, which adds to the gradients: its loss, or what it adds to the one over the labels `of`; its logits."""
-    logits = state.model(images)
-    loss: Tensor = state.options.loss(logits, labels) if of is None else state.options.loss.part(logits, labels, of=of)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    dtype, loss_of = state.options.dtype, state.options.loss
+    if dtype is None:
+        logits = state.forward(images)
+    else:
+        with torch.autocast(images.device.type, dtype=dtype, cache_enabled=False):
+            logits = state.forward(images).float()
+    loss: Tensor = loss_of(logits, labels) if of is None else loss_of.part(logits, labels, of=of)
+    scaled = loss if state.scaler is None else loss * state.scaler.scale
+    scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return loss.detach(), logits.detach()
 
 

@@ -14,7 +14,7 @@ from cvexp.engine.backends.captured import CapturedSteps
 from cvexp.engine.backends.eager import EagerSteps
 from cvexp.engine.loss import Loss
 from cvexp.engine.options import StepOptions
-from cvexp.engine.state import TrainState
+from cvexp.engine.state import TrainState, Unsupported
 from cvexp.optim.rules import rule_for
 from cvexp.optim.schedules import Schedule
 
@@ -91,6 +91,39 @@ def test_accumulated_batches_are_the_larger_batch_within_rounding(loss, optimize
     torch.testing.assert_close(losses, losses_too, rtol=1e-5, atol=1e-6)
     for ours, theirs in zip(whole.parameters, parts.parameters, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_bf16_steps_are_captured_bit_for_bit_and_close_to_fp32(optimizer):
+    plain, eager, captured = (
+        state_of(optimizer), *(state_of(optimizer, dtype=torch.bfloat16) for _ in range(2))
+    )
+    _, _, losses = run(EagerSteps, plain)
+    _, _, losses_eager = run(EagerSteps, eager)
+    _, _, losses_captured = run(CapturedSteps, captured)
+    assert torch.equal(losses_captured, losses_eager)
+    assert all(torch.equal(a, b) for a, b in zip(weights(eager), weights(captured), strict=True))
+    assert not torch.equal(losses, losses_eager)
+    torch.testing.assert_close(losses, losses_eager, rtol=0.05, atol=0.05)
+    assert all(one.dtype == torch.float32 for one in eager.parameters)
+
+
+def test_fp16_scales_its_loss_leaves_overflowing_steps_out_and_goes_on_where_it_was():
+    state = state_of("adam", dtype=torch.float16, ema=0.9)
+    _, _, losses = run(EagerSteps, state)
+    assert torch.isfinite(losses).all()
+    assert state.n_steps[0] == state.n_taken == 5
+    state.scaler.scale.fill_(2.0**100)
+    before = weights(state)
+    run(EagerSteps, state)
+    assert state.n_taken == 10
+    assert state.n_steps[0] == 5
+    assert all(torch.equal(a, b) for a, b in zip(weights(state)[:2], before[:2], strict=True))
+    again = state_of("adam", dtype=torch.float16, ema=0.9)
+    again.load_state_dict(state.state_dict())
+    assert again.scaler.scale == state.scaler.scale == 2.0**95
+    with pytest.raises(Unsupported, match="a scaled loss"):
+        CapturedSteps(state_of(dtype=torch.float16), source(), batch_size=16)
 
 
 def test_a_clipped_step_of_sgd_is_as_long_as_the_norm_allows():

@@ -17,7 +17,7 @@ from cvexp.device import usable_cpus
 from cvexp.engine.backends.recording import python_loop, record
 from cvexp.engine.backends.scripted import NotScripted, ScriptedLoop
 from cvexp.engine.loss import n_correct
-from cvexp.engine.state import Unsupported
+from cvexp.engine.state import SCALED, Unsupported
 from cvexp.engine.trial import are_equal, eager_outcome, outcome, without_trace
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class CapturedSteps:
         self.state, self.source = state, source
         self._batch_size = batch_size
         self._tensors = state.tensors()
+        if state.options.is_scaled:
+            raise Unsupported(SCALED)
         _check(state.model, source.device, self._tensors)
         n_images = len(source)
         with without_trace(state.model, source.device):

@@ -22,6 +22,7 @@ BACKENDS = {
     "eager": "cvexp.engine.backends.eager:EagerSteps",
     "captured": "cvexp.engine.backends.captured:CapturedSteps",
     "cuda-graph": "cvexp.engine.backends.cuda_graph:CudaGraphSteps",
+    "compiled": "cvexp.engine.backends.compiled:CompiledSteps",
 }
 """By name; each makes a StepRunner of a state, a source and a batch size, or raises Unsupported."""
 
@@ -56,6 +57,11 @@ def choose_runner(state: TrainState, source: BatchSource, config: RunConfig) -> 
             epoch has a single image, which the model cannot be trained on.
     """
     check_trainable(state, source, name=config.model, batch_size=config.batch_size)
+    if config.compile:
+        try:
+            return Choice(runner=_build("compiled", state, source, config), reason="asked for")
+        except Unsupported as error:
+            raise ConfigError(f"--compile cannot be used: {error}", "leave it out") from error
     if config.step != "auto":
         try:
             return Choice(runner=_build(config.step, state, source, config), reason="asked for")

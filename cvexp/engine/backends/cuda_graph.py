@@ -14,7 +14,7 @@ import torch
 
 from cvexp.engine.backends.eager import EagerSteps
 from cvexp.engine.loss import n_correct
-from cvexp.engine.state import Unsupported
+from cvexp.engine.state import SCALED, Unsupported
 from cvexp.engine.step import train_step
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class CudaGraphSteps:
             raise Unsupported(f"CUDA graphs need a CUDA device, and this is {device.type}")
         if not source.is_resident:
             raise Unsupported("CUDA graphs need all images in the device's memory")
+        if state.options.is_scaled:
+            raise Unsupported(SCALED)
         if len(source) < batch_size:
             raise Unsupported("there is less than one whole batch")
         self.state, self.source, self._batch_size = state, source, batch_size
