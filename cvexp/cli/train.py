@@ -17,6 +17,7 @@ from cvexp.config import RunConfig
 from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.config.loop import LoopConfig
 from cvexp.config.option import validated
+from cvexp.config.rehearsal import Rehearsal
 from cvexp.config.run import run_name
 from cvexp.config.sources import Settings
 from cvexp.settings import data_dir as resolve_data_dir
@@ -44,7 +45,7 @@ _SEEDS = (
 _BENCH = "Measure latency and throughput at the end, as cvexp bench does."
 
 
-@with_flags(RunConfig, CheckpointPolicy, examples=EXAMPLES)
+@with_flags(RunConfig, CheckpointPolicy, Rehearsal, examples=EXAMPLES)
 def train(
     ctx: typer.Context,
     *,
@@ -77,6 +78,13 @@ def train(
         present(explain(Settings(config, typed)), report_settings, as_json=as_json)
         return
     store = store_settings(tracking_uri, experiment, data_dir)
+    rehearsal = validated(Rehearsal, given.of(Rehearsal))
+    if rehearsal.is_asked:
+        from cvexp.cli.rehearsal import rehearse
+
+        asked = Settings(config, typed).config()
+        rehearse(rehearsal, asked, store, data_dir=resolve_data_dir(data_dir), as_json=as_json)
+        return
     planned: Plan | None = None
     start: Callable[..., TrainResult]
     if resume is not None:

@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from cvexp.contention import BUSY_TRAINING_SHARE
 from cvexp.events import EpochEnded, Observed, StepsRun, TrainingStarted
 from cvexp.redaction import without_credentials
-from cvexp.report.terminal import cell, console, seconds, table
+from cvexp.report.terminal import cell, console, seconds, show_rows
 from cvexp.results import EpochMetrics, Metric, TrainResult
 
 _MEDIAN = Metric.EPOCH_SECONDS_MEDIAN
@@ -140,10 +140,7 @@ def show(result: TrainResult) -> None:
         **({"best epoch": f"{result.best_epoch} of {len(result.history)}"} if result.best_epoch else {}),
         **({"stopped": result.stopped} if result.stopped else {}),
     }
-    summary = table("", ">")
-    for name, value in rows.items():
-        summary.add_row(name, cell(value, "bold" if name == "test accuracy" else ""))
-    console().print(summary)
+    show_rows(rows, bold="test accuracy")
 
 
 def _seconds_to_accuracy(result: TrainResult) -> dict[str, str]:
