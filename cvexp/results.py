@@ -28,6 +28,7 @@ class Metric(StrEnum):
     TRAIN_LOSS = "train/loss"
     TRAIN_ACCURACY = "train/accuracy"
     STEP_LOSS = "step/train_loss"
+    LEARNING_RATE = "optimizer/lr"
     VAL_LOSS = "val/loss"
     VAL_ACCURACY = "val/accuracy"
     TEST_LOSS = "test/loss"
@@ -136,6 +137,7 @@ class EpochMetrics:
         train: Over the epoch's training images, each measured with the weights of its own step.
         step_losses: float32 (steps,), every step's mean loss in nats per image.
         held_out: Over `held_out_name`: `val` where there is a validation part, else `test`, for watching only.
+        lr: The learning rate of its last step; None where that is the same for all steps.
     """
 
     epoch: int
@@ -144,12 +146,14 @@ class EpochMetrics:
     held_out: Evaluation
     held_out_name: HeldOutName
     timing: EpochTiming
+    lr: float | None = None
 
     def keyed(self) -> dict[str, float]:
         """Every figure that is logged for this epoch, under its metric key."""
         return {
             **self.train.keyed("train"),
             **self.held_out.metrics.keyed(self.held_out_name),
+            **({} if self.lr is None else {Metric.LEARNING_RATE.value: self.lr}),
             Metric.EPOCH_SECONDS.value: self.timing.seconds,
             Metric.IMAGES_PER_SECOND.value: self.train.n_images / self.timing.train_seconds,
         }

@@ -9,10 +9,10 @@ from cvexp.config.option import MAX_COUNT, Component, Option
 
 SamplerName = Literal["shuffle", "balanced"]
 
-_VAL_SPLIT = "Fraction of the training images set aside for validation, stratified; 0 for none."
+_VAL_SPLIT = "Share of the training images for validation."
 _SPLIT_SEED = "Seeds which images are set aside, and which ones --limit keeps."
 _SAMPLER = "How an epoch's images are drawn; balanced: with replacement, every class as often."
-_LIMIT = "Use at most so many images of each split, for a quick look."
+_LIMIT = "At most so many images of each split."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ StepName = Literal["auto", "eager", "captured", "cuda-graph"]
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 LayoutName = Literal["auto", "always", "never"]
 
-_DEVICE = "auto, cpu, cuda, cuda:N or mps; auto takes the fastest kind there is."
+_DEVICE = "auto, cpu, cuda, cuda:N or mps."
 _STEP = "How steps are run; auto takes the fastest that gives the same figures."
-_PRECISION = "Of forward and backward passes; weights, evaluation and stored models stay fp32."
+_PRECISION = "Of training steps; evaluation stays fp32."
 _CHANNELS_LAST = "Keep channels last in memory; auto: for models with convolutions on a CPU."
 _COMPILE = "Compile the model with torch.compile, which takes up to minutes and, on a CPU, a C++ compiler."
 _THREADS = "CPU threads. Without it, 1 for small models and all cores for others."

@@ -21,8 +21,8 @@ _OF_ADAM = ("beta1", "beta2", "eps")
 """Options that only one of the rules has."""
 
 _LR = Option("Learning rate.", default_by=("optimizer", _RATES))
-_MOMENTUM = Option("Share of the last update that the next one keeps; sgd only.")
-_DECAY = Option("Weight decay; adamw decouples it from the gradient.", default_by=("optimizer", _DECAYS))
+_MOMENTUM = Option("Momentum; sgd only.")
+_DECAY = Option("Weight decay.", default_by=("optimizer", _DECAYS))
 _DECAYED = "What weight decay is for; matrices leaves out biases and the weights of norms."
 _CLIP = "Largest L2 norm of all gradients together; larger ones are scaled down to it."
 _EMA = "Evaluate, test and store the average of the weights, each step's weighted EMA times the next one's."

@@ -225,10 +225,10 @@ class Fit:
         )
 
     def _evaluated(self, train: SplitMetrics) -> EpochMetrics:
-        data = self._data
+        data, state = self._data, self._runner.state
         start, before = self._device.clock(), self._callback_seconds
         evaluation = evaluate(
-            self._runner.state.evaluated,
+            state.evaluated,
             data.test if data.val is None else data.val,
             transform=data.transform,
             class_names=data.class_names,
@@ -251,6 +251,7 @@ class Fit:
                 cpu_seconds=self._cpu.cpu,
                 waited_seconds=self._cpu.waited,
             ),
+            lr=state.lr.item() if state.is_scheduled else None,
         )
 
     def _observe(self, epoch: EpochMetrics) -> None:

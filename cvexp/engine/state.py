@@ -108,9 +108,14 @@ class TrainState:
         """The indices of the parameters that have a gradient."""
         return [index for index, parameter in enumerate(self.parameters) if parameter.grad is not None]
 
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether the learning rate changes."""
+        return self.options.schedule is not None or self.plateau is not None
+
     def rate(self, n_ahead: int) -> float:
         """The learning rate of the next step, or of the one that comes `n_ahead` steps after it."""
-        if self.options.schedule is None and self.plateau is None:
+        if not self.is_scheduled:
             return self.lr.item()
         largest = self._largest_lr if self.plateau is None else self.plateau.lr
         schedule = self.options.schedule
@@ -156,7 +161,7 @@ class TrainState:
 
     def count(self, trained: Sequence[int], n_steps: int) -> None:
         """Note `n_steps` steps, which moved the parameters at the indices `trained`."""
-        if self.options.schedule is not None or self.plateau is not None:
+        if self.is_scheduled:
             self.lr.fill_(self.rate(n_steps - 1))
         self.n_taken += n_steps
         for index in trained:
