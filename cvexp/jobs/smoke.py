@@ -52,7 +52,7 @@ def run(config: RunConfig, *, data_dir: Path, observer: Observer | None = None) 
             result.run_id, settings, data_dir=data_dir, device_name=config.device, trusted_factory=factory
         )
     if checkpoint is None or len(checkpoint.history) != len(result.history):
-        raise GateError("the checkpoint does not hold the epochs that were trained", "see where: cvexp --debug train …")
+        raise GateError("the checkpoint does not hold the epochs that were trained", "see: cvexp --debug train …")
     if not again.matches:
         raise GateError(
             f"the stored weights give a test loss of {again.evaluation.metrics.loss:.5f}, and the trained model one of "

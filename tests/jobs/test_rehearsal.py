@@ -26,10 +26,10 @@ class Forgets(Sums):
         self.n_calls = getattr(self, "n_calls", 0) + self.training
         return super().forward(images) * (1 + self.n_calls)
 
-def sums(image_shape, n_classes):
+def sums(image_shape, n_classes, *, hidden_units=10):
     return Sums(n_classes)
 
-def forgets(image_shape, n_classes):
+def forgets(image_shape, n_classes, *, hidden_units=10):
     return Forgets(n_classes)
 """
 
