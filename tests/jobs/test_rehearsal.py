@@ -82,6 +82,7 @@ def test_a_model_that_cannot_learn_a_batch_leaves_with_4(cvexp, nets, monkeypatc
     assert len([line for line in failed.stderr.splitlines() if line.startswith(("error", "  "))]) <= 3
 
 
+@pytest.mark.slow
 def test_smoke_does_a_little_of_everything_and_leaves_nothing(cvexp, tmp_path, monkeypatch, record):
     del record  # its store makes MLflow's schema known
     folder = tmp_path / "elsewhere"

@@ -79,6 +79,7 @@ def test_a_run_stops_early_says_why_and_cannot_be_trained_on(settings, tmp_path,
     assert "--epochs 9" in checked.equivalent
 
 
+@pytest.mark.slow
 def test_enough_patience_changes_no_figure(settings, tmp_path):
     patient = trained(settings, tmp_path, early_stop=9, keep_best=True, epochs=3)
     plain = trained(settings, tmp_path, val_split=0.1, epochs=3)
