@@ -10,7 +10,7 @@ from cvexp.config import run_config
 from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.engine.fit import Fit
 from cvexp.errors import ConfigError, RunError
-from cvexp.jobs import evaluate, resume, reproduce, train
+from cvexp.jobs import evaluate, reproduce, resume, train
 from cvexp.settings import store_settings
 from cvexp.tracking.queries import search
 from cvexp.tracking.store import open_store
