@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.config.checkpoint import CheckpointPolicy
@@ -13,6 +12,8 @@ from cvexp.errors import GateError
 from cvexp.settings import store_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cvexp.config import RunConfig
     from cvexp.events import Observer
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
@@ -23,7 +24,7 @@ def test_rates_grow_and_nothing_changes():
     rates, losses = range_test(state, source_of(203), images_per_step=32, seed=1)
     assert len(rates) == len(losses) <= N_STEPS
     assert rates[0] == FIRST
-    assert all(b / a == pytest.approx(rates[1] / rates[0]) for a, b in zip(rates, rates[1:], strict=False))
+    assert all(b / a == pytest.approx(rates[1] / rates[0]) for a, b in itertools.pairwise(rates))
     assert all(torch.equal(a, b) for a, b in zip(state.tensors(), tensors, strict=True))
     assert (state.lr.item(), state.n_taken) == (0.1, 0)
     assert torch.equal(torch.get_rng_state(), generator)
