@@ -1,15 +1,18 @@
 """What is trained on."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, Lt, MinLen
 
 from cvexp.config.option import MAX_COUNT, Component, Option
 
-_VAL_SPLIT = "Fraction of the training images set aside for validation, stratified; 0 for none."
+SamplerName = Literal["shuffle", "balanced"]
+
+_VAL_SPLIT = "Share of the training images for validation."
 _SPLIT_SEED = "Seeds which images are set aside, and which ones --limit keeps."
-_LIMIT = "Use at most so many images of each split, for a quick look."
+_SAMPLER = "How an epoch's images are drawn; balanced: with replacement, every class as often."
+_LIMIT = "At most so many images of each split."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,4 +24,5 @@ class DataConfig(Component):
     dataset: Annotated[str, MinLen(1), Option("The dataset (see: cvexp data).", complete="datasets")] = "fashion-mnist"
     val_split: Annotated[float, Ge(0), Lt(1), Option(_VAL_SPLIT)] = 0.0
     split_seed: Annotated[int, Ge(0), Lt(2**32), Option(_SPLIT_SEED, advanced=True)] = 42
+    sampler: Annotated[SamplerName, Option(_SAMPLER, advanced=True)] = "shuffle"
     limit: Annotated[int | None, Ge(1), Le(MAX_COUNT), Option(_LIMIT)] = None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cvexp.data.transforms import Transform
 
     Batch = tuple[Tensor, Tensor]
-    """Images float32 (B, C, H, W), transformed, and labels int64 (B,)."""
+    """Images float32 (B, C, H, W), transformed, and labels: int64 (B,), or float32 (B, K) class probabilities."""
 
 
 class BatchSource(Protocol):

@@ -30,7 +30,7 @@ def record(state: TrainState, images: Tensor, labels: Tensor) -> tuple[fx.GraphM
     Args:
         state: A copy; it is changed by the step.
         images: float32 (B, C, H, W).
-        labels: int64 (B,).
+        labels: int64 (B,), or float32 (B, K).
 
     Returns:
         The program from (images, labels, *tensors of the state, *coefficients of the rule) to (loss, logits), which
@@ -41,7 +41,7 @@ def record(state: TrainState, images: Tensor, labels: Tensor) -> tuple[fx.GraphM
     """
     state.model.train()
     # Each stands for a coefficient, and is recognised by its value where an operator gets it.
-    marks = [math.pi / (7 + index) for index in range(len(state.coefficients(1)))]
+    marks = [math.pi / (7 + index) for index in range(len(state.coefficients(0)[0]))]
     with _Recorder([images, labels, *state.tensors()], marks) as recorder:
         outputs = train_step(state, images, labels, marks)
     trained = state.trained()
