@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cvexp.contention import CpuTotal
-from cvexp.data.batches import ResidentSource, epoch_order
+from cvexp.data.augment.source import training_source
+from cvexp.data.batches import epoch_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.backends.choice import choose_runner
 from cvexp.engine.state import TrainState
@@ -168,6 +169,7 @@ class Fit:
         order = epoch_order(self._n_images).to(self._device.torch)
         if self._step:
             here.restore(self._device.torch)
+        self._runner.source.start_epoch(self._epoch)
         self._generators = None
         self._seconds += self._device.clock() - order_seconds
         self._train(order)
@@ -262,4 +264,4 @@ def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice
         config: Of the run.
     """
     state = TrainState(model, rule_for(config), lr=config.learning_rate)
-    return choose_runner(state, ResidentSource(dataset.train, dataset.transform), config)
+    return choose_runner(state, training_source(dataset, config, seed=config.seed), config)

@@ -45,7 +45,7 @@ class CudaGraphSteps:
         if device.type != "cuda":
             raise Unsupported(f"CUDA graphs need a CUDA device, and this is {device.type}")
         if not source.is_resident:
-            raise Unsupported("CUDA graphs need all images in the device's memory")
+            raise Unsupported("CUDA graphs need all images in the device's memory, and none augmented")
         if len(source) < batch_size:
             raise Unsupported("there is less than one whole batch")
         self.state, self.source, self._batch_size = state, source, batch_size
