@@ -13,6 +13,7 @@ from cvexp.data.augment.source import training_source
 from cvexp.data.batches import epoch_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.backends.choice import choose_runner
+from cvexp.engine.options import step_options
 from cvexp.engine.state import TrainState
 from cvexp.errors import TrainingError, WeightsError
 from cvexp.inference.evaluate import evaluate
@@ -263,5 +264,6 @@ def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice
         dataset: Gives the images, and says how they are transformed.
         config: Of the run.
     """
-    state = TrainState(model, rule_for(config), lr=config.learning_rate)
+    options = step_options(config, dataset)
+    state = TrainState(model, rule_for(config), lr=config.learning_rate, options=options)
     return choose_runner(state, training_source(dataset, config, seed=config.seed), config)

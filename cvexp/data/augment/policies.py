@@ -49,6 +49,9 @@ BLENDS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 """From images uint8 (M, C, H, W) and magnitudes float64 (M,) to images."""
 
 OPERATIONS = (IDENTITY, *WARPS, *TABLES, *BLENDS)
+SIGNED = (*WARPS, "brightness", "contrast", *BLENDS)
+"""Operations whose magnitudes are as often negative."""
+
 N_LEVELS = 31
 """Strengths of an operation, from none to the strongest."""
 
@@ -70,7 +73,7 @@ class Policy(Protocol):
 
 
 class FlipCrop:
-    """Mirrors half of the images left to right, and moves each by up to an eighth of its size, all shifts equally likely.
+    """Mirrors half of the images left to right, and moves each by up to an eighth of its size; all shifts are as likely.
 
     The edges are continued by reflection. It is what CIFAR-10 is mostly trained with: 4 pixels of 32.
     """

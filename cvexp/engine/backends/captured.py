@@ -16,6 +16,7 @@ import torch
 from cvexp.device import usable_cpus
 from cvexp.engine.backends.recording import python_loop, record
 from cvexp.engine.backends.scripted import NotScripted, ScriptedLoop
+from cvexp.engine.loss import n_correct
 from cvexp.engine.state import Unsupported
 from cvexp.engine.trial import are_equal, eager_outcome, outcome, without_trace
 
@@ -93,7 +94,7 @@ class CapturedSteps:
                         found += step_losses
                         logits += step_logits
             torch.stack(found, out=losses[start_step : start_step + len(found)])
-            return (torch.cat(logits).argmax(dim=1) == torch.cat(truth)).sum()
+            return n_correct(torch.cat(logits), torch.cat(truth))
 
     def _run(self, images: Tensor, labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         size = min(self._batch_size, len(labels))
