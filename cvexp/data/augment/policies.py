@@ -156,9 +156,21 @@ class RandomOperations:
     def described(self, drawn: Draws, position: int) -> str:
         """See Policy."""
         pairs = zip(drawn["operations"][position].tolist(), drawn["magnitudes"][position].tolist(), strict=True)
-        bare = (IDENTITY, "autocontrast", "equalize")
-        names = [(OPERATIONS[operation], magnitude) for operation, magnitude in pairs]
-        return ", ".join(name if name in bare else f"{name} {magnitude:.3g}" for name, magnitude in names)
+        return ", ".join(_in_words(OPERATIONS[operation], magnitude) for operation, magnitude in pairs)
+
+
+def _in_words(name: str, magnitude: float) -> str:
+    value = {
+        IDENTITY: "",
+        "translate x": f" {int(magnitude):+d} px",
+        "translate y": f" {int(magnitude):+d} px",
+        "rotate": f" {magnitude:+.0f}°",
+        "posterize": f" to {int(magnitude)} bits",
+        "solarize": f" from {255 * magnitude:.0f}",
+        "autocontrast": "",
+        "equalize": "",
+    }.get(name, f" {magnitude:+.0%}")
+    return f"{name}{value}"
 
 
 def applied(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
