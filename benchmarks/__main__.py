@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     timed = ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions", "contention", "latency")
-    for verb in (*timed, "large_store"):
+    for verb in (*timed, "large_store", "augment"):
         options = verbs.add_parser(verb)
         models = ["tinyvgg"] if verb == "contention" else ["linear", "mlp", "tinyvgg"]
         options.add_argument("--models", nargs="+", default=models)

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 N_SAMPLES = 16
 SAMPLE_SEED = 42
-N_AUGMENTED, N_EPOCHS = 5, 4
+N_AUGMENTED, N_EPOCHS = 4, 4
 """Images that are shown augmented, and in how many epochs."""
+
+CELL_INCHES = (1.8, 2.3)
 
 
 def draw_samples(dataset: Dataset, path: Path, *, augment: str = "none") -> None:
@@ -58,22 +60,23 @@ def _draw_augmented(dataset: Dataset, path: Path, *, augment: str) -> None:
     order = torch.from_numpy(random_choice(len(dataset.train), len(dataset.train), SAMPLE_SEED))
     n = min(N_AUGMENTED, len(order))
     images, labels = plain.gather(order[:n])
-    columns = [(images, [f"{shortened(dataset.class_names[k])}, as stored" for k in labels.tolist()])]
+    columns = [(images, [f"as stored:\n{shortened(dataset.class_names[k])}\n" for k in labels.tolist()])]
     for epoch in range(1, N_EPOCHS + 1):
         source.start_epoch(epoch)
         ((images, labels),) = source.chunks(order, n, start=0, stop=n, prefetch=False)
-        titles = [f"epoch {epoch}: {_done(dataset, source, labels, k)}" for k in range(n)]
+        titles = [f"epoch {epoch}:\n{_done(dataset, source, labels, k)}" for k in range(n)]
         columns.append((images, titles))
     cells = [(images[k], titles[k]) for k in range(n) for images, titles in columns]
     pixels = np.rint(np.stack([image.numpy() for image, _ in cells]) * 255).astype(np.uint8)
     title = f"{dataset.name} with --augment {augment}: what training may see"
-    figure = image_grid(pixels, [words for _, words in cells], title=title, n_columns=len(columns))
+    figure = image_grid(pixels, [words for _, words in cells], title=title, n_columns=len(columns), cell_inches=CELL_INCHES)
     save(figure, path)
 
 
 def _done(dataset: Dataset, source: AugmentedSource, labels: Tensor, k: int) -> str:
-    """What was done to the epoch's image number `k`; of a mixed one, its label."""
-    if not labels.is_floating_point():
-        return source.described(k)
-    shares = sorted(zip(labels[k].tolist(), dataset.class_names, strict=True), reverse=True)
-    return ", ".join(f"{share:.0%} {shortened(name)}" for share, name in shares[:2] if share)
+    """What was done to the epoch's image number `k`, in two lines; of a mixed one, its label."""
+    lines = source.described(k)
+    if labels.is_floating_point():
+        shares = sorted(zip(labels[k].tolist(), dataset.class_names, strict=True), reverse=True)
+        lines = [f"{share:.1%} {shortened(name)}" for share, name in shares[:2] if share]
+    return "\n".join([*lines, "", ""][:2])

@@ -67,8 +67,8 @@ class Policy(Protocol):
         """Images uint8 (B, C, H, W), changed by the parameters of their positions; the given ones stay as they are."""
         ...
 
-    def described(self, drawn: Draws, position: int) -> str:
-        """What is done to one image, in a few words."""
+    def described(self, drawn: Draws, position: int) -> list[str]:
+        """What is done to one image, in a few words each."""
         ...
 
 
@@ -92,10 +92,10 @@ class FlipCrop:
         there = {name: values.to(images.device) for name, values in drawn.items()}
         return geometry.flip_crop(images, **there)
 
-    def described(self, drawn: Draws, position: int) -> str:
+    def described(self, drawn: Draws, position: int) -> list[str]:
         """See Policy."""
-        rows, columns = (-int(drawn[name][position]) for name in ("rows", "columns"))
-        return f"moved {columns:+d}, {rows:+d}" + (", flipped" if drawn["flips"][position] else "")
+        moved = [f"{-int(drawn[name][position]):+d}" for name in ("columns", "rows")]
+        return [f"moved by {', '.join(moved)} px", *(["then flipped"] if drawn["flips"][position] else [])]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,10 +153,10 @@ class RandomOperations:
             images = applied(images, operations, magnitudes)
         return images
 
-    def described(self, drawn: Draws, position: int) -> str:
+    def described(self, drawn: Draws, position: int) -> list[str]:
         """See Policy."""
         pairs = zip(drawn["operations"][position].tolist(), drawn["magnitudes"][position].tolist(), strict=True)
-        return ", ".join(_in_words(OPERATIONS[operation], magnitude) for operation, magnitude in pairs)
+        return [_in_words(OPERATIONS[operation], magnitude) for operation, magnitude in pairs]
 
 
 def _in_words(name: str, magnitude: float) -> str:

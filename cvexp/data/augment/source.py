@@ -81,9 +81,9 @@ class AugmentedSource:
         if self._how.mixing is not None:
             self.drawn |= self._how.mixing.draw(n_images, shape, rng)
 
-    def described(self, position: int) -> str:
-        """What is done to the image at a position of the epoch, before it is mixed, in a few words."""
-        return "" if self._how.policy is None else self._how.policy.described(self.drawn, position)
+    def described(self, position: int) -> list[str]:
+        """What is done to the image at a position of the epoch, before it is mixed, in a few words each."""
+        return [] if self._how.policy is None else self._how.policy.described(self.drawn, position)
 
     def gather(self, indices: Tensor) -> Batch:
         """The images at `indices`, augmented as if they were the epoch's first."""
