@@ -21,12 +21,17 @@ from cvexp.errors import DeviceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PRECISION = "float32"
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""By name, the type of the numbers of forward and backward passes."""
+
 ROOT = Path("/")
 """Of `/proc` and `/sys`; another folder in tests."""
 
 _MT19937 = "MT19937"
 """numpy's global generator, unless it was replaced; a replacement is not stored in checkpoints."""
+
+BF16_CAPABILITY = 8
+"""The first CUDA generation that computes in bfloat16."""
 
 _NAME = re.compile(r"(?P<kind>auto|cpu|cuda|mps)(:(?P<index>\d+))?")
 
@@ -81,6 +86,28 @@ def choose(name: str = "auto") -> Device:
     else:
         device, product = torch.device("cpu"), _cpu_name()
     return Device(torch=device, name=product, threads=default_threads())
+
+
+def check_precision(device: Device, name: str) -> None:
+    """Make sure that `device` computes in the precision called `name`, forward and backward.
+
+    Raises:
+        DeviceError: It cannot.
+    """
+    if name == "fp32":
+        return
+    reason, kind = "", device.torch.type
+    try:
+        if kind == "cuda" and name == "bf16" and torch.cuda.get_device_capability(device.torch)[0] < BF16_CAPABILITY:
+            reason = "it would be emulated"
+        layer = torch.nn.Conv2d(1, 2, 3, device=device.torch)
+        with torch.autocast(kind, dtype=PRECISIONS[name]):
+            loss = layer(torch.ones(1, 1, 4, 4, device=device.torch)).float().sum()
+        loss.backward()
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+    if reason:
+        raise DeviceError(f"--precision {name} is not available on {device.name}: {reason}", "use --precision fp32")
 
 
 def _no_cuda(name: str, n_cuda: int) -> str:

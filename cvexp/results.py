@@ -28,6 +28,7 @@ class Metric(StrEnum):
     TRAIN_LOSS = "train/loss"
     TRAIN_ACCURACY = "train/accuracy"
     STEP_LOSS = "step/train_loss"
+    LEARNING_RATE = "optimizer/lr"
     VAL_LOSS = "val/loss"
     VAL_ACCURACY = "val/accuracy"
     TEST_LOSS = "test/loss"
@@ -136,6 +137,7 @@ class EpochMetrics:
         train: Over the epoch's training images, each measured with the weights of its own step.
         step_losses: float32 (steps,), every step's mean loss in nats per image.
         held_out: Over `held_out_name`: `val` where there is a validation part, else `test`, for watching only.
+        lr: The learning rate of its last step; None where that is the same for all steps.
     """
 
     epoch: int
@@ -144,12 +146,14 @@ class EpochMetrics:
     held_out: Evaluation
     held_out_name: HeldOutName
     timing: EpochTiming
+    lr: float | None = None
 
     def keyed(self) -> dict[str, float]:
         """Every figure that is logged for this epoch, under its metric key."""
         return {
             **self.train.keyed("train"),
             **self.held_out.metrics.keyed(self.held_out_name),
+            **({} if self.lr is None else {Metric.LEARNING_RATE.value: self.lr}),
             Metric.EPOCH_SECONDS.value: self.timing.seconds,
             Metric.IMAGES_PER_SECOND.value: self.train.n_images / self.timing.train_seconds,
         }
@@ -189,7 +193,8 @@ class TrainResult:
 
     `figures` are of the whole run, by metric key: those of `cvexp.training.figures`, as far as there are any. `busy`
     says in one line why its times are not to be ranked, `stopped` why there are fewer epochs than were asked for; both
-    are empty otherwise. `undelivered` counts records that the tracking store does not know yet, until `cvexp sync`
+    are empty otherwise. `best_epoch` is the one whose weights were tested and stored, where that is not simply the last.
+    `undelivered` counts records that the tracking store does not know yet, until `cvexp sync`
     delivers them; `trouble` says why, in one line.
     """
 
@@ -210,10 +215,15 @@ class TrainResult:
     figures: Mapping[str, float] = field(default_factory=dict)
     busy: str = ""
     stopped: str = ""
+    best_epoch: int | None = None
     undelivered: int = 0
     trouble: str = ""
 
+    def chosen(self) -> dict[str, float]:
+        """The figures of the weights that were stored, by metric key: the test split's, and those of a best epoch."""
+        best = {} if self.best_epoch is None else self.history[self.best_epoch - 1].held_out.metrics.keyed("val")
+        return {**best, **self.evaluation.metrics.keyed("test")}
+
     def metrics(self) -> dict[str, float]:
         """The last value of every metric of the run, keyed as in MLflow."""
-        test = self.evaluation.metrics.keyed("test")
-        return {**self.history[-1].keyed(), **test, **self.timing.keyed(), **self.size.keyed(), **self.figures}
+        return {**self.history[-1].keyed(), **self.chosen(), **self.timing.keyed(), **self.size.keyed(), **self.figures}

@@ -15,6 +15,8 @@ from cvexp.config.option import Component, Setting, settings_of
 Verb = Callable[..., None]
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 HELP_ALL = "--help-all"
+WIDEST = 20
+"""Characters of choices that stand beside a flag; more of them are part of its help."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,13 +106,15 @@ def info(setting: Setting, *, panel: str | None = None) -> Any:
     completion = complete if choices or option.complete else None
     if setting.default is MISSING:
         return typer.Argument(help=option.help, autocompletion=completion, show_default=False)
-    text = option.help
+    text, metavar = option.help, "|".join(choices)
+    if len(metavar) > WIDEST:
+        text, metavar = f"{text.rstrip('.')}: {', '.join(choices[:-1])} or {choices[-1]}.", "NAME"
     if option.default_by:
         text += f" Without it: {', '.join(f'{name} {value:g}' for name, value in option.default_by[1].items())}."
     return typer.Option(
         setting.flag,
         help=text,
-        metavar="NAME=VALUE" if setting.is_mapping else "|".join(choices) or None,
+        metavar="NAME=VALUE" if setting.is_mapping else metavar or None,
         autocompletion=completion,
         show_default=setting.default not in (None, {}),
         rich_help_panel=panel,

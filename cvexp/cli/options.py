@@ -15,8 +15,8 @@ _RUN = (
     ".pt or .safetensors file."
 )
 _MODEL = "package.module:factory of a model that is not in the registry, if you trust it."
-_DATA = "Where datasets are looked for first and downloaded to. Without it, CVEXP_DATA_DIR or your cache folder."
-_STORE = "The MLflow store. Without it, MLFLOW_TRACKING_URI or sqlite:///mlflow.db in this folder."
+_DATA = "The folder of datasets. Without it, CVEXP_DATA_DIR or your cache folder."
+_STORE = "The MLflow store. Without it, MLFLOW_TRACKING_URI or sqlite:///mlflow.db here."
 _EXPERIMENT = "The MLflow experiment. Without it, MLFLOW_EXPERIMENT_NAME or Default."
 
 RunOrFile = Annotated[str, typer.Argument(help=_RUN)]
@@ -25,4 +25,4 @@ DataDir = Annotated[Path | None, typer.Option(help=_DATA)]
 Device = Annotated[str, flags.info(settings_of(ExecutionConfig)["device"])]
 TrackingUri = Annotated[str | None, typer.Option(help=_STORE)]
 Experiment = Annotated[str | None, typer.Option(help=_EXPERIMENT)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

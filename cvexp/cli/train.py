@@ -17,6 +17,7 @@ from cvexp.config import RunConfig
 from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.config.loop import LoopConfig
 from cvexp.config.option import validated
+from cvexp.config.rehearsal import Rehearsal
 from cvexp.config.run import run_name
 from cvexp.config.sources import Settings
 from cvexp.settings import data_dir as resolve_data_dir
@@ -30,21 +31,20 @@ EXAMPLES = """Examples:
 cvexp train tinyvgg --dataset mnist-5k --optimizer adam
 cvexp train --resume @last"""
 
-_CONFIG = "A YAML mapping of settings, as --print-config prints it; flags beat it."
-_PRINT = "Print every setting in effect and where it comes from, and train nothing."
+_CONFIG = "Settings in YAML (see --print-config)."
+_PRINT = "Print all settings, train nothing."
 _RESUME = (
-    "Resume an interrupted run where it stopped; MODEL and its settings are then the run's. "
-    "A larger --epochs trains a finished run on, if it was trained with --keep."
+    "Go on with an interrupted run; with a larger --epochs, with a finished one that has checkpoints (--keep)."
 )
-_NAME = "The run's name. Without it, the model's with the first digits of the run's id."
+_NAME = "The run's name."
 _SEEDS = (
-    "Train once for each of so many seeds, from --seed on, or for each of a list: 5, or 1,2,3. Seeds that are trained "
-    "already are not trained again."
+    "Train once for each of so many seeds from --seed on, or of a list: 5, or 1,2,3. Those that are trained already "
+    "are not trained again."
 )
-_BENCH = "Measure latency and throughput at the end, as cvexp bench does."
+_BENCH = "Measure latency too, as cvexp bench."
 
 
-@with_flags(RunConfig, CheckpointPolicy, examples=EXAMPLES)
+@with_flags(RunConfig, CheckpointPolicy, Rehearsal, examples=EXAMPLES)
 def train(
     ctx: typer.Context,
     *,
@@ -77,6 +77,13 @@ def train(
         present(explain(Settings(config, typed)), report_settings, as_json=as_json)
         return
     store = store_settings(tracking_uri, experiment, data_dir)
+    rehearsal = validated(Rehearsal, given.of(Rehearsal))
+    if rehearsal.is_asked:
+        from cvexp.cli.rehearsal import rehearse
+
+        asked = Settings(config, typed).config()
+        rehearse(rehearsal, asked, store, data_dir=resolve_data_dir(data_dir), as_json=as_json)
+        return
     planned: Plan | None = None
     start: Callable[..., TrainResult]
     if resume is not None:

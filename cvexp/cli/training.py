@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from cvexp.cli.output import present
 from cvexp.config.checkpoint import CheckpointPolicy
+from cvexp.config.option import settings_of
+from cvexp.config.rehearsal import Rehearsal
 from cvexp.errors import ConfigError, CvexpError, DeliveryError
 from cvexp.runs import EFFECTIVE, ID_DIGITS, shortest_selector
 
@@ -36,6 +38,10 @@ def check_flags(given: Given, seeds: str | None) -> None:
     for name, flag in given.flags.items():
         if "resume" in given.flags and name not in ALLOWED_WITH_RESUME:
             raise ConfigError(f"{flag} cannot be given with --resume", "a resumed run keeps its settings")
+    first = next((given.flags[name] for name in settings_of(Rehearsal) if name in given.flags), None)
+    for name in ("seeds", "bench", "name", "experiment", "tracking_uri", "print_config"):
+        if first is not None and name in given.flags:
+            raise ConfigError(f"{given.flags[name]} cannot be given with {first}", "no run is made")
     if seeds is not None and "," in seeds and "seed" in given.flags:
         raise ConfigError("--seed cannot be given with a list of --seeds", "the list names every seed")
 

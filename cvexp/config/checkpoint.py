@@ -7,7 +7,7 @@ from cvexp.config.option import Component, Option
 
 _EVERY = "Epochs from one checkpoint to the next; 0 for none."
 _MINUTES = "Minutes within an epoch from one checkpoint to the next; 0 for none."
-_KEEP = "Checkpoints to keep, also after the run. Without it, 2 while training and none after it."
+_KEEP = "Checkpoints to keep after the run too. Without it, 2 while training."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,13 @@ from annotated_types import Ge, Gt, Le, Lt
 from cvexp.config.option import MAX_COUNT, Component, Option
 
 MAX_SEED = 2**63
-_SEED = "Seeds the initial weights and, again, the order of the batches."
+_SEED = "Seeds weights and order."
 _LOG_EVERY = "Log the loss of every so many steps too, as step/train_loss; 0 for none."
+_ACCUMULATE = "Batches whose gradients are summed for an optimizer step, as if they were one batch."
 _ALLOW_NAN = "Go on when the loss is no longer a finite number."
-_MAX_TIME = "Minutes of training and evaluation after which no further epoch begins."
+_MAX_TIME = "Minutes after which no further epoch begins."
+_EARLY_STOP = "Stop after so many epochs without a better validation accuracy."
+_KEEP_BEST = "Test and store the epoch with the best validation accuracy."
 _TARGET = "Report the training time until this accuracy in [0, 1] after an epoch, as time/to_accuracy."
 
 
@@ -23,8 +26,16 @@ class LoopConfig(Component):
 
     epochs: Annotated[int, Ge(1), Le(MAX_COUNT), Option("Passes over the training images.")] = 3
     max_time: Annotated[float | None, Gt(0), Le(MAX_COUNT), Option(_MAX_TIME)] = None
-    target_accuracy: Annotated[float | None, Gt(0), Le(1), Option(_TARGET)] = None
-    batch_size: Annotated[int, Ge(1), Le(MAX_COUNT), Option("Images per optimizer step.")] = 32
+    early_stop: Annotated[int | None, Ge(1), Le(MAX_COUNT), Option(_EARLY_STOP)] = None
+    keep_best: Annotated[bool, Option(_KEEP_BEST)] = False
+    target_accuracy: Annotated[float | None, Gt(0), Le(1), Option(_TARGET, advanced=True)] = None
+    batch_size: Annotated[int, Ge(1), Le(MAX_COUNT), Option("Images per batch.")] = 32
+    accumulate: Annotated[int, Ge(1), Le(MAX_COUNT), Option(_ACCUMULATE, advanced=True)] = 1
     seed: Annotated[int, Ge(0), Lt(MAX_SEED), Option(_SEED)] = 42
     log_every: Annotated[int, Ge(0), Le(MAX_COUNT), Option(_LOG_EVERY, advanced=True)] = 0
     allow_nan: Annotated[bool, Option(_ALLOW_NAN, advanced=True)] = False
+
+    @property
+    def images_per_step(self) -> int:
+        """Images per optimizer step."""
+        return self.batch_size * self.accumulate

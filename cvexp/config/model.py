@@ -16,11 +16,8 @@ ModelArg = bool | int | float | str
 MODEL_ARG = "--model-arg"
 
 _MODEL = "linear, mlp, tinyvgg, a plug-in's name, or package.module:factory (see: cvexp models)."
-_MODEL_ARGS = (
-    "An argument of the model's own; may be repeated. The course's mlp has a ReLU after the output layer, which clips "
-    "negative logits and costs about nine points of accuracy; output_relu=false leaves it out."
-)
-_HIDDEN_UNITS = "Units of the hidden layer, or channels of the convolutions."
+_MODEL_ARGS = "The model's own argument; may be repeated (mlp: output_relu=false)."
+_HIDDEN_UNITS = "Hidden units, or channels."
 
 
 @dataclass(frozen=True, kw_only=True)

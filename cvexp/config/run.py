@@ -1,6 +1,6 @@
 """All that decides a run's figures, validated once, at the boundary."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,11 @@ LONGEST_NAME = 250
 VAL_SPLIT = 0.1
 """The fraction of the training images set aside where an option needs a validation part and none is asked for."""
 
-_FOLLOWS_VALIDATION = {"schedule": "plateau"}
+_FOLLOWS_VALIDATION: Mapping[str, Callable[[Any], bool]] = {
+    "schedule": lambda value: value == "plateau",
+    "early_stop": lambda value: value not in (None, "none"),
+    "keep_best": lambda value: str(value).lower() == "true",
+}
 
 
 # Dataclasses list the fields of the last base first.
@@ -53,7 +57,7 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
 
 def needs_validation(settings: Mapping[str, Any]) -> list[str]:
     """The names of those settings that follow the validation part."""
-    return [name for name, value in _FOLLOWS_VALIDATION.items() if settings.get(name) == value]
+    return [name for name, follows in _FOLLOWS_VALIDATION.items() if follows(settings.get(name))]
 
 
 def _check_epochs(config: RunConfig) -> None:

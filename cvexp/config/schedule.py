@@ -9,10 +9,13 @@ from cvexp.config.option import MAX_COUNT, Component, Option
 
 ScheduleName = Literal["none", "cosine", "one-cycle", "step", "plateau"]
 
+ENDING = ("cosine", "one-cycle")
+"""The schedules that depend on how many epochs there are."""
+
 _NEEDS = {"lr_step_epochs": ("step",), "lr_patience": ("plateau",), "lr_factor": ("step", "plateau")}
 """The schedules that each option is for."""
 
-_SCHEDULE = Option("How the learning rate changes; plateau follows the validation loss.")
+_SCHEDULE = Option("The learning rate over time.")
 _WARMUP = "Epochs over which the rate rises to --lr; of one-cycle, by default 30% of all steps."
 _STEP_EPOCHS = "Epochs from one cut of the rate to the next; schedule step."
 _PATIENCE = "Epochs without a better validation loss before the rate is cut; schedule plateau."

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cvexp.contention import CpuTotal
-from cvexp.data.augment.source import training_source
 from cvexp.data.batches import epoch_order
+from cvexp.data.sampling import balanced_order
 from cvexp.device import GeneratorStates, seed_everything
-from cvexp.engine.backends.choice import choose_runner
-from cvexp.engine.options import step_options
-from cvexp.engine.state import TrainState
+from cvexp.engine.assembly import choose_step
+from cvexp.engine.options import steps_per_epoch
 from cvexp.errors import TrainingError, WeightsError
 from cvexp.inference.evaluate import evaluate
 from cvexp.inference.predictor import images_per_batch
-from cvexp.optim.rules import rule_for
+from cvexp.optim.early_stop import is_better
 from cvexp.results import EpochMetrics, EpochTiming, SplitMetrics
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from cvexp.config import RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
-    from cvexp.engine.backends.choice import Choice
     from cvexp.engine.step import StepRunner
 
 CALL_SECONDS = 0.1
@@ -84,7 +82,7 @@ class Fit:
         self._evaluation_threads = evaluation_threads
         self._callback = callback
         self._n_images = len(self._data.train)
-        self._n_steps = -(-self._n_images // config.batch_size)
+        self._n_steps = steps_per_epoch(config, self._n_images)
         self._losses = torch.empty(self._n_steps, device=device.torch)
         self._callback_seconds = 0.0
         self.held_out_logits: Tensor | None = None
@@ -167,7 +165,7 @@ class Fit:
         if self._start is None or not self._step:
             self._start = here
         self._start.restore(self._device.torch)
-        order = epoch_order(self._n_images).to(self._device.torch)
+        order = self._order().to(self._device.torch)
         if self._step:
             here.restore(self._device.torch)
         self._runner.source.start_epoch(self._epoch)
@@ -176,7 +174,16 @@ class Fit:
         self._train(order)
         self._cpu.stop()
         self._generators = GeneratorStates.capture(self._device.torch)  # an evaluation that is left is done again
-        return self._evaluated(self._train_metrics())
+        metrics = self._evaluated(self._train_metrics())
+        self._observe(metrics)
+        return metrics
+
+    def _order(self) -> Tensor:
+        """The epoch's images; one plain order is drawn whatever is asked for."""
+        order = epoch_order(self._n_images)
+        if self._config.sampler == "shuffle":
+            return order
+        return balanced_order(self._data.train.labels.cpu(), seed=self._config.seed, epoch=self._epoch)
 
     def _train(self, order: Tensor) -> None:
         """Run what is left of the epoch's steps; the device is waited for after every call."""
@@ -209,8 +216,9 @@ class Fit:
             )
 
     def _train_metrics(self) -> SplitMetrics:
-        sizes = torch.full((self._n_steps,), self._config.batch_size, dtype=torch.float64)
-        sizes[-1] = self._n_images - (self._n_steps - 1) * self._config.batch_size
+        size = self._config.images_per_step
+        sizes = torch.full((self._n_steps,), size, dtype=torch.float64)
+        sizes[-1] = self._n_images - (self._n_steps - 1) * size
         return SplitMetrics(
             loss=float((self._losses.cpu().double() * sizes).sum()) / self._n_images,
             accuracy=self._n_correct / self._n_images,
@@ -218,10 +226,10 @@ class Fit:
         )
 
     def _evaluated(self, train: SplitMetrics) -> EpochMetrics:
-        data = self._data
+        data, state = self._data, self._runner.state
         start, before = self._device.clock(), self._callback_seconds
         evaluation = evaluate(
-            self._model,
+            state.evaluated,
             data.test if data.val is None else data.val,
             transform=data.transform,
             class_names=data.class_names,
@@ -244,7 +252,27 @@ class Fit:
                 cpu_seconds=self._cpu.cpu,
                 waited_seconds=self._cpu.waited,
             ),
+            lr=state.lr.item() if state.is_scheduled else None,
         )
+
+    def _observe(self, epoch: EpochMetrics) -> None:
+        """Let the state follow the validation figures where that is asked for."""
+        state, figures = self._runner.state, epoch.held_out.metrics
+        if state.plateau is not None:
+            state.plateau.observe(figures.loss)
+        if self._config.keep_best and (state.best is None or is_better(figures, state.best.figures)):
+            state.best = state.snapshot(epoch.epoch, figures)
+
+    def finish(self) -> int | None:
+        """Put the weights into the model that are tested and stored: the best epoch's or the averaged ones, if asked.
+
+        Returns:
+            The best epoch, where its weights are the ones. The training cannot go on afterwards.
+        """
+        best = self._runner.state.take_evaluated()
+        if best is not None and best.epoch != self._epoch - 1:
+            self.held_out_logits = None
+        return None if best is None else best.epoch
 
     def _keep_logits(self, logits: Tensor) -> None:
         self.held_out_logits = logits
@@ -254,16 +282,3 @@ class Fit:
             start = time.perf_counter()
             self._callback(self.progress)
             self._callback_seconds += time.perf_counter() - start
-
-
-def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice:
-    """The step runner that `config` asks for, over a new state of `model` and the training split; see choose_runner.
-
-    Args:
-        model: With its initial weights, on the dataset's device.
-        dataset: Gives the images, and says how they are transformed.
-        config: Of the run.
-    """
-    options = step_options(config, dataset)
-    state = TrainState(model, rule_for(config), lr=config.learning_rate, options=options)
-    return choose_runner(state, training_source(dataset, config, seed=config.seed), config)

@@ -55,6 +55,7 @@ def choose_layout(
     batch_size: int,
     device: Device,
     n_threads: int | None,
+    channels_last: str = "auto",
     others: Occupancy | None = None,
 ) -> Layout:
     """Choose the layout of `model` on `device`.
@@ -65,10 +66,13 @@ def choose_layout(
         batch_size: Images per step.
         device: Where it will be.
         n_threads: What the user asked for; None leaves it to the rule.
+        channels_last: `always`, `never`, or `auto` for convolutions on a CPU.
         others: What other programs use now; None where that is not known, or does not count.
     """
-    convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
     on_cpu = device.torch.type == "cpu"
+    is_last = channels_last == "always"
+    if channels_last == "auto":
+        is_last = on_cpu and any(isinstance(module, nn.Conv2d) for module in model.modules())
     available, fewer = device.threads, ""
     if others is not None and on_cpu and n_threads is None and others.n_free < available:
         available = others.n_free
@@ -83,7 +87,7 @@ def choose_layout(
     return Layout(
         threads=chosen,
         evaluation_threads=evaluating,
-        memory_format="channels_last" if convolutional and on_cpu else "contiguous",
+        memory_format="channels_last" if is_last else "contiguous",
         policy=policy if n_threads is None else str(n_threads),
         fewer=fewer,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def train_step(
     state: TrainState, images: Tensor, labels: Tensor, coefficients: Numbers | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Forward, mean loss, backward, update.
+    """Forward, mean loss, backward, update; forward and backward in several passes where that is asked for.
 
     Args:
         state: Its model is in training mode; it changes in place.
@@ -30,11 +30,31 @@ def train_step(
     """
     for parameter in state.parameters:
         parameter.grad = None
-    logits = state.model(images)
-    loss: Tensor = state.options.loss(logits, labels)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    size = state.options.batch_size or len(images)
+    if len(images) <= size:
+        loss, logits = _forward_backward(state, images, labels)
+    else:
+        batches = zip(images.split(size), labels.split(size), strict=True)
+        parts = [_forward_backward(state, *batch, of=labels) for batch in batches]
+        loss, logits = torch.stack([part for part, _ in parts]).sum(), torch.cat([part for _, part in parts])
     with torch.no_grad():
         state.update(coefficients)
+    return loss, logits
+
+
+def _forward_backward(
+    state: TrainState, images: Tensor, labels: Tensor, *, of: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """One pass, which adds to the gradients: its loss, or what it adds to the one over the labels `of`; its logits."""
+    dtype, loss_of = state.options.dtype, state.options.loss
+    if dtype is None:
+        logits = state.forward(images)
+    else:
+        with torch.autocast(images.device.type, dtype=dtype, cache_enabled=False):
+            logits = state.forward(images).float()
+    loss: Tensor = loss_of(logits, labels) if of is None else loss_of.part(logits, labels, of=of)
+    scaled = loss if state.scaler is None else loss * state.scaler.scale
+    scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return loss.detach(), logits.detach()
 
 

@@ -138,7 +138,7 @@ def run(
 
 def _config(run: RunSummary, device_name: str | None) -> RunConfig:
     try:
-        config = config_of(run.settings)
+        config = config_of(run.asked)
     except ConfigError as error:
         raise RunError(f"the settings of run {run.name} cannot be used here: {error.what}", *error.hints) from error
     return config if device_name is None else replace(config, device=device_name)

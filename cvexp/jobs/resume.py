@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cvexp.config.checkpoint import CheckpointPolicy
+from cvexp.config.schedule import ENDING
 from cvexp.errors import ConfigError, RunError
 from cvexp.runs import ID_DIGITS
 from cvexp.training.checkpoints import Checkpoints
-from cvexp.training.figures import time_is_up
+from cvexp.training.figures import no_better, time_is_up
 from cvexp.training.loop import Training
 from cvexp.training.request import read_request, write_request
 from cvexp.training.session import ONE_AT_A_TIME, config_tags, known_tags, prepare_resumed
@@ -146,6 +147,11 @@ def _check_unfinished(name: str, config: RunConfig, history: Sequence[EpochMetri
             f"run {name} has finished: --max-time {config.max_time:g} had passed after {len(history)} epochs",
             "to train on, give a larger --max-time",
         )
+    if history and no_better(history, config):
+        raise RunError(
+            f"run {name} has finished: --early-stop {config.early_stop} ended it after {len(history)} epochs",
+            "to train longer, start a new run with a larger --early-stop",
+        )
     if not history or config.epochs <= len(history):
         raise RunError(f"run {name} has finished its {config.epochs} epochs", "to train on, give a larger --epochs")
 
@@ -164,4 +170,9 @@ def resumed_config(config: RunConfig, *, model: str | None, changed: Mapping[str
         given, before = changed.get(name), getattr(config, name)
         if given is not None and before is not None and given < before:
             raise ConfigError(f"{flag} {given:g}: the run asked for {before:g}", "give more, or leave it out")
+    if config.schedule in ENDING and (changed.get("epochs") or config.epochs) > config.epochs:
+        raise ConfigError(
+            f"--epochs {changed['epochs']}: the schedule {config.schedule} was planned for {config.epochs} epochs",
+            "start a new run",
+        )
     return replace(config, **{name: value for name, value in changed.items() if value is not None})

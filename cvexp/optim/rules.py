@@ -7,6 +7,7 @@ because constructing an optimizer of torch's imports torch._dynamo (1.3 s), and 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -112,12 +113,40 @@ class Adam:
             torch._foreach_addcdiv_(parameters, means, roots, rate)
 
 
+class MatricesDecayed:
+    """A rule whose weight decay leaves out what has fewer than two dimensions: biases and the weights of norms.
+
+    Args:
+        decaying: Moves the parameters with two dimensions or more.
+        plain: The same rule without weight decay, for the others.
+    """
+
+    def __init__(self, decaying: Rule, plain: Rule) -> None:
+        self._decaying, self._plain = decaying, plain
+        self.slots = decaying.slots
+
+    def coefficients(self, lr: Number, n_steps: Number) -> Numbers:
+        """See Rule."""
+        return self._decaying.coefficients(lr, n_steps)
+
+    def apply(self, parameters: Tensors, gradients: Tensors, slots: Slots, coefficients: Numbers) -> None:
+        """See Rule."""
+        for rule, is_matrix in ((self._decaying, True), (self._plain, False)):
+            chosen = [index for index, one in enumerate(parameters) if (one.dim() > 1) is is_matrix]
+            if chosen:
+                own = {name: [tensors[index] for index in chosen] for name, tensors in slots.items()}
+                rule.apply([parameters[n] for n in chosen], [gradients[n] for n in chosen], own, coefficients)
+
+
 RULES: Mapping[str, Callable[[OptimizerConfig], Rule]] = {"sgd": SGD, "adam": Adam, "adamw": Adam}
 
 
 def rule_for(config: OptimizerConfig) -> Rule:
     """The rule that `config` names, with its settings."""
-    return RULES[config.optimizer](config)
+    rule = RULES[config.optimizer](config)
+    if config.decay == "all":
+        return rule
+    return MatricesDecayed(rule, RULES[config.optimizer](replace(config, weight_decay=0.0, decay="all")))
 
 
 def _decayed(gradients: Tensors, parameters: Tensors, decay: float) -> Tensors:

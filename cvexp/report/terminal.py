@@ -42,6 +42,14 @@ def table(*headers: str) -> Table:
     return made
 
 
+def show_rows(rows: Mapping[str, str], *, bold: str) -> None:
+    """Print names and values on stdout, the value called `bold` in bold."""
+    shown = table("", ">")
+    for name, value in rows.items():
+        shown.add_row(name, cell(value, "bold" if name == bold else ""))
+    console().print(shown)
+
+
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON object with `schema_version` on stdout; figures that are not finite become null, paths text."""
     plain = finite({"schema_version": SCHEMA_VERSION, **document})

@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from cvexp.contention import BUSY_TRAINING_SHARE
 from cvexp.events import EpochEnded, Observed, StepsRun, TrainingStarted
 from cvexp.redaction import without_credentials
-from cvexp.report.terminal import cell, console, seconds, table
+from cvexp.report.terminal import cell, console, seconds, show_rows
 from cvexp.results import EpochMetrics, Metric, TrainResult
 
 _MEDIAN = Metric.EPOCH_SECONDS_MEDIAN
@@ -66,6 +66,19 @@ class TrainConsole:
             f"from {start.data_source}"
         )
         self._say(f"device   {start.device}: {start.device_name}{threads}, {start.step_runner} steps")
+        self._show_choice(start)
+
+    def _show_choice(self, start: TrainingStarted) -> None:
+        """What is chosen by the validation part, which may have been set aside for that alone."""
+        config = start.config
+        chosen = {
+            f"stops after {config.early_stop} without a better one": config.early_stop is not None,
+            "tests and stores the best one": config.keep_best,
+            "lowers the rate by its loss": config.schedule == "plateau",
+        }
+        if any(chosen.values()):
+            share = f"validation part, {config.val_split:.3g} of the training images"
+            self._say(f"epochs   judged by the {share}: {', '.join(text for text, on in chosen.items() if on)}")
 
     def _move_bar(self, progress: StepsRun) -> None:
         if not self._console.is_terminal:
@@ -124,12 +137,10 @@ def show(result: TrainResult) -> None:
         "whole command": seconds(timing.total_seconds),
         **{name: f"{metrics[key] / 2**20:,.0f} MiB" for name, key in _PEAKS.items() if key in metrics},
         **({"waited for a core": f"{metrics[Metric.WAITED_SHARE]:.0%}, not to be ranked"} if result.busy else {}),
+        **({"best epoch": f"{result.best_epoch} of {len(result.history)}"} if result.best_epoch else {}),
         **({"stopped": result.stopped} if result.stopped else {}),
     }
-    summary = table("", ">")
-    for name, value in rows.items():
-        summary.add_row(name, cell(value, "bold" if name == "test accuracy" else ""))
-    console().print(summary)
+    show_rows(rows, bold="test accuracy")
 
 
 def _seconds_to_accuracy(result: TrainResult) -> dict[str, str]:
@@ -152,6 +163,7 @@ def document(result: TrainResult) -> dict[str, Any]:
         "epochs": result.config.epochs,
         "seed": result.config.seed,
         "stopped": result.stopped or None,
+        "best_epoch": result.best_epoch,
         "busy": result.busy or None,
         "metrics": result.metrics(),
         "history": [{"epoch": epoch.epoch, **epoch.keyed()} for epoch in result.history],

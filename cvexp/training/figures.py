@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from cvexp.contention import BUSY_TRAINING_SHARE
+from cvexp.optim.early_stop import best_of, out_of_patience
 from cvexp.results import Metric
 
 if TYPE_CHECKING:
@@ -90,8 +91,23 @@ def time_is_up(history: Sequence[EpochMetrics], config: RunConfig) -> bool:
     return config.max_time is not None and taken >= SECONDS_PER_MINUTE * config.max_time
 
 
+def no_better(history: Sequence[EpochMetrics], config: RunConfig) -> bool:
+    """Whether the `early_stop` of `config` ends the training: so many epochs had no better validation figures."""
+    figures = [epoch.held_out.metrics for epoch in history]
+    return config.early_stop is not None and out_of_patience(figures, config.early_stop)
+
+
+def is_over(history: Sequence[EpochMetrics], config: RunConfig) -> bool:
+    """Whether no further epoch begins."""
+    return len(history) >= config.epochs or time_is_up(history, config) or no_better(history, config)
+
+
 def stopped_text(history: Sequence[EpochMetrics], config: RunConfig) -> str:
     """Why a run that ended has fewer epochs than `config` asks for; empty where it has all of them."""
-    if len(history) == config.epochs or not time_is_up(history, config):
+    if len(history) == config.epochs or not is_over(history, config):
         return ""
-    return f"after {len(history)} of {config.epochs} epochs: --max-time {config.max_time:g} had passed"
+    after = f"after {len(history)} of {config.epochs} epochs"
+    if time_is_up(history, config):
+        return f"{after}: --max-time {config.max_time:g} had passed"
+    best = best_of([epoch.held_out.metrics for epoch in history]) + 1
+    return f"{after}: validation accuracy was not better than after epoch {best} (--early-stop {config.early_stop})"

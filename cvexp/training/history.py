@@ -118,4 +118,5 @@ def epoch_of(plain: dict[str, Any]) -> EpochMetrics:
         held_out=evaluation,
         held_out_name=plain["held_out_name"],
         timing=EpochTiming(**plain["timing"]),
+        lr=plain.get("lr"),  # early versions had one rate
     )

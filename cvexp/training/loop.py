@@ -13,7 +13,7 @@ from cvexp.redaction import without_credentials
 from cvexp.results import Timing, TrainResult
 from cvexp.runs import ID_DIGITS
 from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule
-from cvexp.training.figures import ContentionNotice, busy_text, history_figures, stopped_text, time_is_up
+from cvexp.training.figures import ContentionNotice, busy_text, history_figures, is_over, stopped_text
 from cvexp.training.recorder import Recorder
 from cvexp.training.session import memory_explained
 
@@ -101,9 +101,11 @@ class Training:
             self._train()
             self._checkpoints.finish()
             self._leave_if_asked()
+        best_epoch = self._fit.finish()
         evaluation, evaluate_seconds = self._test()
         self._store_artifacts(evaluation)
         result = self._result(evaluation, size, setup_seconds=setup_seconds, evaluate_seconds=evaluate_seconds)
+        result = replace(result, best_epoch=best_epoch)
         self._recorder.outcome(result)
         return result
 
@@ -150,7 +152,7 @@ class Training:
         self._schedule = CheckpointSchedule(self.policy)
         for epoch in self._epochs():
             self._history.append(epoch)
-            last = epoch.epoch == self.prepared.config.epochs or time_is_up(self._history, self.prepared.config)
+            last = is_over(self._history, self.prepared.config)
             event = events.EpochEnded(metrics=epoch, last=last, waited_share=self._notice(self._history))
             try:
                 self._notify(event)
@@ -165,9 +167,9 @@ class Training:
                 break
 
     def _epochs(self) -> Iterator[EpochMetrics]:
-        """Train until the last epoch, or until `max_time` has passed, which it may have where a run is resumed."""
+        """Train until it is over, which it may be at once where a run is resumed."""
         epochs = iter(self._fit)
-        while not time_is_up(self._history, self.prepared.config) and (epoch := next(epochs, None)) is not None:
+        while not is_over(self._history, self.prepared.config) and (epoch := next(epochs, None)) is not None:
             yield epoch
 
     def _on_progress(self, progress: Progress) -> None:

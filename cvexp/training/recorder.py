@@ -81,7 +81,7 @@ class Recorder:
         if result.busy:
             self._outbox.emit(events.TagsSet({BUSY: result.busy}))
         if result.history[-1].held_out_name == "val":  # else the last epoch's figures are the test split's
-            values = result.evaluation.metrics.keyed("test")
+            values = result.chosen()
             self._outbox.emit(events.MetricsLogged(values=values, step=result.config.epochs, final=True))
         # MLflow draws what has no step but 0 as bars, run beside run.
         figures = {**result.timing.keyed(), **result.size.keyed(), **result.figures}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import tempfile
@@ -111,7 +112,8 @@ def repeated(
 
     points = history(store.settings, run)
     recorded = {(key, step): value for key in FIGURES if key in points for step, value in _last(points[key]).items()}
-    now, weights = _trained(prepared, observer)
+    n_epochs = max((step for key, step in recorded if key == Metric.TRAIN_LOSS), default=0)  # it may have stopped early
+    now, weights = _trained(prepared, n_epochs, observer)
     both = sorted(recorded.keys() & now.keys(), key=lambda one: (one[1], FIGURES.index(one[0])))
     figures = tuple(
         Figure(metric=key, epoch=step, recorded=recorded[key, step], now=now[key, step]) for key, step in both
@@ -134,8 +136,8 @@ def _last(points: Sequence[Point]) -> dict[int, float]:
     return {point.step: point.value for point in sorted(points, key=lambda point: point.at)}
 
 
-def _trained(prepared: Prepared, observer: Observer | None) -> tuple[Figures, str]:
-    """The figures of a training from its first step to its test, and the digest of its weights."""
+def _trained(prepared: Prepared, n_epochs: int, observer: Observer | None) -> tuple[Figures, str]:
+    """The figures of `n_epochs` epochs from the first step on and of their test, and the digest of the weights."""
     from cvexp.device import threads
     from cvexp.export.run_folder import save_weights
     from cvexp.inference.evaluate import evaluate
@@ -150,11 +152,15 @@ def _trained(prepared: Prepared, observer: Observer | None) -> tuple[Figures, st
 
     found: Figures = {}
     with ONE_AT_A_TIME, threads(prepared.layout.threads), memory_explained():
-        n_epochs = prepared.config.epochs
-        for epoch in prepared.fit(show):
+        fit, history = prepared.fit(show), {}
+        for epoch in itertools.islice(fit, n_epochs):
+            history[epoch.epoch] = epoch
             found |= {(key, epoch.epoch): value for key, value in epoch.keyed().items() if key in FIGURES}
             if observer is not None:
                 observer(events.EpochEnded(metrics=epoch, last=epoch.epoch == n_epochs))
+        best_epoch = fit.finish()
+        if best_epoch is not None:
+            found |= {(key, n_epochs): x for key, x in history[best_epoch].held_out.metrics.keyed("val").items()}
         dataset = prepared.dataset
         if dataset.val is not None:
             evaluation = evaluate(

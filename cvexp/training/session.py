@@ -96,14 +96,15 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     machine, times = read_machine_state(), read_machine_times()  # first: importing torch takes seconds
     config, entry, defaults = complete(config, allow_path=True)
     from cvexp.data.dataset import load
-    from cvexp.device import choose, seed_everything, threads
-    from cvexp.engine.fit import choose_step
+    from cvexp.device import check_precision, choose, seed_everything, threads
+    from cvexp.engine.assembly import choose_step
     from cvexp.engine.layout import apply_layout, choose_layout
     from cvexp.models.registry import build
     from cvexp.models.summary import check_output
     from cvexp.training.memory import reset_peaks
 
     device = choose(config.device)
+    check_precision(device, config.precision)
     reset_peaks(device)
     if dataset is None:
         spec = find_spec(config.dataset)
@@ -123,6 +124,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         batch_size=config.batch_size,
         device=device,
         n_threads=config.threads,
+        channels_last=config.channels_last,
         others=occupancy_since(times) if config.threads is None and _on_several_cpus(device) else None,
     )
     with threads(layout.threads), memory_explained():
@@ -211,7 +213,7 @@ def config_tags(prepared: Prepared, *, asked: RunConfig | None = None) -> dict[s
 def _identity_tags(prepared: Prepared, asked: RunConfig) -> dict[str, str]:
     import torch
 
-    from cvexp.device import PRECISION
+    from cvexp.device import PRECISIONS
 
     config, dataset = prepared.config, prepared.dataset
     split = train_split(
@@ -223,7 +225,7 @@ def _identity_tags(prepared: Prepared, asked: RunConfig) -> dict[str, str]:
     conditions = Conditions(
         device=prepared.device.name,
         torch=torch.__version__,
-        precision=PRECISION,
+        precision=str(PRECISIONS[config.precision]).removeprefix("torch."),
         threads=prepared.layout.policy,
         batch_size=config.batch_size,
         epochs=config.epochs,

@@ -9,7 +9,8 @@ from cvexp.config import run_config
 from cvexp.data.augment.source import MIXINGS, POLICIES
 from cvexp.data.dataset import Dataset, Split
 from cvexp.device import choose, seed_everything
-from cvexp.engine.fit import Fit, choose_step
+from cvexp.engine.assembly import choose_step
+from cvexp.engine.fit import Fit
 from cvexp.errors import ConfigError
 from cvexp.models.registry import build, find_entry
 

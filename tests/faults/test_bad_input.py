@@ -627,6 +627,35 @@ FLAGS = {
     "more threads than any machine has": Row((*TRAIN, "--threads", "100000"), ("--threads 100000", "--help")),
     "wide beyond measure": Row((*TRAIN, "--hidden-units", "1000000"), ("--hidden-units 1000000", "--help")),
     "model with a path to a file": Row(("train", "../nets.py:net"), ("../nets.py:net", "valid")),
+    "schedule that does not exist": Row((*TRAIN, "--schedule", "cosin"), ("--schedule cosin", "one-cycle", "--help")),
+    "warm-up as long as the training": Row((*TRAIN, "--warmup-epochs", "3"), ("--warmup-epochs 3.0", "too late")),
+    "warm-up of nan epochs": Row((*TRAIN, "--warmup-epochs", "nan"), ("--warmup-epochs nan", "--help")),
+    "cut after the last epoch": Row((*TRAIN, "--schedule", "step"), ("--lr-step-epochs 10", "too late")),
+    "plateau without validation": Row(
+        (*TRAIN, "--epochs", "20", "--schedule", "plateau", "--val-split", "0"), ("--schedule plateau", "--val-split")
+    ),
+    "factor without cuts": Row((*TRAIN, "--schedule", "cosine", "--lr-factor", "0.5"), ("--lr-factor 0.5", "cosine")),
+    "factor above one": Row((*TRAIN, "--schedule", "step", "--lr-factor", "2"), ("--lr-factor 2", "--help")),
+    "decay of what is not decayed": Row((*TRAIN, "--decay", "matrices"), ("--decay matrices", "--weight-decay")),
+    "decay of something else": Row((*TRAIN, "--decay", "biases"), ("--decay biases", "--help")),
+    "labels smoothed away": Row((*TRAIN, "--label-smoothing", "1"), ("--label-smoothing 1", "--help")),
+    "weights of classes as a number": Row((*TRAIN, "--class-weights", "2"), ("--class-weights 2", "balanced")),
+    "sampler that does not exist": Row((*TRAIN, "--sampler", "random"), ("--sampler random", "balanced")),
+    "gradients clipped to nothing": Row((*TRAIN, "--clip-norm", "0"), ("--clip-norm 0", "--help")),
+    "nothing to accumulate": Row((*TRAIN, "--accumulate", "0"), ("--accumulate 0", "--help")),
+    "average that never moves": Row((*TRAIN, "--ema", "1"), ("--ema 1", "--help")),
+    "average of nan": Row((*TRAIN, "--ema", "nan"), ("--ema nan", "--help")),
+    "precision that does not exist": Row((*TRAIN, "--precision", "fp8"), ("--precision fp8", "bf16")),
+    "layout that does not exist": Row((*TRAIN, "--channels-last", "yes"), ("--channels-last yes", "never")),
+    "no patience": Row((*TRAIN, "--early-stop", "0"), ("--early-stop 0", "--help")),
+    "early stop without validation": Row(
+        (*TRAIN, "--early-stop", "2", "--val-split", "0"), ("--early-stop 2", "--val-split")
+    ),
+    "best epoch without validation": Row((*TRAIN, "--keep-best", "--val-split", "0"), ("--keep-best", "--val-split")),
+    "compiled and captured": Row((*TRAIN, "--compile", "--step", "captured"), ("--compile true", "--step captured")),
+    "two rehearsals": Row((*TRAIN, "--smoke", "--lr-find"), ("--smoke", "--lr-find")),
+    "rehearsal of seeds": Row((*TRAIN, "--smoke", "--seeds", "3"), ("--seeds", "--smoke")),
+    "rehearsal of a run": Row((*RESUME, "--overfit-batch"), ("--overfit-batch", "--resume")),
     "very long value": Row((*TRAIN, "--optimizer", "z" * 10_000), ("--optimizer zzz", "--help")),
 }
 

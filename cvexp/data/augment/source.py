@@ -28,6 +28,9 @@ POLICIES: Mapping[str, Policy] = {"flip-crop": FlipCrop(), "trivial": TRIVIAL, "
 MIXINGS: Mapping[str, Mixing] = {"mixup": Mixup(alpha=0.2), "cutmix": CutMix(alpha=1.0)}
 """With alpha as the papers chose it for ImageNet (mixup) and for all data (CutMix)."""
 
+STREAM = 1
+"""Beside the seed and the epoch, so that the draws have nothing to do with those of a sampler."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
@@ -74,7 +77,7 @@ class AugmentedSource:
 
     def start_epoch(self, epoch: int) -> None:
         """Draw the parameters of an epoch, counted from 1."""
-        rng, shape, n_images = np.random.default_rng((self._seed, epoch)), self._source.image_shape, len(self)
+        rng, shape, n_images = np.random.default_rng((self._seed, epoch, STREAM)), self._source.image_shape, len(self)
         self.drawn: Draws = {}
         if self._how.policy is not None:
             self.drawn |= self._how.policy.draw(n_images, shape, rng)

@@ -17,7 +17,7 @@ from cvexp.device import usable_cpus
 from cvexp.engine.backends.recording import python_loop, record
 from cvexp.engine.backends.scripted import NotScripted, ScriptedLoop
 from cvexp.engine.loss import n_correct
-from cvexp.engine.state import Unsupported
+from cvexp.engine.state import SCALED, Unsupported
 from cvexp.engine.trial import are_equal, eager_outcome, outcome, without_trace
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class CapturedSteps:
         self.state, self.source = state, source
         self._batch_size = batch_size
         self._tensors = state.tensors()
+        if state.options.is_scaled:
+            raise Unsupported(SCALED)
         _check(state.model, source.device, self._tensors)
         n_images = len(source)
         with without_trace(state.model, source.device):
@@ -98,9 +100,8 @@ class CapturedSteps:
 
     def _run(self, images: Tensor, labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         size = min(self._batch_size, len(labels))
-        done = self.state.n_steps[self._trained[0]]
         n_steps = len(labels) // size
-        coefficients = _coefficients(self.state, done, n_steps)
+        coefficients = self._coefficients(n_steps)
         found = self._loops[size](images, labels, self._tensors, coefficients)
         self.state.count(self._trained, n_steps)
         return found
@@ -141,19 +142,18 @@ class CapturedSteps:
         images, labels = zip(*batches, strict=True)
         with torch.inference_mode():
             tensors = [tensor.clone() for tensor in self._tensors]
-            found = loop(torch.cat(images), torch.cat(labels), tensors, _coefficients(self.state, 0, len(batches)))
+            found = loop(torch.cat(images), torch.cat(labels), tensors, self._coefficients(len(batches)))
             return [*(tensor for pair in zip(*found, strict=True) for tensor in pair), *outcome(tensors)]
+
+    def _coefficients(self, n_steps: int) -> list[list[float]]:
+        """The numbers of the next steps."""
+        first = self._trained[0]
+        return [[float(number) for number in self.state.coefficients(n, first)] for n in range(n_steps)]
 
     def _trial(self, size: int) -> list[tuple[Tensor, Tensor]]:
         """The first images, batch by batch, over and over where there are few."""
         indices = torch.arange(N_TRIAL_STEPS * size).remainder_(len(self.source))
         return [self.source.gather(some) for some in torch.split(indices, size)]
-
-
-def _coefficients(state: TrainState, done: int, n_steps: int) -> list[list[float]]:
-    """The rule's numbers of the next steps, after `done` ones."""
-    lr = state.lr.item()
-    return [[float(number) for number in state.rule.coefficients(lr, done + n)] for n in range(1, n_steps + 1)]
 
 
 def _check(model: nn.Module, device: torch.device, tensors: Sequence[Tensor]) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from cvexp.engine.backends.eager import EagerSteps
 from cvexp.engine.loss import n_correct
-from cvexp.engine.state import Unsupported
+from cvexp.engine.state import SCALED, Unsupported
 from cvexp.engine.step import train_step
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class CudaGraphSteps:
             raise Unsupported(f"CUDA graphs need a CUDA device, and this is {device.type}")
         if not source.is_resident:
             raise Unsupported("CUDA graphs need all images in the device's memory, and none augmented")
+        if state.options.is_scaled:
+            raise Unsupported(SCALED)
         if len(source) < batch_size:
             raise Unsupported("there is less than one whole batch")
         self.state, self.source, self._batch_size = state, source, batch_size
@@ -58,6 +60,7 @@ class CudaGraphSteps:
         self._within = torch.arange(batch_size, device=device)
         self._lr = torch.zeros((), dtype=torch.float64, device=device)
         self._n_steps = torch.zeros((), dtype=torch.float64, device=device)
+        self._n_taken = torch.zeros((), dtype=torch.float64, device=device)
         self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._graph: torch.cuda.CUDAGraph | None = None
         self._trained: list[int] = []
@@ -93,9 +96,10 @@ class CudaGraphSteps:
         self._order.copy_(order)
         self._step.fill_(start)
         self._n_correct.zero_()
-        self._lr.copy_(self.state.lr)
         self._n_steps.fill_(self.state.n_steps[self._trained[0]])
-        for _ in range(start, end):
+        self._n_taken.fill_(self.state.n_taken)
+        for n_ahead in range(end - start):
+            self._lr.fill_(self.state.rate(n_ahead))
             graph.replay()
         self.state.count(self._trained, end - start)
         losses[start:end] = self._losses[start:end]
@@ -109,7 +113,8 @@ class CudaGraphSteps:
             indices = self._order.index_select(0, self._step * self._batch_size + self._within)
             images, labels = self.source.gather(indices)
             self._n_steps += 1
-            numbers = self.state.rule.coefficients(self._lr, self._n_steps)
+            self._n_taken += 1
+            numbers = self.state.numbers(self._lr, self._n_steps, self._n_taken)
             loss, logits = train_step(self.state, images, labels, [torch.as_tensor(n).float() for n in numbers])
             self._losses.index_copy_(0, self._step, loss.reshape(1))
             self._n_correct += n_correct(logits, labels)

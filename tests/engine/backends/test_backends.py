@@ -315,3 +315,27 @@ def test_a_rate_written_between_steps_is_the_next_steps_rate_without_a_new_recor
             steps.run(torch.arange(77), losses, step, 1)
         outcomes.append([losses, *steps.state.tensors()])
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*outcomes, strict=True))
+
+
+@pytest.mark.slow
+def test_a_network_whose_replay_differs_from_plain_eager_steps_is_declined():
+    """ResNet-18 at 32x32 in channels_last: its last maps are 1x1, and their memory format is ambiguous."""
+    from torchvision.models import resnet18
+
+    seed_everything(0)
+    model = resnet18(num_classes=4).to(memory_format=torch.channels_last)
+    source = ResidentSource(noise(64, (3, 32, 32)), Transform())
+    with pytest.raises(Unsupported, match="replayed steps differ from eager ones"):
+        CapturedSteps(state_of(model), source, batch_size=32)
+
+
+def test_a_step_of_many_operations_is_not_recorded(monkeypatch):
+    monkeypatch.setattr("cvexp.engine.backends.choice.MACS_WORTH_RECORDING", 32 * 144 * 4)
+    config = {"model": "linear", "batch_size": 32}
+    model = nn.Sequential(nn.Flatten(), nn.Linear(144, 4))
+    assert choose_runner(state_of(model), source_of(64), run_config(config)).runner.name == "captured"
+    chosen = choose_runner(state_of(model), source_of(64), run_config({**config, "accumulate": 2}))
+    assert chosen.runner.name == "eager"
+    assert "multiply-accumulates" in chosen.reason
+    asked = choose_runner(state_of(model), source_of(64), run_config({**config, "accumulate": 2, "step": "captured"}))
+    assert asked.runner.name == "captured"

@@ -1,0 +1,45 @@
+"""From a configuration to the state of a training and its step runner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cvexp.data.augment.source import training_source
+from cvexp.engine.backends.choice import choose_runner
+from cvexp.engine.options import step_options
+from cvexp.engine.state import TrainState, Unsupported
+from cvexp.optim.rules import rule_for
+from cvexp.optim.schedules import plateau_for
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cvexp.config import RunConfig
+    from cvexp.data.dataset import Dataset
+    from cvexp.engine.backends.choice import Choice
+
+
+def new_state(model: nn.Module, dataset: Dataset, config: RunConfig) -> TrainState:
+    """The state before the first step.
+
+    Args:
+        model: With its initial weights, on the dataset's device.
+        dataset: Whose training split is learnt from.
+        config: Of the run.
+
+    Raises:
+        ConfigError: The model cannot serve an option.
+    """
+    options = step_options(config, dataset)
+    try:
+        return TrainState(
+            model, rule_for(config), lr=config.learning_rate, options=options, plateau=plateau_for(config)
+        )
+    except Unsupported as error:
+        config.refuse("ema", str(error))
+
+
+def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice:
+    """The step runner that `config` asks for, over a new state and the training split; see choose_runner, new_state."""
+    state = new_state(model, dataset, config)
+    return choose_runner(state, training_source(dataset, config, seed=config.seed), config)
