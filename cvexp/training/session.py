@@ -95,7 +95,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     """
     machine, times = read_machine_state(), read_machine_times()  # first: importing torch takes seconds
     config, entry, defaults = complete(config, allow_path=True)
-    from cvexp.data.dataset import load
+    from cvexp.data.dataset import load_dataset
     from cvexp.device import choose, seed_everything, threads
     from cvexp.engine.fit import choose_step
     from cvexp.engine.layout import apply_layout, choose_layout
@@ -106,8 +106,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     device = choose(config.device)
     reset_peaks(device)
     if dataset is None:
-        spec = find_spec(config.dataset)
-        dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
+        dataset = load_dataset(config, data_dir)
     seed_everything(config.seed)
     model = build(
         entry,
@@ -227,7 +226,7 @@ def _identity_tags(prepared: Prepared, asked: RunConfig) -> dict[str, str]:
         threads=prepared.layout.policy,
         batch_size=config.batch_size,
         epochs=config.epochs,
-        dataset=dataset.digest,
+        dataset=dataset.pixels,
         train_images=len(dataset.train),
         split=split,
         step_runner=prepared.steps.runner.name,
