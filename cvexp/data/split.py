@@ -79,26 +79,26 @@ class MappedRows:
 
     def __init__(self, whole: Tensor, rows: Tensor) -> None:
         if isinstance(whole, MappedRows):
-            whole, rows = whole._whole, whole._rows[rows]
-        self._whole, self._rows = whole, rows
+            whole, rows = whole.whole, whole.rows[rows]
+        self.whole, self.rows = whole, rows
         self.shape = torch.Size((len(rows), *whole.shape[1:]))
         self.device, self.dtype, self.nbytes = whole.device, whole.dtype, self.shape.numel()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __getitem__(self, where: Any) -> Tensor:
-        return self._whole.index_select(0, self._rows[where])
+        return self.whole.index_select(0, self.rows[where])
 
     def index_select(self, dim: int, indices: Tensor) -> Tensor:
         """The images at `indices`; `dim` is 0."""
-        return self._whole.index_select(dim, self._rows[indices])
+        return self.whole.index_select(dim, self.rows[indices])
 
     def to(self, device: torch.device) -> Tensor:
         """All of them on `device`, without holding them on the host at once."""
         moved = torch.empty(self.shape, dtype=self.dtype, device=device)
-        for rows, target in zip(torch.split(self._rows, _AT_ONCE), torch.split(moved, _AT_ONCE), strict=True):
-            target.copy_(self._whole.index_select(0, rows))
+        for rows, target in zip(torch.split(self.rows, _AT_ONCE), torch.split(moved, _AT_ONCE), strict=True):
+            target.copy_(self.whole.index_select(0, rows))
         return moved
 
     def cpu(self) -> Tensor:
