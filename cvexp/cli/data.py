@@ -15,10 +15,10 @@ from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import typed_flags
 
 _NAME = "The dataset to fetch, verify and describe; without it, all are listed."
-_SAMPLES = "Draw a grid of random titled training images to this file."
+_SAMPLES = "Draw a grid of random titled training images to this file; with --augment, as several epochs see them."
 
 
-@with_flags(DataConfig, only=("val_split", "split_seed", "limit"))
+@with_flags(DataConfig, only=("val_split", "split_seed", "limit", "augment"))
 def data(
     name: Annotated[str | None, typer.Argument(help=_NAME, show_default=False)] = None,
     *,
@@ -35,7 +35,7 @@ def data(
     folder, flags = resolve_data_dir(data_dir), typed_flags(data_dir=data_dir)
     if name is None:
         if samples or given.settings:
-            what = "--samples, --val-split, --split-seed and --limit need a dataset"
+            what = "--samples, --val-split, --split-seed, --limit and --augment need a dataset"
             raise ConfigError(what, "for example: cvexp data mnist-5k")
         listed = job.list_all(folder)
         if as_json:
@@ -45,8 +45,17 @@ def data(
             suggest(flags.command("data", "NAME"))
         return
     config = validated(DataConfig, {"dataset": name, **given.settings})
+    if config.augment != "none" and samples is None:
+        raise ConfigError("--augment changes what --samples draws", "for example: --augment trivial --samples g.png")
     description = job.describe(
-        name, folder, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit, samples=samples
+        name,
+        folder,
+        val_split=config.val_split,
+        split_seed=config.split_seed,
+        limit=config.limit,
+        samples=samples,
+        augment=config.augment,
     )
-    then = [flags.command("train", "linear", "--dataset", description.name)]
+    augmented = () if config.augment == "none" else ("--augment", config.augment)
+    then = [flags.command("train", "linear", "--dataset", description.name, *augmented)]
     present(description, report, as_json=as_json, then=then)

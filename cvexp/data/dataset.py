@@ -188,16 +188,10 @@ def load(
 def divided(whole: Dataset, *, val_split: float, split_seed: int, limit: int | None) -> Dataset:
     """The dataset with a part of its training images set aside, and at most `limit` images of each split; see `load`.
 
-    Raises:
-        DatasetError: A class is left without images, or there is a validation part already.
+    A dataset with validation images of its own keeps those. DatasetError if a class is left without images.
     """
     train, val = whole.train, whole.val
-    if val_split and val is not None:
-        raise DatasetError(
-            f"--val-split {val_split}: dataset {whole.name} has {len(val):,} validation images of its own",
-            "leave --val-split out",
-        )
-    if val_split:
+    if val_split and val is None:
         train, val = cut(train, val_split, split_seed)
     return replace(
         whole,

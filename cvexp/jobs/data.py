@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cvexp.data.registry import find_spec, specs
-from cvexp.plots.files import check_path, save
-from cvexp.plots.grid import image_grid
-from cvexp.plots.style import shortened
+from cvexp.jobs.samples import draw_samples
+from cvexp.plots.files import check_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.data.dataset import Dataset, Split
     from cvexp.data.registry import DatasetSpec
-
-N_SAMPLES = 16
-SAMPLE_SEED = 42
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,10 +61,11 @@ def describe(
     split_seed: int = 42,
     limit: int | None = None,
     samples: Path | None = None,
+    augment: str = "none",
 ) -> Description:
     """Fetch a dataset if need be, verify it, and describe the splits a run with the same options would get.
 
-    A grid of random training images is drawn to `samples`.
+    A grid of random training images is drawn to `samples`, of augmented ones where `augment` says how.
 
     Raises:
         InputError: It is unknown, damaged or cannot be downloaded, or the picture cannot be written.
@@ -79,7 +76,7 @@ def describe(
 
     dataset = load(spec, data_dir, val_split=val_split, split_seed=split_seed, limit=limit)
     if samples is not None:
-        _draw(dataset, samples)
+        draw_samples(dataset, samples, augment=augment)
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     mean, std = _mean_std(dataset.train)
     return Description(
@@ -110,15 +107,3 @@ def _mean_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
         means.append(mean)
         stds.append(float(np.sqrt(share @ (levels - mean) ** 2)))
     return tuple(means), tuple(stds)
-
-
-def _draw(dataset: Dataset, path: Path) -> None:
-    from cvexp.training.artifacts import random_choice
-
-    chosen = dataset.train.take(random_choice(len(dataset.train), N_SAMPLES, SAMPLE_SEED))
-    figure = image_grid(
-        chosen.images.numpy(),
-        [shortened(dataset.class_names[k]) for k in chosen.labels.tolist()],
-        title=f"{dataset.name}: {len(chosen)} of {len(dataset.train):,} training images",
-    )
-    save(figure, path)
