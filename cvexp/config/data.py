@@ -15,7 +15,7 @@ _DATASET = (
 )
 _IMAGE_SIZE = "Make the images squares of so many pixels. Without it, image files become 64; others stay as they are."
 _RESIZE = "How they become squares: crop (shorter side to size, then the centre), squeeze, or pad with black."
-_VAL_SPLIT = "Fraction of the training images set aside for validation, stratified; 0 for none."
+_VAL_SPLIT = "Fraction of the training images set aside for validation, stratified, unless the dataset has such a part."
 _SPLIT_SEED = "Seeds which images are set aside, and which ones --limit keeps."
 _LIMIT = "Use at most so many images of each split, for a quick look."
 _AUGMENT = (
