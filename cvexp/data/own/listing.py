@@ -10,7 +10,7 @@ import numpy as np
 
 from cvexp.data.sources import SPLIT_SEED
 from cvexp.errors import DatasetError
-from cvexp.text import clean
+from cvexp.text import clean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +105,7 @@ def check_classes(located: Located, names: Sequence[str]) -> None:
     for name in names:
         if not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
             raise DatasetError(
-                f"dataset {located.name}: class {name[:LONGEST_NAME]!r} cannot be shown",
+                f"dataset {located.name}: class {shown(name)} cannot be shown",
                 f"give it a name of 1 to {LONGEST_NAME} printable characters",
             )
 
