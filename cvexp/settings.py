@@ -151,6 +151,13 @@ def data_dir(given: Path | None = None) -> Path:
     return Path(named).expanduser() if named else cached_data_dir()
 
 
+def image_cache_dir() -> Path:
+    """The folder of decoded images, in the platform's cache folder for the user."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("cvexp") / "images"
+
+
 def cached_data_dir() -> Path:
     """The data directory where none is named: in the platform's cache folder for the user."""
     import platformdirs

@@ -14,11 +14,12 @@ from cvexp.errors import ConfigError
 from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import typed_flags
 
-_NAME = "The dataset to fetch, verify and describe; without it, all are listed."
+_NAME = "A dataset to fetch, verify and describe, by name or path (folder, csv:FILE, npz:FILE, hf:FOLDER); without it, all "
+_NAME += "are listed."
 _SAMPLES = "Draw a grid of random titled training images to this file; with --augment, as several epochs see them."
 
 
-@with_flags(DataConfig, only=("val_split", "split_seed", "limit", "augment"))
+@with_flags(DataConfig, only=("image_size", "resize", "val_split", "split_seed", "limit", "augment"))
 def data(
     name: Annotated[str | None, typer.Argument(help=_NAME, show_default=False)] = None,
     *,
@@ -35,8 +36,8 @@ def data(
     folder, flags = resolve_data_dir(data_dir), typed_flags(data_dir=data_dir)
     if name is None:
         if samples or given.settings:
-            what = "--samples, --val-split, --split-seed, --limit and --augment need a dataset"
-            raise ConfigError(what, "for example: cvexp data mnist-5k")
+            flags_given = ", ".join([*(["--samples"] if samples else []), *given.flags.values()])
+            raise ConfigError(f"a dataset is missing: {flags_given}", "for example: cvexp data mnist-5k")
         listed = job.list_all(folder)
         if as_json:
             print_json(report.list_document(listed, str(folder)))
@@ -47,15 +48,7 @@ def data(
     config = validated(DataConfig, {"dataset": name, **given.settings})
     if config.augment != "none" and samples is None:
         raise ConfigError("--augment changes what --samples draws", "for example: --augment trivial --samples g.png")
-    description = job.describe(
-        name,
-        folder,
-        val_split=config.val_split,
-        split_seed=config.split_seed,
-        limit=config.limit,
-        samples=samples,
-        augment=config.augment,
-    )
-    augmented = () if config.augment == "none" else ("--augment", config.augment)
-    then = [flags.command("train", "linear", "--dataset", description.name, *augmented)]
+    description = job.describe(config, folder, samples=samples)
+    words = [word for one, value in given.settings.items() for word in (given.flags[one], str(value))]
+    then = [flags.command("train", "linear", "--dataset", config.dataset, *words)]
     present(description, report, as_json=as_json, then=then)

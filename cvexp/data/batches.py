@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cvexp.data.dataset import Split
+    from cvexp.data.split import Split
     from cvexp.data.transforms import Transform
 
     Batch = tuple[Tensor, Tensor]
@@ -62,7 +62,7 @@ class ResidentSource:
 
     def __init__(self, split: Split, transform: Transform) -> None:
         self._split, self.transform = split, transform
-        self.device = split.images.device
+        self.device = split.labels.device
         self.image_shape: tuple[int, ...] = tuple(split.images.shape[1:])
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class ResidentSource:
 
     def stored(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """The images uint8 (B, C, H, W) and labels int64 (B,) at `indices`, before they are transformed."""
-        return self._split.images.index_select(0, indices), self._split.labels.index_select(0, indices)
+        return self._split.gather(indices)
 
     def gather(self, indices: Tensor) -> Batch:
         """See BatchSource."""
@@ -100,6 +100,27 @@ class ResidentSource:
     @cached_property
     def _executor(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="cvexp-gather")
+
+
+class MappedSource(ResidentSource):
+    """A split in a memory-mapped file: chunks are always gathered in advance, and go to a GPU from pinned memory."""
+
+    is_resident = False
+
+    def made(
+        self,
+        make: Callable[..., Batch],
+        pieces: Sequence[tuple[Any, ...]],
+        *,
+        prefetch: bool,  # noqa: ARG002 - reading from a disk always has to wait
+    ) -> Iterator[Batch]:
+        """See ResidentSource."""
+        return super().made(make, pieces, prefetch=True)
+
+
+def source_of(split: Split, transform: Transform) -> ResidentSource:
+    """Where steps take the images of `split` from; they are resident unless they are mapped."""
+    return (MappedSource if split.is_mapped else ResidentSource)(split, transform)
 
 
 def epoch_order(n_images: int) -> Tensor:

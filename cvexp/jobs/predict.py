@@ -113,7 +113,7 @@ def read_files(
     read, failures = [], []
     for file in files:
         try:
-            image, notes = read_image(file, trained.card.spec.image_shape)
+            image, notes = read_image(file, trained.card.spec.image_shape, trained.card.spec.fitting)
         except DatasetError as error:
             failures.append(error)
         else:

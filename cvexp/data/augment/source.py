@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from cvexp.data.augment.mixing import PARTNER, SHARE, CutMix, Mixup
 from cvexp.data.augment.policies import RANDAUGMENT, TRIVIAL, FlipCrop
-from cvexp.data.batches import ResidentSource
+from cvexp.data.batches import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cvexp.config.data import DataConfig
     from cvexp.data.augment.mixing import Mixing
     from cvexp.data.augment.policies import Draws, Policy
-    from cvexp.data.batches import Batch, BatchSource
+    from cvexp.data.batches import Batch, BatchSource, ResidentSource
     from cvexp.data.dataset import Dataset
 
 POLICIES: Mapping[str, Policy] = {"flip-crop": FlipCrop(), "trivial": TRIVIAL, "randaugment": RANDAUGMENT}
@@ -120,7 +120,7 @@ class AugmentedSource:
 
 def training_source(dataset: Dataset, config: DataConfig, *, seed: int) -> BatchSource:
     """The training images of `dataset`, which is on its device, augmented as `config` says."""
-    source = ResidentSource(dataset.train, dataset.transform)
+    source = source_of(dataset.train, dataset.transform)
     if config.augment == "none":
         return source
     return AugmentedSource(source, augmentation(config.augment), seed=seed, n_classes=dataset.n_classes)
