@@ -21,7 +21,7 @@ _VAL_SPLIT = "Share of the training images for validation, unless the dataset ha
 _SPLIT_SEED = "Seeds which images are set aside, and which ones --limit keeps."
 _SAMPLER = "How an epoch's images are drawn; balanced: with replacement, every class as often."
 _LIMIT = "At most so many images of each split."
-_AUGMENT = "Change training images at random; flip-crop also mirrors. See: cvexp data NAME --augment trivial --samples FILE."
+_AUGMENT = "Change training images at random; flip-crop mirrors half of them, so not for digits."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,19 +58,19 @@ def attribute(model: nn.Module, images: Tensor, classes: Tensor) -> Attribution:
         logits = model(pixels)
     scores = logits.gather(1, classes).sum(0)
     for name, maps in reversed(found.items()):
-        gradients = [_gradient(score, maps) for score in scores]
-        if all(gradient is not None for gradient in gradients):
+        gradients = _gradients(scores, maps)
+        if gradients is not None:
             cams = [(gradient.mean((2, 3), keepdim=True) * maps).sum(1).relu() for gradient in gradients]
             large = functional.interpolate(torch.stack(cams, 1).detach(), images.shape[2:], mode="bilinear")
             return Attribution(maps=large.cpu(), layer=name, layer_shape=tuple(maps.shape[1:]))
-    by_pixel = [_gradient(score, pixels) for score in scores]
+    by_pixel = _gradients(scores, pixels) or [torch.zeros_like(pixels)] * len(scores)
     return Attribution(maps=torch.stack([one.sum(1) for one in by_pixel], 1).cpu())
 
 
-def _gradient(score: Tensor, by: Tensor) -> Tensor | None:
-    """None where the score does not depend on it."""
-    (gradient,) = torch.autograd.grad(score, by, retain_graph=True, allow_unused=True)
-    return gradient
+def _gradients(scores: Tensor, by: Tensor) -> list[Tensor] | None:
+    """Of each score; None where they do not depend on `by`."""
+    found = [torch.autograd.grad(score, by, retain_graph=True, allow_unused=True)[0] for score in scores]
+    return None if any(gradient is None for gradient in found) else found
 
 
 def is_spatial(output: Tensor, image_size: torch.Size) -> bool:

@@ -68,6 +68,15 @@ def test_an_image_that_comes_twice_in_an_epoch_is_augmented_in_two_ways():
     assert len(images.unique(dim=0)) > N // 2
 
 
+def test_draws_have_nothing_to_do_with_those_of_the_balanced_sampler():
+    import numpy as np
+
+    source = source_of("trivial")
+    source.start_epoch(2)
+    drawn_for_the_order = np.random.default_rng([7, 2]).integers(14, size=(N, 1))
+    assert source.drawn["operations"].tolist() != drawn_for_the_order.tolist()
+
+
 @pytest.mark.parametrize("name", POLICIES)
 def test_images_are_augmented_before_they_are_transformed(name):
     transform = Transform(mean=(0.3,), std=(0.5,))
