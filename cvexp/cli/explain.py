@@ -48,9 +48,7 @@ def explain(
 
     settings = store_settings(tracking_uri, experiment, data_dir)
     if images:
-        result = job.of_files(
-            run, images, settings, out=out, store=store, device_name=device, trusted_factory=model
-        )
+        result = job.of_files(run, images, settings, out=out, store=store, device_name=device, trusted_factory=model)
     else:
         result = job.of_test_images(
             run,

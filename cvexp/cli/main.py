@@ -16,7 +16,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from cvexp import process
-from cvexp.cli import bench, compare, confmat, data, evaluate, explain, export, models, predict, reproduce, sync, train, ui
+from cvexp.cli import (
+    bench,
+    compare,
+    confmat,
+    data,
+    evaluate,
+    explain,
+    export,
+    models,
+    predict,
+    reproduce,
+    sync,
+    train,
+    ui,
+)
 from cvexp.cli import run as run_file
 from cvexp.cli.flags import Command, Group
 from cvexp.cli.output import FAILED, READER_GONE, is_unread
@@ -54,7 +68,8 @@ def _help_of(function: Callable[..., None]) -> str:
 
 
 # Each of these modules holds a function of its own name; help lists the verbs in this order.
-_VERBS = (data, models, train, evaluate, bench, compare, confmat, predict, explain, export, run_file, reproduce, sync, ui)
+_VERBS = (data, models, train, evaluate, bench, compare, confmat, predict, explain,
+          export, run_file, reproduce, sync, ui)  # fmt: skip
 for _module in _VERBS:
     _name = _module.__name__.rpartition(".")[2]
     _verb = getattr(_module, _name)

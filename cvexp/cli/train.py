@@ -33,9 +33,7 @@ cvexp train --resume @last"""
 
 _CONFIG = "Settings in YAML (see --print-config)."
 _PRINT = "Print all settings, train nothing."
-_RESUME = (
-    "Go on with an interrupted run; with a larger --epochs, with a finished one that has checkpoints (--keep)."
-)
+_RESUME = "Go on with an interrupted run; with a larger --epochs, with a finished one that has checkpoints (--keep)."
 _NAME = "The run's name."
 _SEEDS = (
     "Train once for each of so many seeds from --seed on, or of a list: 5, or 1,2,3. Those that are trained already "

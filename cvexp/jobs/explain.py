@@ -147,7 +147,9 @@ def of_test_images(
     images = dataset.test.images.numpy()
     found = predictions(trained, images)
     chosen = random_or_wrong(trained, found, dataset, wrong=wrong, n_random=N_TEST_IMAGES, seed=seed)[:N_TEST_IMAGES]
-    shown = [replace(found[k], image=f"test image {k}", truth=dataset.class_names[dataset.test.labels[k]]) for k in chosen]
+    shown = [
+        replace(found[k], image=f"test image {k}", truth=dataset.class_names[dataset.test.labels[k]]) for k in chosen
+    ]
     kind = "most confident mistakes" if wrong else "random test images"
     title = f"{trained.name} on {dataset.name}: {len(shown)} {kind}"
     subject = _Subject(images=images[chosen], found=shown, stem="wrong" if wrong else "test", title=title)

@@ -69,7 +69,9 @@ def _draw_augmented(dataset: Dataset, path: Path, *, augment: str) -> None:
     cells = [(images[k], titles[k]) for k in range(n) for images, titles in columns]
     pixels = np.rint(np.stack([image.numpy() for image, _ in cells]) * 255).astype(np.uint8)
     title = f"{dataset.name} with --augment {augment}: what training may see"
-    figure = image_grid(pixels, [words for _, words in cells], title=title, n_columns=len(columns), cell_inches=CELL_INCHES)
+    figure = image_grid(
+        pixels, [words for _, words in cells], title=title, n_columns=len(columns), cell_inches=CELL_INCHES
+    )
     save(figure, path)
 
 

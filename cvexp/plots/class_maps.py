@@ -76,7 +76,11 @@ def class_map_rows(found: Sequence[ClassMaps], *, title: str, how_to_read: str, 
         top = height - head - row * (_CELL + _CAPTION) - _CAPTION
         mark, color = ("", INK) if one.correct is None else ("✓ ", RIGHT) if one.correct else ("✗ ", WRONG)
         (role, best), other = one.classes
-        captions = [(one.name, f"true: {one.truth}" if one.truth else "", INK), (mark + role, best, color), (*other, INK)]
+        captions = [
+            (one.name, f"true: {one.truth}" if one.truth else "", INK),
+            (mark + role, best, color),
+            (*other, INK),
+        ]
         for column, (first, second, ink) in enumerate(captions):
             x = _EDGE + at * (block + _BLOCK) + column * (_CELL + _GAP)
             axes = figure.add_axes((x / width, (top - _CELL) / height, _CELL / width, _CELL / height))

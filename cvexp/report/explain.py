@@ -18,13 +18,23 @@ def show(result: ExplainResult) -> None:
             style = "bold" if prediction.truth in (None, prediction.best) else "red"
             best = prediction.ranking[0][1]
             made.add_row(
-                cell(prediction.image), *truth, cell(prediction.best, style), f"{best:.1%}", cell(f"{other} {share:.1%}")
+                cell(prediction.image),
+                *truth,
+                cell(prediction.best, style),
+                f"{best:.1%}",
+                cell(f"{other} {share:.1%}"),
             )
         console().print(made)
         say(_method(result))
     for picture in result.pictures:
         say(picture)
-    hint(*(f"{one.prediction.image}: " + ", ".join(one.prediction.notes) for one in result.images if one.prediction.notes))
+    hint(
+        *(
+            f"{one.prediction.image}: " + ", ".join(one.prediction.notes)
+            for one in result.images
+            if one.prediction.notes
+        )
+    )
     hint(f"stored with the run: {', '.join(result.stored)}" if result.stored else None, result.note)
 
 

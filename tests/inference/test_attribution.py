@@ -94,7 +94,9 @@ def test_the_last_maps_are_those_of_the_images_proportions_that_logits_depend_on
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "efficientnet_b0", "vit_b_16", "swin_t"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "efficientnet_b0", "vit_b_16", "swin_t"]
+)
 def test_torchvisions_models_have_maps(name):
     from torchvision import models
 

@@ -73,7 +73,7 @@ class Policy(Protocol):
 
 
 class FlipCrop:
-    """Mirrors half of the images left to right, and moves each by up to an eighth of its size; all shifts are as likely.
+    """Mirrors half of the images left to right; moves each by up to an eighth of its size, every shift as likely.
 
     The edges are continued by reflection. It is what CIFAR-10 is mostly trained with: 4 pixels of 32.
     """
@@ -189,23 +189,27 @@ def applied(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
     height, width = images.shape[2:]
     if len(rows := torch.cat([of[name] for name in WARPS])):
         maps = [function(magnitudes[of[name]], height, width) for name, function in WARPS.items()]
-        _replace(out, rows, lambda some: geometry.warp(some, torch.cat(maps)))
+        _put(out, rows, geometry.warp(_taken(images, rows), torch.cat(maps)))
     if len(rows := torch.cat([of[name] for name in TABLES])):
-        _replace(out, rows, lambda some: colour.look_up(some, _tables(some, of, magnitudes)))
+        some = _taken(images, rows)
+        _put(out, rows, colour.look_up(some, _tables(some, of, magnitudes)))
     for name, function in BLENDS.items():
         if len(rows := of[name]):
-            _replace(out, rows, lambda some, function=function, rows=rows: function(some, magnitudes[rows]))
+            _put(out, rows, function(_taken(images, rows), magnitudes[rows]))
     return out
 
 
-def _replace(images: Tensor, rows: Tensor, change: Callable[[Tensor], Tensor]) -> None:
-    rows = rows.to(images.device)
-    images.index_copy_(0, rows, change(images.index_select(0, rows)))
+def _taken(images: Tensor, rows: Tensor) -> Tensor:
+    return images.index_select(0, rows.to(images.device))
+
+
+def _put(images: Tensor, rows: Tensor, changed: Tensor) -> None:
+    images.index_copy_(0, rows.to(images.device), changed)
 
 
 def _tables(images: Tensor, of: Mapping[str, Tensor], magnitudes: Tensor) -> Tensor:
     """The tables of images that come in the order of TABLES."""
-    parts = images.split([len(of[name]) for name in TABLES])
+    parts = torch.split(images, [len(of[name]) for name in TABLES])
     pairs = zip(TABLES.items(), parts, strict=True)
     return torch.cat([function(part, magnitudes[of[name]]) for (name, function), part in pairs if len(part)])
 
