@@ -27,7 +27,7 @@ _KINDS: dict[Kind, tuple[str, ...]] = {
     "normalization": ("Norm", "BatchNorm"),
     "activation": ("LU", "Sigmoid", "Hardswish", "Tanh", "Mish", "Softplus", "Threshold"),
 }
-FIRST: tuple[Kind, ...] = ("convolution", "activation", "pooling")
+FIRST: tuple[Kind, ...] = ("convolution", "normalization", "activation", "pooling")
 """Kinds of which a deeper network's first layer is shown."""
 
 _UNCHANGED = (nn.Identity, nn.Dropout, nn.Dropout2d)
@@ -72,7 +72,7 @@ def feature_maps(model: nn.Module, image: Tensor) -> list[Layer]:
     """The maps of a model's layers in the order they run; none where it has no layer with maps.
 
     All layers are given where there are at most MOST_LAYERS. Of a deeper network it is the first convolution,
-    activation and pooling, then the last output of each size. Layers that follow each other with the same number of
+    normalization, activation and pooling, then the last output of each size. Layers that follow each other with the same number of
     maps show the same ones, so that one map can be followed through them.
 
     Args:
