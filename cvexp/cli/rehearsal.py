@@ -23,10 +23,13 @@ def rehearse(asked: Rehearsal, config: RunConfig, store: StoreSettings, *, data_
         from cvexp.report import lr_find
 
         found = find_rate(config, data_dir=data_dir)
-        chosen = config if found.lr is None else replace(config, lr=found.lr)
-        present(found, lr_find, as_json=as_json, then=(_train(chosen, store),))
+        then = () if found.lr is None else (_train(replace(config, lr=found.lr), store),)
+        present(found, lr_find, as_json=as_json, then=then)
         if found.lr is None:
-            raise GateError("no rate is suggested: the loss did not fall", "see whether it can: --overfit-batch")
+            raise GateError(
+                f"no rate is suggested: the loss did not fall in {len(found.rates)} steps",
+                "try --optimizer adam; whether the model can learn at all: --overfit-batch",
+            )
     elif asked.overfit_batch:
         from cvexp.jobs.overfit_batch import NEAR_ZERO
         from cvexp.jobs.overfit_batch import run as overfit

@@ -8,6 +8,7 @@ from cvexp.data.augment.source import training_source
 from cvexp.engine.backends.choice import choose_runner
 from cvexp.engine.options import step_options
 from cvexp.engine.state import TrainState, Unsupported
+from cvexp.errors import ConfigError
 from cvexp.optim.rules import rule_for
 from cvexp.optim.schedules import plateau_for
 
@@ -36,7 +37,7 @@ def new_state(model: nn.Module, dataset: Dataset, config: RunConfig) -> TrainSta
             model, rule_for(config), lr=config.learning_rate, options=options, plateau=plateau_for(config)
         )
     except Unsupported as error:
-        config.refuse("ema", str(error))
+        raise ConfigError(f"--ema {config.ema:g}: {error}", "leave it out") from error
 
 
 def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice:

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from cvexp.data.batches import BatchSource
     from cvexp.engine.state import TrainState
 
-FIRST, LAST, N_STEPS = 1e-6, 10.0, 120
+FIRST, LAST, N_STEPS = 1e-5, 10.0, 300
 """The rates of the first and of the last step, and how many there are at the most."""
 
 DIVERGED = 4.0
 """How many times the lowest smoothed loss the test ends at."""
+
+N_FLAT, FALLEN = 10, 0.95
+"""Steps at the start whose rates are too small to learn, and what share of their mean loss a lower one is at most."""
 
 _MEMORY = 0.9
 """Of the smoothed loss: each step's counts so much less than the next one's."""
@@ -78,9 +81,8 @@ def smoothed(losses: list[float]) -> list[float]:
 
 def suggestion(rates: list[float], losses: list[float]) -> float | None:
     """A tenth of the rate at which the smoothed loss is lowest, to two digits; None where the loss does not fall."""
-    smooth = smoothed(losses)
-    finite = [value if math.isfinite(value) else math.inf for value in smooth]
-    lowest = min(range(len(finite)), key=finite.__getitem__)
-    if lowest == 0:
+    later = [value if math.isfinite(value) else math.inf for value in smoothed(losses)[N_FLAT:]]
+    lowest = min(range(len(later)), key=later.__getitem__, default=0)
+    if not later or later[lowest] > FALLEN * sum(losses[:N_FLAT]) / N_FLAT:
         return None
-    return float(f"{rates[lowest] / 10:.1e}")
+    return float(f"{rates[N_FLAT + lowest] / 10:.1e}")

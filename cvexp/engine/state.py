@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from cvexp.engine.options import StepOptions
+from cvexp.engine.snapshot import Snapshot, named_tensors, on_cpu
 from cvexp.optim.clip import clipped
 from cvexp.optim.ema import Average
 from cvexp.optim.scaler import LossScaler
-from cvexp.results import SplitMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,19 +21,11 @@ if TYPE_CHECKING:
 
     from cvexp.optim.rules import Number, Numbers, Rule
     from cvexp.optim.schedules import Plateau
+    from cvexp.results import SplitMetrics
 
 
 class Unsupported(Exception):  # noqa: N818 - it names a property of the model, not a fault
     """A backend cannot run the step of this model, option or device; the text says why."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Snapshot:
-    """The evaluated weights of an epoch, by name and on the CPU, and the validation figures they gave."""
-
-    epoch: int
-    figures: SplitMetrics
-    weights: dict[str, Tensor]
 
 
 SCALED = "a scaled loss leaves steps out as the values of their gradients say"
@@ -121,16 +112,17 @@ class TrainState:
         schedule = self.options.schedule
         return largest if schedule is None else schedule.rate(self.n_taken + n_ahead, largest)
 
-    def coefficients(self, n_ahead: int, index: int) -> Numbers:
-        """The numbers of the next step, or of one after it, for parameters moved as often as the one at `index`.
+    def coefficients(self, index: int, n_ahead: int = 1) -> list[Numbers]:
+        """The numbers of each of the next `n_ahead` steps, for parameters moved as often as the one at `index`."""
+        rates = [self.rate(n) for n in range(n_ahead)] if self.is_scheduled else [self.rate(0)] * n_ahead
+        moved, taken = self.n_steps[index], self.n_taken
+        return [self.numbers(rate, moved + n, taken + n) for n, rate in enumerate(rates, 1)]
+
+    def numbers(self, lr: Number, n_steps: Number, n_taken: Number) -> Numbers:
+        """A step's coefficients, given its rate, and the numbers of steps that moved a parameter and that were taken.
 
         They are the rule's, then the average's weight if there is one.
         """
-        n_steps = self.n_steps[index] + n_ahead + 1
-        return self.numbers(self.rate(n_ahead), n_steps, self.n_taken + n_ahead + 1)
-
-    def numbers(self, lr: Number, n_steps: Number, n_taken: Number) -> Numbers:
-        """A step's coefficients for a rate, and the numbers of steps that moved a parameter and that were taken."""
         of_rule = self.rule.coefficients(lr, n_steps)
         return of_rule if self.average is None else [*of_rule, self.average.weight(n_taken)]
 
@@ -143,6 +135,7 @@ class TrainState:
         """
         trained = self.trained()
         if self.scaler is not None and not self.scaler.unscale(self._raw_gradients(trained)):
+            self._take_average(self.coefficients(0)[0])
             self.count((), 1)
             return
         gradients = self._gradients(trained)
@@ -154,9 +147,9 @@ class TrainState:
         for index in trained:
             groups.setdefault(self.n_steps[index], []).append(index)
         for group in groups.values():
-            self._apply(group, gradients, self.coefficients(0, group[0]))
+            self._apply(group, gradients, self.coefficients(group[0])[0])
         if trained:
-            self._take_average(self.coefficients(0, trained[0]))
+            self._take_average(self.coefficients(trained[0])[0])
         self.count(trained, 1)
 
     def count(self, trained: Sequence[int], n_steps: int) -> None:
@@ -210,28 +203,28 @@ class TrainState:
 
     def snapshot(self, epoch: int, figures: SplitMetrics) -> Snapshot:
         """The weights that were evaluated after `epoch`."""
-        weights = {name: _copied(tensor) for name, tensor in _named(self.evaluated).items()}
+        weights = {name: on_cpu(tensor) for name, tensor in named_tensors(self.evaluated).items()}
         return Snapshot(epoch=epoch, figures=figures, weights=weights)
 
     def take_evaluated(self) -> Snapshot | None:
         """Overwrite the model's weights with those that are tested and stored; give the best epoch's if those are."""
-        weights = _named(self.evaluated) if self.best is None else self.best.weights
+        weights = named_tensors(self.evaluated) if self.best is None else self.best.weights
         with torch.no_grad():
-            for name, tensor in self._named().items():
+            for name, tensor in named_tensors(self.model).items():
                 tensor.copy_(weights[name])
         return self.best
 
     def state_dict(self) -> dict[str, Any]:
         """Copies on the CPU, and plain values, for a checkpoint."""
         return {
-            "model": {name: _copied(tensor) for name, tensor in self._named().items()},
-            "slots": {name: [_copied(tensor) for tensor in tensors] for name, tensors in self.slots.items()},
+            "model": {name: on_cpu(tensor) for name, tensor in named_tensors(self.model).items()},
+            "slots": {name: [on_cpu(tensor) for tensor in tensors] for name, tensors in self.slots.items()},
             "n_steps": list(self.n_steps),
             "n_taken": self.n_taken,
             "lr": self.lr.item(),
-            **({} if self.average is None else {"average": [_copied(tensor) for tensor in self.average.tensors]}),
+            **({} if self.average is None else {"average": [on_cpu(tensor) for tensor in self.average.tensors]}),
             **({} if self.scaler is None else {"scaler": self.scaler.state_dict()}),
-            **({} if self.best is None else {"best": asdict(self.best)}),
+            **({} if self.best is None else {"best": self.best.to_plain()}),
             **({} if self.plateau is None else {"plateau": self.plateau.state_dict()}),
         }
 
@@ -242,7 +235,7 @@ class TrainState:
             ValueError: It is of another model or rule.
             KeyError, TypeError, AttributeError: It is no such state.
         """
-        named = self._named()
+        named = named_tensors(self.model)
         pairs = [(tensor, state["model"].get(name)) for name, tensor in named.items()]
         same = named.keys() == state["model"].keys() and self.slots.keys() == state["slots"].keys()
         same = same and len(state["n_steps"]) == len(self.n_steps)
@@ -250,12 +243,8 @@ class TrainState:
             pairs += zip(tensors, state["slots"][name], strict=True)
         if same and self.average is not None:
             pairs += zip(self.average.tensors, state["average"], strict=True)
-        best = state.get("best")
-        if same and best is not None:
-            same = {name: one.shape for name, one in named.items()} == {
-                name: one.shape for name, one in best["weights"].items()
-            }
-            best = Snapshot(**{**best, "figures": SplitMetrics(**best["figures"])})
+        best = None if state.get("best") is None else Snapshot.from_plain(state["best"])
+        same = same and (best is None or best.fits(named))
         if not same or any(ours.shape != theirs.shape for ours, theirs in pairs):
             raise ValueError("the state is of another model or optimizer")
         if self.plateau is not None:
@@ -270,14 +259,6 @@ class TrainState:
         self.lr.fill_(state["lr"])
         self.best = best
 
-    def _named(self) -> dict[str, Tensor]:
-        return _named(self.model)
-
-
-def _named(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers, also those that the model's own state_dict leaves out."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
-
 
 @contextlib.contextmanager
 def copying() -> Iterator[None]:
@@ -290,7 +271,3 @@ def copying() -> Iterator[None]:
 
 def _slot(parameter: Tensor) -> Tensor:
     return torch.zeros_like(parameter) if parameter.requires_grad else parameter.new_empty(0)
-
-
-def _copied(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True)

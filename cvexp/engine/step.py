@@ -34,7 +34,7 @@ def train_step(
     if len(images) <= size:
         loss, logits = _forward_backward(state, images, labels)
     else:
-        batches = zip(images.split(size), labels.split(size), strict=True)
+        batches = zip(torch.split(images, size), torch.split(labels, size), strict=True)
         parts = [_forward_backward(state, *batch, of=labels) for batch in batches]
         loss, logits = torch.stack([part for part, _ in parts]).sum(), torch.cat([part for _, part in parts])
     with torch.no_grad():

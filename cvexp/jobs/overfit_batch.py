@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cvexp.training.session import ONE_AT_A_TIME, memory_explained, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from cvexp.config import RunConfig
@@ -18,7 +19,7 @@ NEAR_ZERO = 0.05
 
 MAX_STEPS, MAX_SECONDS = 2000, 30.0
 
-PLAIN = {
+PLAIN: Mapping[str, Any] = {
     "label_smoothing": 0.0,
     "class_weights": "none",
     "schedule": "none",
@@ -77,7 +78,8 @@ def run(config: RunConfig, *, data_dir: Path) -> Overfit:
             runner = choose_step(prepared.model, batch, plain).runner
             prepared.model.train()
             order, losses = torch.arange(len(chosen), device=device.torch), torch.zeros(1, device=device.torch)
-            start, seen, n_correct = time.monotonic(), [], 0
+            seen: list[float] = []
+            start, n_correct = time.monotonic(), 0
             while len(seen) < MAX_STEPS and time.monotonic() - start < MAX_SECONDS:
                 n_correct = int(runner.run(order, losses, 0, 1))
                 seen.append(float(losses[0]))

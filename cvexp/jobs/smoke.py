@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.config.checkpoint import CheckpointPolicy
@@ -13,6 +12,8 @@ from cvexp.errors import GateError
 from cvexp.settings import store_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cvexp.config import RunConfig
     from cvexp.events import Observer
 
@@ -52,7 +53,7 @@ def run(config: RunConfig, *, data_dir: Path, observer: Observer | None = None) 
             result.run_id, settings, data_dir=data_dir, device_name=config.device, trusted_factory=factory
         )
     if checkpoint is None or len(checkpoint.history) != len(result.history):
-        raise GateError("the checkpoint does not hold the epochs that were trained", "see where: cvexp --debug train …")
+        raise GateError("the checkpoint does not hold the epochs that were trained", "see: cvexp --debug train …")
     if not again.matches:
         raise GateError(
             f"the stored weights give a test loss of {again.evaluation.metrics.loss:.5f}, and the trained model one of "

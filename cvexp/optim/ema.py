@@ -31,14 +31,9 @@ class Average:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self._averaged = model
+        self._original = model
         self.model = copy.deepcopy(model)
-        pairs = [*zip(self.model.parameters(), model.parameters(), strict=True)]
-        pairs = [(ours, theirs) for ours, theirs in pairs if theirs.requires_grad]
-        pairs += [pair for pair in zip(self.model.buffers(), model.buffers(), strict=True)]
-        pairs = [pair for pair in pairs if pair[0].is_floating_point()]
-        self.tensors: list[Tensor] = [ours for ours, _ in pairs]
-        self._sources: list[Tensor] = [theirs for _, theirs in pairs]
+        self.tensors, self._sources = _averaged(self.model), _averaged(model)
         self.model.requires_grad_(requires_grad=False)
         self.model.zero_grad()
 
@@ -58,7 +53,12 @@ class Average:
 
     def evaluated(self) -> nn.Module:
         """The averaged model, its other buffers brought up to date."""
-        for ours, theirs in zip(self.model.buffers(), self._averaged.buffers(), strict=True):
+        for ours, theirs in zip(self.model.buffers(), self._original.buffers(), strict=True):
             if not ours.is_floating_point():
                 ours.copy_(theirs)
         return self.model
+
+
+def _averaged(model: nn.Module) -> list[Tensor]:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [tensor for tensor in (*trained, *model.buffers()) if tensor.is_floating_point()]

@@ -36,7 +36,7 @@ class LossScaler:
             Whether all of them are finite; else the step is to be left out. The device is waited for.
         """
         overflow = torch.zeros((), device=self.scale.device)
-        inverse = self.scale.double().reciprocal().float()
+        inverse = self.scale.reciprocal()  # exact: the scale is a power of two
         torch._amp_foreach_non_finite_check_and_unscale_(gradients, overflow, inverse)
         torch._amp_update_scale_(self.scale, self._n_finite, overflow, GROWTH, BACKOFF, GROWTH_INTERVAL)
         return not bool(overflow)

@@ -64,7 +64,7 @@ class Schedule:
 
 
 def one_cycle(step: int, n_steps: int, lr: float, *, rising: float) -> float:
-    """The rate of a step of `OneCycleLR`, annealed by cosines, that rises over the first `rising` of `n_steps` steps."""
+    """The rate of a step of `OneCycleLR`, annealed by cosines, which rises over the first `rising` steps."""
     start = lr / START_DIVISOR
     peak, end = rising - 1, n_steps - 1
     if step <= peak:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cvexp.engine.fit import Progress
     from cvexp.events import Observer
+    from cvexp.results import EpochMetrics
     from cvexp.runs import RunSummary
     from cvexp.tracking.queries import Point
     from cvexp.tracking.store import Store
@@ -152,7 +153,8 @@ def _trained(prepared: Prepared, n_epochs: int, observer: Observer | None) -> tu
 
     found: Figures = {}
     with ONE_AT_A_TIME, threads(prepared.layout.threads), memory_explained():
-        fit, history = prepared.fit(show), {}
+        fit = prepared.fit(show)
+        history: dict[int, EpochMetrics] = {}
         for epoch in itertools.islice(fit, n_epochs):
             history[epoch.epoch] = epoch
             found |= {(key, epoch.epoch): value for key, value in epoch.keyed().items() if key in FIGURES}

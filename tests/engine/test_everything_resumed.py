@@ -65,7 +65,9 @@ def _one_step_a_call(monkeypatch):
     monkeypatch.setattr("cvexp.engine.fit.CALL_SECONDS", 1e-6)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(
+    "name", ["cosine", *(pytest.param(name, marks=pytest.mark.slow) for name in SCHEDULES if name != "cosine")]
+)
 def test_a_training_with_every_option_that_is_left_goes_on_to_the_same_bits(name):
     settings = SCHEDULES[name]
     model, fit = fit_of(**settings)

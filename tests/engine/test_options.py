@@ -95,9 +95,7 @@ def test_accumulated_batches_are_the_larger_batch_within_rounding(loss, optimize
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_bf16_steps_are_captured_bit_for_bit_and_close_to_fp32(optimizer):
-    plain, eager, captured = (
-        state_of(optimizer), *(state_of(optimizer, dtype=torch.bfloat16) for _ in range(2))
-    )
+    plain, eager, captured = (state_of(optimizer), *(state_of(optimizer, dtype=torch.bfloat16) for _ in range(2)))
     _, _, losses = run(EagerSteps, plain)
     _, _, losses_eager = run(EagerSteps, eager)
     _, _, losses_captured = run(CapturedSteps, captured)

@@ -26,10 +26,10 @@ class Forgets(Sums):
         self.n_calls = getattr(self, "n_calls", 0) + self.training
         return super().forward(images) * (1 + self.n_calls)
 
-def sums(image_shape, n_classes):
+def sums(image_shape, n_classes, *, hidden_units=10):
     return Sums(n_classes)
 
-def forgets(image_shape, n_classes):
+def forgets(image_shape, n_classes, *, hidden_units=10):
     return Forgets(n_classes)
 """
 
@@ -82,6 +82,7 @@ def test_a_model_that_cannot_learn_a_batch_leaves_with_4(cvexp, nets, monkeypatc
     assert len([line for line in failed.stderr.splitlines() if line.startswith(("error", "  "))]) <= 3
 
 
+@pytest.mark.slow
 def test_smoke_does_a_little_of_everything_and_leaves_nothing(cvexp, tmp_path, monkeypatch, record):
     del record  # its store makes MLflow's schema known
     folder = tmp_path / "elsewhere"

@@ -147,8 +147,7 @@ class CapturedSteps:
 
     def _coefficients(self, n_steps: int) -> list[list[float]]:
         """The numbers of the next steps."""
-        first = self._trained[0]
-        return [[float(number) for number in self.state.coefficients(n, first)] for n in range(n_steps)]
+        return [[float(number) for number in step] for step in self.state.coefficients(self._trained[0], n_steps)]
 
     def _trial(self, size: int) -> list[tuple[Tensor, Tensor]]:
         """The first images, batch by batch, over and over where there are few."""

@@ -41,7 +41,7 @@ def record(state: TrainState, images: Tensor, labels: Tensor) -> tuple[fx.GraphM
     """
     state.model.train()
     # Each stands for a coefficient, and is recognised by its value where an operator gets it.
-    marks = [math.pi / (7 + index) for index in range(len(state.coefficients(0, 0)))]
+    marks = [math.pi / (7 + index) for index in range(len(state.coefficients(0)[0]))]
     with _Recorder([images, labels, *state.tensors()], marks) as recorder:
         outputs = train_step(state, images, labels, marks)
     trained = state.trained()

@@ -22,7 +22,7 @@ def recorded(model):
     assert trained == list(range(len(state.parameters)))
     replayed = [tensor.clone() for tensor in state.tensors()]
     with torch.inference_mode():
-        found = program.forward(images, labels, *replayed, *state.coefficients(0, 0))
+        found = program.forward(images, labels, *replayed, *state.coefficients(0)[0])
     expected = train_step(state, images, labels)
     pairs = zip([*found, *replayed], [*expected, *state.tensors()], strict=True)
     assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
