@@ -95,16 +95,16 @@ def _balance(description: Description) -> str:
     counts = description.counts["train"]
     least, most = min(counts), max(counts)
     if most == least:
-        return f"{len(counts)}, of {most:,} training images each"
-    times = f", {most / least:.1f} times as many" if least else ""
-    return f"{len(counts)}, of {least:,} to {most:,} training images{times}"
+        return f"{len(counts)}, balanced: {most:,} training images each"
+    times = f", {most / least:.1f} to 1" if least else ""
+    return f"{len(counts)}, with {least:,} to {most:,} training images each{times}"
 
 
 def _duplicate_counts(description: Description) -> str:
     """How many groups there are of each kind."""
     kinds = [one.kind for one in description.duplicates]
-    near = description.near or f"{kinds.count('near'):,} nearly"
-    return f"{kinds.count('exact'):,} groups of equal images; {near if description.near else near + ' equal'}"
+    near = f"near ones {description.near}" if description.near else f"near {kinds.count('near'):,}"
+    return f"groups of equal images {kinds.count('exact'):,}, {near}"
 
 
 def _warnings(description: Description) -> list[str]:

@@ -52,7 +52,7 @@ def test_balanced_weights_are_scikit_learns():
 def test_weighted_losses_count_each_class_alike():
     weights = loss_for(run_config({"model": "linear", "class_weights": "balanced"}), LABELS, n_classes=3).weights
     each = functional.cross_entropy(logits(), LABELS, reduction="none")
-    by_class = torch.stack([each[LABELS == k].mean() for k in range(3)])
+    by_class = torch.stack([each[k == LABELS].mean() for k in range(3)])
     torch.testing.assert_close(Loss(weights=weights)(logits(), LABELS), by_class.mean())
 
 

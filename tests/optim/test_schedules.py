@@ -79,9 +79,7 @@ def test_rates_are_torchs_step_for_step(name):
 def test_one_cycle_is_torchs_step_for_step(settings, rising):
     optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=LR)
     n_rising = round(rising * ALL)
-    scheduler = lr_scheduler.OneCycleLR(
-        optimizer, LR, total_steps=ALL, pct_start=n_rising / ALL, cycle_momentum=False
-    )
+    scheduler = lr_scheduler.OneCycleLR(optimizer, LR, total_steps=ALL, pct_start=n_rising / ALL, cycle_momentum=False)
     expected = []
     for _ in range(ALL):
         expected.append(optimizer.param_groups[0]["lr"])

@@ -20,9 +20,7 @@ ORDER = torch.randperm(N, generator=torch.Generator().manual_seed(1))
 
 
 def source_of(name, *, seed=7, transform=None):
-    return AugmentedSource(
-        ResidentSource(SPLIT, transform or Transform()), augmentation(name), seed=seed, n_classes=3
-    )
+    return AugmentedSource(ResidentSource(SPLIT, transform or Transform()), augmentation(name), seed=seed, n_classes=3)
 
 
 def epoch(source, number, *, size=N, start=0, order=ORDER, prefetch=False):
