@@ -106,7 +106,8 @@ def decode(
         if opened.format == "JPEG" and opened.mode in ("L", "RGB"):
             opened.draft(None, (_DRAFT_FACTOR * max(height, width),) * 2)
         opened.load()
-        image = _flattened(_eight_bit(ImageOps.exif_transpose(opened), notes), notes)
+        ImageOps.exif_transpose(opened, in_place=True)
+        image = _flattened(_eight_bit(opened, notes), notes)
         pixels = torch.from_numpy(np.array(_in_mode(image, "L" if channels == GREY else "RGB"), np.uint8))
     if shown != (width, height):
         notes.append(f"resized from {shown[0]}x{shown[1]} to {width}x{height} pixels")
@@ -161,7 +162,7 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == "LAB":
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         image = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB")) or image
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)  # `convert` would copy it
 
 
 def _flattened(image: Image.Image, notes: list[str]) -> Image.Image:

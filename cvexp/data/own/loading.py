@@ -56,9 +56,11 @@ def load_own(located: Located, fitting: Fitting, *, side: int | None = None, cha
         channels: 1 or 3; by default 1 where no image has colours.
 
     Raises:
-        DatasetError: They are no dataset, or too many cannot be read.
+        DatasetError: They are no dataset, or a class is left without readable images.
         StorageError: There is no room for the decoded images.
     """
+    if channels not in (None, GREY, COLOUR):
+        raise DatasetError(f"dataset {located.name}: image files have 1 or 3 channels, not {channels}", "name arrays")
     listing = listing_of(located)
     root = image_cache_dir()
     place = hashlib.sha256(os.fsencode(f"{located.kind}:{located.path.absolute()}")).hexdigest()
