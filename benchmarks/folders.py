@@ -202,8 +202,10 @@ def decode(*, folder: str, side: int) -> dict[str, Any]:
 
     from cvexp.data.fitting import Fitting
     from cvexp.data.images import read_image
+    from cvexp.device import keep_freed_pages
 
     torch.set_num_threads(1)
+    keep_freed_pages()  # as decoding into the cache does
     files = sorted(Path(folder).rglob("*.jpg"))[:600]
     fitting = Fitting(resize="crop")
     for file in files[:50]:

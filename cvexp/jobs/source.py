@@ -68,11 +68,14 @@ class TrainedModel:
         from cvexp.data.dataset import load_dataset
 
         card, spec = self.card, self.card.spec
-        _, height, width = spec.image_shape
+        channels, height, width = spec.image_shape
+        # Another registered dataset keeps its own size, and is refused where the model does not take it.
+        is_other = name not in (None, spec.dataset) and locate(name or "", data_dir) is None
+        is_sized = height == width and not is_other
         config = DataConfig(
             dataset=name or spec.dataset,
-            image_size=height if height == width else None,
-            resize=spec.fitting.resize if height == width else "crop",
+            image_size=height if is_sized else None,
+            resize=spec.fitting.resize if is_sized else "crop",
             val_split=val_split,
             split_seed=card.split_seed,
             limit=None if name else card.limit,

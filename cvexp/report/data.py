@@ -48,6 +48,7 @@ def show(description: Description) -> None:
     out = console()
     out.print(cell(f"{description.name}: {description.title}", "bold"), soft_wrap=True)
     facts = table("", "")
+    facts.columns[1].overflow = "fold"  # paths are to be read in full
     facts.add_row("read from", cell(description.location))
     facts.add_row("verified content", cell(description.digest))
     made = f", made so by --resize {description.fitted}" if description.fitted else ""
@@ -103,8 +104,8 @@ def _balance(description: Description) -> str:
 def _duplicate_counts(description: Description) -> str:
     """How many groups there are of each kind."""
     kinds = [one.kind for one in description.duplicates]
-    near = f"near ones {description.near}" if description.near else f"near {kinds.count('near'):,}"
-    return f"groups of equal images {kinds.count('exact'):,}, {near}"
+    near = f"near ones {description.near}" if description.near else f"{kinds.count('near'):,} of nearly equal ones"
+    return f"groups of equal images: {kinds.count('exact'):,}; {near}"
 
 
 def _warnings(description: Description) -> list[str]:
