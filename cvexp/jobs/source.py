@@ -80,7 +80,7 @@ class TrainedModel:
             split_seed=card.split_seed,
             limit=None if name else card.limit,
         )
-        dataset = load_dataset(config, data_dir, interpolation=spec.fitting.interpolation, channels=spec.image_shape[0])
+        dataset = load_dataset(config, data_dir, interpolation=spec.fitting.interpolation, channels=channels)
         if dataset.image_shape != tuple(spec.image_shape) or dataset.n_classes != len(spec.class_names):
             theirs = f"{'x'.join(map(str, dataset.image_shape))} images in {dataset.n_classes} classes"
             ours = f"{'x'.join(map(str, spec.image_shape))} in {len(spec.class_names)}"
