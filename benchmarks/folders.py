@@ -72,8 +72,7 @@ def run(*, models: list[str], repeats: int, threads: int, limit: int | None, nam
         print(f"\nreading and decoding on one core\n\n{_plain(decoding, 'images/s')}")
         print(f"\nuntil {n_images * 6 // 5:,} images are ready\n\n{_plain(list(starts.values()), 's')}")
         shares = {
-            side: _median(starts[f"second start, {side} px"]) / _median(starts[f"first start, {side} px"])
-            for side in SIDES
+            side: starts[f"second start, {side} px"].median / starts[f"first start, {side} px"].median for side in SIDES
         }
         print(
             "\n" + ", ".join(f"second start at {side} px: {share:.1%} of the first" for side, share in shares.items())
@@ -89,10 +88,6 @@ def run(*, models: list[str], repeats: int, threads: int, limit: int | None, nam
         if memory_mib:
             notes["larger than memory"] = larger_than_memory(Path(scratch), memory_mib)
     print(f"\nwritten to {save(name, tables, notes=notes)}")
-
-
-def _median(row: Row) -> float:
-    return row.median
 
 
 def _plain(rows: list[Row], unit: str) -> str:
@@ -243,8 +238,9 @@ def losses(*, folder: str, side: int, cache: str, in_memory: bool = False) -> di
     if in_memory:
         train = dataset.train.take(np.arange(len(dataset.train)), copy=True)
         dataset = replace(dataset, train=train)
-    config = run_config({"model": "linear", "dataset": folder, "image_size": side, "epochs": 2, "device": "cpu"})
-    history = list(prepare(replace(config, learning_rate=0.001), Path(folder), dataset=dataset).fit())
+    asked = {"model": "linear", "dataset": folder, "image_size": side, "epochs": 2, "device": "cpu", "lr": 0.001}
+    config = run_config(asked)
+    history = list(prepare(config, Path(folder), dataset=dataset).fit())
     values = [float(loss) for epoch in history for loss in epoch.step_losses]
     return {"losses": values, "seconds": history[-1].timing.train_seconds}
 
