@@ -56,6 +56,11 @@ class Flags:
     store: tuple[str, ...] = ()  # --tracking-uri and --experiment with their values
     data: tuple[str, ...] = ()  # --data-dir with its value
 
+    @property
+    def data_dir(self) -> Path | None:
+        """The value of --data-dir."""
+        return Path(self.data[1]) if self.data else None
+
     def command(self, verb: str, *words: str) -> str:
         """A command to paste into a shell: `cvexp`, the verb, its words, and those of the flags that the verb takes."""
         data = self.data if verb in DATA_VERBS else ()

@@ -14,7 +14,9 @@ from cvexp.errors import ConfigError
 from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import typed_flags
 
-_NAME = "A dataset to fetch, verify and describe, by name or path (folder, csv:FILE, npz:FILE, hf:FOLDER); without it, all "
+_NAME = (
+    "A dataset to fetch, verify and describe, by name or path (folder, csv:FILE, npz:FILE, hf:FOLDER); without it, all "
+)
 _NAME += "are listed."
 _SAMPLES = "Draw a grid of random titled training images to this file; with --augment, as several epochs see them."
 

@@ -23,8 +23,6 @@ from cvexp.text import clean
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy.typing as npt
-
     from cvexp.config.data import DataConfig
     from cvexp.data.fitting import Interpolation
     from cvexp.data.registry import DatasetSpec
@@ -105,7 +103,7 @@ def load_dataset(
 ) -> Dataset:
     """The dataset that `config` names, its images of the size that `config` asks for, split as it says.
 
-    Registered datasets are found in `data_dir`, or downloaded to it, and keep their own size unless `config` has another.
+    Registered datasets are found in `data_dir`, or downloaded to it, and keep their size unless `config` has another.
     Image files are decoded with `channels`, by default with 1 where none has colours, and 3 otherwise.
 
     Raises:

@@ -106,12 +106,24 @@ def decode(
         if opened.format == "JPEG" and opened.mode in ("L", "RGB"):
             opened.draft(None, (_DRAFT_FACTOR * max(height, width),) * 2)
         opened.load()
-        image = _flattened(_eight_bit(ImageOps.exif_transpose(opened), notes), notes)
-        pixels = torch.from_numpy(np.array(_in_mode(image, "L" if channels == GREY else "RGB"), np.uint8))
+        ImageOps.exif_transpose(opened, in_place=True)
+        image = _flattened(_eight_bit(opened, notes), notes)
+        images = _tensor(_in_mode(image, "L" if channels == GREY else "RGB"))
     if shown != (width, height):
         notes.append(f"resized from {shown[0]}x{shown[1]} to {width}x{height} pixels")
-    images = pixels[None, None] if channels == GREY else pixels.permute(2, 0, 1)[None]
-    return fitting(images, (height, width))[0].contiguous().numpy(), tuple(notes)
+    return fitting(images, (height, width))[0, :channels].contiguous().numpy(), tuple(notes)
+
+
+def _tensor(image: Image.Image) -> torch.Tensor:
+    """The pixels of a grey image as uint8 (1, 1, H, W), and of one in RGB as (1, 4, H, W), as Pillow holds them.
+
+    To leave the fourth, meaningless channel out takes Pillow a third of the time that decoding does, and torch resizes
+    four channels faster than three.
+    """
+    if image.mode == "L":
+        return torch.from_numpy(np.array(image))[None, None]
+    pixels = torch.frombuffer(bytearray(image.tobytes("raw", "RGBX")), dtype=torch.uint8)
+    return pixels.view(image.height, image.width, 4).permute(2, 0, 1)[None]
 
 
 def _opened(stream: BinaryIO) -> Image.Image:
@@ -161,7 +173,7 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == "LAB":
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         image = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB")) or image
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)  # `convert` would copy it
 
 
 def _flattened(image: Image.Image, notes: list[str]) -> Image.Image:

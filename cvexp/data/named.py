@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, get_args
 from cvexp.data.registry import find_spec
 from cvexp.errors import DatasetError
 from cvexp.settings import data_dir as default_data_dir
+from cvexp.text import shown
 
 FileKind = Literal["csv", "npz", "hf"]
 Kind = Literal["folder", "csv", "npz", "hf"]
@@ -33,6 +34,8 @@ def locate(name: str, data_dir: Path | None = None) -> Located | None:
     Raises:
         DatasetError: There is no such dataset, folder or file.
     """
+    if not name.isprintable():
+        raise DatasetError(f"--dataset {shown(name)} has characters that cannot be shown", "rename the folder or file")
     kind, typed = _kind(name)
     if kind is None:
         with contextlib.suppress(DatasetError):
@@ -45,20 +48,22 @@ def locate(name: str, data_dir: Path | None = None) -> Located | None:
         if os.path.lexists(place):
             return Located(name, kind or "folder", place)
     if kind is None:
-        with contextlib.suppress(OSError):
-            return _unregistered(name, folder)
+        raise _unregistered(name, folder)
     where = str(path) if path.is_absolute() else f"{path} here or in {folder}"
-    remedy = "name it with --dataset" if path.is_absolute() else "go to where it is, or name that folder with --data-dir"
-    raise DatasetError(f"dataset {name}: there is no {_WHAT[kind or 'folder']} {where}", remedy)
+    remedy = (
+        "name it with --dataset" if path.is_absolute() else "go to where it is, or name that folder with --data-dir"
+    )
+    raise DatasetError(f"dataset {name}: there is no {_WHAT[kind]} {where}", remedy)
 
 
-def _unregistered(name: str, folder: Path) -> None:
-    """Raise that `name` is neither a registered dataset nor a folder."""
+def _unregistered(name: str, folder: Path) -> DatasetError:
+    """That `name` is neither a registered dataset nor a folder."""
+    remedy = f"or name a folder of images; there is none called so here or in {folder} (--data-dir)"
     try:
         find_spec(name)
     except DatasetError as error:
-        remedy = f"or name a folder of images; there is none called so here or in {folder} (--data-dir)"
-        raise DatasetError(error.what, *error.hints, remedy) from None
+        return DatasetError(error.what, *error.hints, remedy)
+    return DatasetError(f"unknown dataset: {name!r}", remedy)
 
 
 def _kind(name: str) -> tuple[Kind | None, str]:
@@ -74,8 +79,12 @@ def _kind(name: str) -> tuple[Kind | None, str]:
 
 
 def check_known(name: str, data_dir: Path | None = None) -> None:
-    """Refuse a name that means no dataset before anything is imported or written; DatasetError suggests another."""
-    locate(name, data_dir)
+    """Refuse a name that means no dataset before anything is imported or written; DatasetError suggests another.
+
+    Without a data directory, a path is not looked for: the caller does not know where it begins.
+    """
+    if data_dir is not None or _kind(name)[0] is None:
+        locate(name, data_dir)
 
 
 def is_here(name: str, data_dir: Path) -> bool:

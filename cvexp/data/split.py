@@ -63,7 +63,7 @@ class Split:
         where = torch.from_numpy(indices)
         stay = self.is_mapped and not copy
         return Split(
-            images=cast("Tensor", MappedRows(self.images, where)) if stay else self.images[where],
+            images=_rows(self.images, where) if stay else self.images[where],
             labels=self.labels[where],
             is_mapped=stay,
             identity=None if self.identity is None else self.identity[where],
@@ -78,8 +78,6 @@ class MappedRows:
     """
 
     def __init__(self, whole: Tensor, rows: Tensor) -> None:
-        if isinstance(whole, MappedRows):
-            whole, rows = whole.whole, whole.rows[rows]
         self.whole, self.rows = whole, rows
         self.shape = torch.Size((len(rows), *whole.shape[1:]))
         self.device, self.dtype, self.nbytes = whole.device, whole.dtype, self.shape.numel()
@@ -110,7 +108,15 @@ class MappedRows:
         return self[:].numpy()
 
 
+def _rows(images: object, where: Tensor) -> Tensor:
+    """Rows of mapped images, which may be rows themselves."""
+    if isinstance(images, MappedRows):
+        return cast("Tensor", MappedRows(images.whole, images.rows[where]))
+    return cast("Tensor", MappedRows(cast("Tensor", images), where))
+
+
 _AT_ONCE = 1024
+"""Images that are copied to a device at a time."""
 
 
 def _fits(images: Tensor, device: torch.device) -> bool:

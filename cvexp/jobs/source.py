@@ -68,18 +68,19 @@ class TrainedModel:
         from cvexp.data.dataset import load_dataset
 
         card, spec = self.card, self.card.spec
-        _, height, width = spec.image_shape
+        channels, height, width = spec.image_shape
+        # Another registered dataset keeps its own size, and is refused where the model does not take it.
+        is_other = name not in (None, spec.dataset) and locate(name or "", data_dir) is None
+        is_sized = height == width and not is_other
         config = DataConfig(
             dataset=name or spec.dataset,
-            image_size=height if height == width else None,
-            resize=spec.fitting.resize if height == width else "crop",
+            image_size=height if is_sized else None,
+            resize=spec.fitting.resize if is_sized else "crop",
             val_split=val_split,
             split_seed=card.split_seed,
             limit=None if name else card.limit,
         )
-        dataset = load_dataset(
-            config, data_dir, interpolation=spec.fitting.interpolation, channels=spec.image_shape[0]
-        )
+        dataset = load_dataset(config, data_dir, interpolation=spec.fitting.interpolation, channels=channels)
         if dataset.image_shape != tuple(spec.image_shape) or dataset.n_classes != len(spec.class_names):
             theirs = f"{'x'.join(map(str, dataset.image_shape))} images in {dataset.n_classes} classes"
             ours = f"{'x'.join(map(str, spec.image_shape))} in {len(spec.class_names)}"
@@ -89,7 +90,9 @@ class TrainedModel:
         is_own = locate(dataset.name, data_dir) is not None
         if is_own and dataset.class_names != spec.class_names:
             theirs, ours = (shown(list(names)) for names in (dataset.class_names, spec.class_names))
-            raise DatasetError(f"{dataset.name} has the classes {theirs}, and this model {ours}", "name the folders alike")
+            raise DatasetError(
+                f"{dataset.name} has the classes {theirs}, and this model {ours}", "name the folders alike"
+            )
         if name is None and dataset.digest != spec.dataset_digest and is_own:
             raise DatasetError(
                 f"{dataset.place} holds other images than {self.name} was trained on",

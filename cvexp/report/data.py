@@ -48,6 +48,7 @@ def show(description: Description) -> None:
     out = console()
     out.print(cell(f"{description.name}: {description.title}", "bold"), soft_wrap=True)
     facts = table("", "")
+    facts.columns[1].overflow = "fold"  # paths are to be read in full
     facts.add_row("read from", cell(description.location))
     facts.add_row("verified content", cell(description.digest))
     made = f", made so by --resize {description.fitted}" if description.fitted else ""
@@ -95,16 +96,16 @@ def _balance(description: Description) -> str:
     counts = description.counts["train"]
     least, most = min(counts), max(counts)
     if most == least:
-        return f"{len(counts)}, of {most:,} training images each"
-    times = f", {most / least:.1f} times as many" if least else ""
-    return f"{len(counts)}, of {least:,} to {most:,} training images{times}"
+        return f"{len(counts)}, balanced: {most:,} training images each"
+    times = f", {most / least:.1f} to 1" if least else ""
+    return f"{len(counts)}, with {least:,} to {most:,} training images each{times}"
 
 
 def _duplicate_counts(description: Description) -> str:
     """How many groups there are of each kind."""
     kinds = [one.kind for one in description.duplicates]
-    near = description.near or f"{kinds.count('near'):,} nearly"
-    return f"{kinds.count('exact'):,} groups of equal images; {near if description.near else near + ' equal'}"
+    near = f"near ones {description.near}" if description.near else f"{kinds.count('near'):,} of nearly equal ones"
+    return f"groups of equal images: {kinds.count('exact'):,}; {near}"
 
 
 def _warnings(description: Description) -> list[str]:

@@ -149,7 +149,9 @@ def rows(row):
         "empty CSV file": train("csv:own/list.csv", "no column path", prepare=csv("")),
         "CSV file without lines": train("csv:own/list.csv", "lists no images", prepare=csv(head)),
         "CSV file without labels": train("csv:own/list.csv", "no column label", prepare=csv("path,class", "x/1.png,a")),
-        "CSV file with an empty label": train("csv:own/list.csv", "line 2: the label", prepare=csv(head, "x/1.png,,test")),
+        "CSV file with an empty label": train(
+            "csv:own/list.csv", "line 2: the label", prepare=csv(head, "x/1.png,,test")
+        ),
         "CSV file with another split": train(
             "csv:own/list.csv", "unknown split 'dev'", "train, val", prepare=csv(head, "x/1.png,a,dev")
         ),
@@ -173,10 +175,14 @@ def rows(row):
         ),
         "npz without labels": train("npz:own.npz", "no training images", WANTED, prepare=npz(x_train=IMAGES)),
         "npz of floats": train("npz:own.npz", "float64", "uint8", prepare=npz(x=IMAGES / 255, y=TWO)),
-        "npz of other counts": train("npz:own.npz", "labels", prepare=npz(x=IMAGES[:15], y=TWO, x_test=IMAGES, y_test=TWO)),
+        "npz of other counts": train(
+            "npz:own.npz", "labels", prepare=npz(x=IMAGES[:15], y=TWO, x_test=IMAGES, y_test=TWO)
+        ),
         "npz of vectors": train("npz:own.npz", "x is 20x64: no images", prepare=npz(x=IMAGES.reshape(20, 64), y=TWO)),
         "npz of millions of classes": train("npz:own.npz", "is the most", prepare=npz(x=IMAGES, y=TWO * 10**7)),
-        "npz with negative labels": train("npz:own.npz", "-1", prepare=npz(x=IMAGES, y=TWO - 1, x_test=IMAGES, y_test=TWO)),
+        "npz with negative labels": train(
+            "npz:own.npz", "-1", prepare=npz(x=IMAGES, y=TWO - 1, x_test=IMAGES, y_test=TWO)
+        ),
         "Hugging Face folder without data": train("hf:own", "no Parquet or Arrow file", prepare=folder(("./",))),
         "Hugging Face file that is damaged": train(
             "hf:own", "cannot read own/train.parquet", prepare=written("own/train.parquet", b"PAR1 no")

@@ -1,7 +1,7 @@
 """Decoded images in one memory-mapped file, keyed by the content of their files and by how they were made.
 
-A cache is a folder with `images.npy`, uint8 (N, C, H, W), and `manifest.json`. It appears complete, by a rename, or not at
-all. Processes that want the same one wait for the first. Nothing is ever changed in it.
+A cache is a folder with `images.npy`, uint8 (N, C, H, W), and `manifest.json`. It appears complete, by a rename, or not
+at all. Processes that want the same one wait for the first. Nothing is ever changed in it.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _make(folder: Path, listing: Listing, scan: Scan, recipe: Recipe, fitting: F
         reasons = dict(scan.reasons) | _decoded(images, listing, scan, fitting)
         _close_gaps(images, reasons)
         images.flush()
-        files.write_atomically(made / MANIFEST, _manifest(listing, scan, recipe, reasons))
+        files.write_atomically(made / MANIFEST, _manifest(listing, recipe, reasons))
         made.rename(folder)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
@@ -194,7 +194,7 @@ def _close_gaps(images: npt.NDArray[np.uint8], left_out: dict[int, str]) -> None
             target += 1
 
 
-def _manifest(listing: Listing, scan: Scan, recipe: Recipe, reasons: dict[int, str]) -> bytes:
+def _manifest(listing: Listing, recipe: Recipe, reasons: dict[int, str]) -> bytes:
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "cvexp": VERSION,

@@ -88,7 +88,7 @@ def _inside(path: str, where: str) -> str:
     plain = os.path.normpath(path)
     if not path or "\0" in path:
         raise DatasetError(f"{where}: the path is missing", _EXAMPLE)
-    if os.path.isabs(plain) or plain.split(os.sep)[0] == os.pardir:
+    if plain.startswith((os.sep, os.pardir + os.sep)) or plain == os.pardir:
         raise DatasetError(f"{where}: {shown(path)} leaves the file's folder", "put the images in or below that folder")
     return plain
 

@@ -22,7 +22,7 @@ NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("t
 
 
 def listing(located: Located) -> Listing:
-    """See ListingModule. Hidden files and folders are passed over, and so are files that are no images by their names."""
+    """See ListingModule. Hidden files and folders are passed over, as files are that are no images by their names."""
     root = located.path
     folders = {split: root / name for split, names in NAMES.items() for name in names if _is_folder(root / name)}
     if not folders.keys() & {"train", "test"}:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from cvexp.data.named import Located
 
-_WANTED = "wanted: data/train-*.parquet and data/test-*.parquet, or what save_to_disk wrote, with an image and a label column"
+_WANTED = (
+    "wanted: data/train-*.parquet and data/test-*.parquet, or what save_to_disk wrote, with an image and a label column"
+)
 _SPLIT_OF = {name: SPLITS.index(split) for split, names in NAMES.items() for name in names}
 _IMAGE, _LABEL = ("image", "img"), ("label", "labels", "fine_label")
 
@@ -70,7 +72,9 @@ def _files(located: Located) -> list[_File]:
     root, found = located.path, []
     if not root.is_dir():
         raise DatasetError(f"not a folder: {root}", _WANTED)
-    for path in sorted((*root.glob("*.parquet"), *root.glob("*/*.parquet"), *root.glob("*.arrow"), *root.glob("*/*.arrow"))):
+    for path in sorted(
+        (*root.glob("*.parquet"), *root.glob("*/*.parquet"), *root.glob("*.arrow"), *root.glob("*/*.arrow"))
+    ):
         if path.name.startswith("cache-"):  # of the datasets package
             continue
         stem = re.split(r"[-_.]", path.name.lower())[0]
@@ -133,7 +137,8 @@ def _column(file: _File, name: str) -> list[Any]:
         values: list[Any] = column.to_pylist()
         return values
 
-    return _explained(file.path, read)
+    values: list[Any] = _explained(file.path, read)
+    return values
 
 
 def _labels(
@@ -175,7 +180,7 @@ class _Rows:
             raise OSError(0, f"{type(error).__name__} in {self._files[k].path.name}") from error
         content = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(content, bytes):
-            raise OSError(0, "the image is not in the file")  # noqa: TRY004 - as for other files
+            raise OSError(0, "the image is not in the file")
         return content
 
     def _group(self, k: int, index: int) -> tuple[int, Any]:

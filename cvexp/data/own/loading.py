@@ -56,9 +56,11 @@ def load_own(located: Located, fitting: Fitting, *, side: int | None = None, cha
         channels: 1 or 3; by default 1 where no image has colours.
 
     Raises:
-        DatasetError: They are no dataset, or too many cannot be read.
+        DatasetError: They are no dataset, or a class is left without readable images.
         StorageError: There is no room for the decoded images.
     """
+    if channels not in (None, GREY, COLOUR):
+        raise DatasetError(f"dataset {located.name}: image files have 1 or 3 channels, not {channels}", "name arrays")
     listing = listing_of(located)
     root = image_cache_dir()
     place = hashlib.sha256(os.fsencode(f"{located.kind}:{located.path.absolute()}")).hexdigest()
@@ -83,7 +85,7 @@ def load_own(located: Located, fitting: Fitting, *, side: int | None = None, cha
         val=splits["val"],
         test=test,
         digest=_digest(kept, found, cached),
-        place=clean(listing.place),
+        place=clean(listing.place) + _left_out(len(cached.reasons)),
         fitting=fitting,
         is_fitted=True,
         left_out=tuple(LeftOut(listing.names[row], reason) for row, reason in sorted(cached.reasons.items())),
@@ -97,6 +99,11 @@ def _refuse_unreadable(located: Located, listing: Listing, reasons: dict[int, st
         f"dataset {located.name}: none of its {len(listing.names):,} image files can be read",
         f"{clean(listing.names[row])}: {clean(reason)}",
     )
+
+
+def _left_out(n_files: int) -> str:
+    plural = "" if n_files == 1 else "s"
+    return f"; {n_files:,} unreadable file{plural} left out" if n_files else ""
 
 
 def _named(listing: Listing, reasons: dict[int, str]) -> str:

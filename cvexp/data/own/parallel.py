@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from cvexp.data.progress import tell
-from cvexp.device import threads, usable_cpus
+from cvexp.device import keep_freed_pages, threads, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,7 @@ def for_each(rows: Sequence[int], work: Callable[[int], object], *, what: str) -
         return len(piece)
 
     n_workers, n_done = usable_cpus(), 0
+    keep_freed_pages()  # an image takes memory several times while it is decoded
     tell(what, 0, len(rows))
     with threads(1), ThreadPoolExecutor(n_workers, thread_name_prefix="cvexp-images") as pool:
         waiting = iter(pieces)

@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cvexp.data.images import read_image
 from cvexp.data.fitting import Fitting
+from cvexp.data.images import read_image
 from cvexp.data.own import cache, scan
 from cvexp.errors import DatasetError, StorageError
 from cvexp.settings import image_cache_dir
@@ -31,7 +31,7 @@ def decoded(monkeypatch):
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as settled however young they are."""
-    monkeypatch.setattr(scan, "SETTLED_NS", -10**12)
+    monkeypatch.setattr(scan, "SETTLED_NS", -(10**12))
 
 
 def test_the_images_are_those_that_predict_reads(write, own):

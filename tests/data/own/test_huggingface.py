@@ -11,10 +11,7 @@ import pytest
 from cvexp.data.named import locate
 from cvexp.data.own.listing import listing_of
 
-FEATURES = {
-    "picture": {"_type": "Image"},
-    "kind": {"names": ["zero", "one", "two"], "_type": "ClassLabel"},
-}
+FEATURES = {"picture": {"_type": "Image"}, "kind": {"names": ["zero", "one", "two"], "_type": "ClassLabel"}}
 
 
 def encoded(image):
@@ -42,9 +39,9 @@ def dataset(request, pictures, tmp_path, monkeypatch):
         if request.param == "saved to disk":
             folder = tmp_path / "hub" / split
             folder.mkdir(parents=True)
-            with pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as sink:
-                with pa.ipc.new_stream(sink, made.schema) as stream:
-                    stream.write_table(made, max_chunksize=7)
+            path = str(folder / "data-00000-of-00001.arrow")
+            with pa.OSFile(path, "wb") as sink, pa.ipc.new_stream(sink, made.schema) as stream:
+                stream.write_table(made, max_chunksize=7)
         else:
             (tmp_path / "hub/data").mkdir(parents=True, exist_ok=True)
             pq.write_table(made, tmp_path / f"hub/data/{split}-00000-of-00001.parquet", row_group_size=7)
@@ -60,4 +57,6 @@ def test_every_layout_gives_the_images_in_the_order_of_the_rows(dataset, picture
     assert names[:4] == ["zero", "one", "two", "zero"]
     assert loaded.image_shape == (1, 16, 16)
     assert not np.array_equal(loaded.train.images[0], loaded.train.images[3])
-    assert [found.reader.read(row) for row in (59, 0, 31)] == [encoded(pictures[n][k]) for n, k in (("two", 59), ("zero", 0), ("one", 31))]
+    assert [found.reader.read(row) for row in (59, 0, 31)] == [
+        encoded(pictures[n][k]) for n, k in (("two", 59), ("zero", 0), ("one", 31))
+    ]

@@ -27,7 +27,11 @@ def test_arrays_of_every_usual_shape_are_taken(images, tmp_path):
 
 def test_medmnists_names_have_a_validation_part_and_labels_of_one_column(tmp_path):
     parts = {"train": slice(0, 120), "val": slice(120, 160), "test": slice(160, 200)}
-    arrays = {f"{name}_{what}": of[part] for name, part in parts.items() for what, of in (("images", IMAGES), ("labels", LABELS[:, None]))}
+    arrays = {
+        f"{name}_{what}": of[part]
+        for name, part in parts.items()
+        for what, of in (("images", IMAGES), ("labels", LABELS[:, None]))
+    }
     dataset = loaded(tmp_path, config={"val_split": 0.5}, **arrays, class_names=np.array(list("abcdefghij")))
     assert [len(split) for split in (dataset.train, dataset.val, dataset.test)] == [120, 40, 40]
     assert dataset.class_names == tuple("abcdefghij")
