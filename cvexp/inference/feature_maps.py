@@ -72,8 +72,8 @@ def feature_maps(model: nn.Module, image: Tensor) -> list[Layer]:
     """The maps of a model's layers in the order they run; none where it has no layer with maps.
 
     All layers are given where there are at most MOST_LAYERS. Of a deeper network it is the first convolution,
-    normalization, activation and pooling, then the last output of each size. Layers that follow each other with the same number of
-    maps show the same ones, so that one map can be followed through them.
+    normalization, activation and pooling, then the last output of each size. Layers that follow each other with the
+    same number of maps show the same ones, so that one map can be followed through them.
 
     Args:
         model: In evaluation mode; from float (N, C, H, W).
