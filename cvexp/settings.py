@@ -37,7 +37,7 @@ RUNS, CHECKPOINTS = "runs", "checkpoints"
 
 _SQLITE = re.compile(r"(?P<dialect>sqlite(\+\w+)?):///(?P<path>(?!:memory:)[^?]+)(?P<query>.*)", re.DOTALL)
 
-_VERBS = ("train", "evaluate", "bench", "confmat", "predict", "export", "run", "reproduce")
+_VERBS = ("train", "evaluate", "bench", "confmat", "predict", "explain", "export", "run", "reproduce")
 STORE_VERBS = (*_VERBS, "compare", "sync", "ui")
 """Verbs that take --tracking-uri and --experiment."""
 
@@ -55,6 +55,11 @@ class Flags:
 
     store: tuple[str, ...] = ()  # --tracking-uri and --experiment with their values
     data: tuple[str, ...] = ()  # --data-dir with its value
+
+    @property
+    def data_dir(self) -> Path | None:
+        """The value of --data-dir."""
+        return Path(self.data[1]) if self.data else None
 
     def command(self, verb: str, *words: str) -> str:
         """A command to paste into a shell: `cvexp`, the verb, its words, and those of the flags that the verb takes."""
@@ -149,6 +154,13 @@ def data_dir(given: Path | None = None) -> Path:
     """The data directory: the argument, then `CVEXP_DATA_DIR`, then the platform's cache folder for the user."""
     named = given or os.environ.get("CVEXP_DATA_DIR")
     return Path(named).expanduser() if named else cached_data_dir()
+
+
+def image_cache_dir() -> Path:
+    """The folder of decoded images, in the platform's cache folder for the user."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("cvexp") / "images"
 
 
 def cached_data_dir() -> Path:

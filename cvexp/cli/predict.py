@@ -1,5 +1,6 @@
 """`cvexp predict`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,12 @@ def predict(
             trusted_factory=model,
         )
     present(result, report, as_json=as_json)
-    if result.failures:
-        first, *others = result.failures
+    unread(result.failures)
+
+
+def unread(failures: Sequence[DatasetError]) -> None:
+    """Raise one error about all image files that could not be read, if any."""
+    if failures:
+        first, *others = failures
         more = [f"and {len(others)} more: " + ", ".join(error.what for error in others)] if others else []
         raise DatasetError(first.what, *more, *first.hints)

@@ -70,7 +70,7 @@ def train(
     typed, policy = given.of(RunConfig), validated(CheckpointPolicy, given.of(CheckpointPolicy))
     if print_config:
         from cvexp.jobs.train import explain
-        from cvexp.report import explain as report_settings
+        from cvexp.report import settings as report_settings
 
         present(explain(Settings(config, typed)), report_settings, as_json=as_json)
         return

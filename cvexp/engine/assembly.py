@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cvexp.data.batches import ResidentSource
+from cvexp.data.augment.source import training_source
 from cvexp.engine.backends.choice import choose_runner
 from cvexp.engine.options import step_options
 from cvexp.engine.state import TrainState, Unsupported
@@ -43,4 +43,4 @@ def new_state(model: nn.Module, dataset: Dataset, config: RunConfig) -> TrainSta
 def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice:
     """The step runner that `config` asks for, over a new state and the training split; see choose_runner, new_state."""
     state = new_state(model, dataset, config)
-    return choose_runner(state, ResidentSource(dataset.train, dataset.transform), config)
+    return choose_runner(state, training_source(dataset, config, seed=config.seed), config)

@@ -168,6 +168,7 @@ class Fit:
         order = self._order().to(self._device.torch)
         if self._step:
             here.restore(self._device.torch)
+        self._runner.source.start_epoch(self._epoch)
         self._generators = None
         self._seconds += self._device.clock() - order_seconds
         self._train(order)

@@ -36,6 +36,7 @@ def save_weights(model: nn.Module, folder: Path, *, config: RunConfig, dataset: 
         dataset_digest=dataset.digest,
         weights_sha256="",
         transform=dataset.transform,
+        fitting=dataset.fitting,
     )
     spec = replace(spec, weights_sha256=EXPORTER.write(folder / STATE_DICT, model, spec))
     files.write_atomically(folder / SPEC, spec.to_json().encode())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def check_storable(trained: TrainedModel, *, dataset_name: str | None) -> None:
     """Refuse what can have no records; ConfigError says why."""
     if trained.run is None:
-        raise ConfigError(f"--store adds records to a run, and {trained.name} is a file", "name its run instead")
+        raise ConfigError(f"--store adds files to a run, and {trained.name} is none", "name its run instead")
     if trained.store is None:
         raise ConfigError(f"run {trained.name} is not in the store yet", "deliver it first: cvexp sync")
     if dataset_name is not None:

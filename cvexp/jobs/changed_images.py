@@ -113,16 +113,18 @@ def _dataset(run: RunSummary, data_dir: Path) -> Dataset:
     Raises:
         InputError: It is not on this machine, or the run does not say how its images were chosen.
     """
-    from cvexp.data.dataset import load
+    from cvexp.config.data import DataConfig
+    from cvexp.config.option import validated
+    from cvexp.data.dataset import load_dataset
+    from cvexp.data.named import locate
     from cvexp.data.registry import find_spec
-    from cvexp.jobs.source import integer_setting
 
-    limit = integer_setting(run, "limit", least=1)
-    split_seed = integer_setting(run, "split_seed", least=0) or 0
-    spec = find_spec(run.params.get("dataset", ""))
-    if not spec.source.find(data_dir):
-        raise DatasetError(f"{spec.name} is not on this machine")
-    return load(spec, data_dir, split_seed=split_seed, limit=limit)
+    names = ("dataset", "image_size", "resize", "split_seed", "limit")
+    stored = {name: run.params[name] for name in names if run.params.get(name, "none") != "none"}
+    config = validated(DataConfig, {"dataset": "", **stored})
+    if locate(config.dataset, data_dir) is None and not find_spec(config.dataset).source.find(data_dir):
+        raise DatasetError(f"{config.dataset} is not on this machine")
+    return load_dataset(config, data_dir)
 
 
 def _votes(records: Sequence[ImageRecords], n_classes: int) -> npt.NDArray[np.int64]:

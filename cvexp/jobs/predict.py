@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from cvexp.data.dataset import Dataset
     from cvexp.jobs.source import TrainedModel
     from cvexp.settings import StoreSettings
 
@@ -88,19 +89,9 @@ def of_files(
         InputError: The run, its weights or the device cannot be used.
     """
     trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
-    from cvexp.data.images import read_image
-
-    images, read, failures = [], [], []
-    for file in files:
-        try:
-            image, notes = read_image(file, trained.card.spec.image_shape)
-        except DatasetError as error:
-            failures.append(error)
-        else:
-            images.append(image)
-            read.append((str(file), notes))
-    found = _predictions(trained, np.stack(images)) if images else []
-    named = [replace(one, image=name, notes=notes) for one, (name, notes) in zip(found, read, strict=True)]
+    read, failures = read_files(files, trained)
+    found = predictions(trained, np.stack([image for image, _, _ in read])) if read else []
+    named = [replace(one, image=name, notes=notes) for one, (_, name, notes) in zip(found, read, strict=True)]
     return PredictResult(
         name=trained.name,
         run_id=trained.card.run_id,
@@ -108,6 +99,26 @@ def of_files(
         failures=tuple(failures),
         note=trained.note,
     )
+
+
+def read_files(
+    files: Sequence[Path], trained: TrainedModel
+) -> tuple[list[tuple[npt.NDArray[np.uint8], str, tuple[str, ...]]], list[DatasetError]]:
+    """The images of files as the model takes them, uint8 (C, H, W), each with its path and what may surprise about it.
+
+    The other list has an error for each file that could not be read.
+    """
+    from cvexp.data.images import read_image
+
+    read, failures = [], []
+    for file in files:
+        try:
+            image, notes = read_image(file, trained.card.spec.image_shape, trained.card.spec.fitting)
+        except DatasetError as error:
+            failures.append(error)
+        else:
+            read.append((image, str(file), notes))
+    return read, failures
 
 
 def of_test_images(
@@ -131,36 +142,49 @@ def of_test_images(
     """
     out = check_path(out)
     trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
-    from cvexp.training.artifacts import GRID, draw_grid, random_choice
+    from cvexp.training.artifacts import GRID, draw_grid
 
     dataset = trained.load_dataset(data_dir)
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
-    found = _predictions(trained, images)
-    if wrong:
-        mistakes = [i for i, one in enumerate(found) if np.argmax(one.logits) != labels[i]]
-        if not mistakes:
-            raise ConfigError(f"{trained.name} makes no mistake on {len(labels):,} test images", "leave --wrong out")
-        confidences = np.max([found[i].probabilities for i in mistakes], axis=1)
-        chosen = [mistakes[k] for k in np.argsort(-confidences, kind="stable")]
-    else:
-        chosen = random_choice(len(labels), GRID, seed).tolist()
-    predictions = [replace(found[i], truth=dataset.class_names[labels[i]]) for i in chosen]
-    shown = predictions[:GRID]
+    found = predictions(trained, images)
+    chosen = random_or_wrong(trained, found, dataset, wrong=wrong, n_random=GRID, seed=seed)
+    all_chosen = [replace(found[i], truth=dataset.class_names[labels[i]]) for i in chosen]
+    shown = all_chosen[:GRID]
     kind = "most confident mistakes" if wrong else "random test images"
     title = f"{trained.name} on {dataset.name}: {len(shown)} {kind}"
     draw_grid(images[chosen[:GRID]], [(p.best, str(p.truth)) for p in shown], title=title, out=out)
     return PredictResult(
         name=trained.name,
         run_id=trained.card.run_id,
-        predictions=tuple(predictions if wrong else shown),
+        predictions=tuple(all_chosen if wrong else shown),
         picture=out,
-        table=_write_csv(out.with_suffix(".csv"), predictions) if wrong else None,
+        table=_write_csv(out.with_suffix(".csv"), all_chosen) if wrong else None,
         n_images=len(labels),
         note=trained.note,
     )
 
 
-def _predictions(trained: TrainedModel, images: npt.NDArray[np.uint8]) -> list[Prediction]:
+def random_or_wrong(
+    trained: TrainedModel, found: Sequence[Prediction], dataset: Dataset, *, wrong: bool, n_random: int, seed: int
+) -> list[int]:
+    """Indices of `n_random` test images, or of all mistakes among the predictions of all, the most confident first.
+
+    Raises:
+        ConfigError: There is no mistake.
+    """
+    from cvexp.training.artifacts import random_choice
+
+    labels = dataset.test.labels.numpy()
+    if not wrong:
+        return [int(i) for i in random_choice(len(labels), n_random, seed)]
+    mistakes = [i for i, one in enumerate(found) if np.argmax(one.logits) != labels[i]]
+    if not mistakes:
+        raise ConfigError(f"{trained.name} makes no mistake on {len(labels):,} test images", "leave --wrong out")
+    confidences = np.max([found[i].probabilities for i in mistakes], axis=1)
+    return [mistakes[k] for k in np.argsort(-confidences, kind="stable")]
+
+
+def predictions(trained: TrainedModel, images: npt.NDArray[np.uint8]) -> list[Prediction]:
     """Predictions for images uint8 (N, C, H, W), named by their index."""
     import torch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cvexp.plots.grid import RGB
+from cvexp.plots.grid import as_shown
 from cvexp.plots.lettering import elided
 from cvexp.plots.style import INK, MUTED, RIGHT, WRONG, plain
 
@@ -84,9 +84,7 @@ def _n_rows(block: ChangedImages) -> int:
 
 
 def _draw(axes: Axes, block: ChangedImages, k: int) -> None:
-    image = block.images[k]
-    shown = image.transpose(1, 2, 0) if len(image) == RGB else image.mean(axis=0)
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
+    axes.imshow(as_shown(block.images[k]), cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color("#CCCCCC")

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
 from cvexp.config.recipe import recipe
 from cvexp.config.seeds import as_list
-from cvexp.data.registry import find_spec
+from cvexp.data.named import check_known
 from cvexp.errors import RunError, TrainingError, WeightsError
 from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, RECIPE, SEEDS
+from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, LEFT_OUT, RECIPE, SEEDS
+from cvexp.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cvexp.config import ModelArg, RunConfig
-    from cvexp.data.dataset import Dataset
+    from cvexp.data.dataset import Dataset, LeftOut
     from cvexp.device import Device
     from cvexp.engine.backends.choice import Choice
     from cvexp.engine.fit import Fit, Progress
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from cvexp.models.registry import ModelEntry
     from cvexp.training.checkpoints import Checkpoint
     from cvexp.training.request import Request
+
+NAMED_FILES = 20
+"""Unreadable image files that a run names; `cvexp data` names all."""
 
 ONE_AT_A_TIME = threading.RLock()
 """Held during a training: generators and thread counts belong to the process. Reentrant: an observer may train too."""
@@ -73,13 +77,15 @@ class Prepared:
         )
 
 
-def complete(config: RunConfig, *, allow_path: bool) -> tuple[RunConfig, ModelEntry, Mapping[str, ModelArg]]:
+def complete(
+    config: RunConfig, *, allow_path: bool, data_dir: Path | None = None
+) -> tuple[RunConfig, ModelEntry, Mapping[str, ModelArg]]:
     """`config` with every argument of its model's own, the model, and those arguments' defaults.
 
     Raises:
         InputError: The dataset, the model or an argument is unknown, or the model is code and `allow_path` is False.
     """
-    find_spec(config.dataset)
+    check_known(config.dataset, data_dir)
     entry = find_entry(config.model, allow_path=allow_path)  # before torch is imported, which takes seconds
     factory = entry.load()
     model_args = complete_arguments(config.model, factory, config.model_args)
@@ -94,8 +100,8 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         TrainingError: There is no memory for a step.
     """
     machine, times = read_machine_state(), read_machine_times()  # first: importing torch takes seconds
-    config, entry, defaults = complete(config, allow_path=True)
-    from cvexp.data.dataset import load
+    config, entry, defaults = complete(config, allow_path=True, data_dir=data_dir)
+    from cvexp.data.dataset import load_dataset
     from cvexp.device import check_precision, choose, seed_everything, threads
     from cvexp.engine.assembly import choose_step
     from cvexp.engine.layout import apply_layout, choose_layout
@@ -107,8 +113,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     check_precision(device, config.precision)
     reset_peaks(device)
     if dataset is None:
-        spec = find_spec(config.dataset)
-        dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
+        dataset = load_dataset(config, data_dir)
     seed_everything(config.seed)
     model = build(
         entry,
@@ -196,8 +201,16 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequ
         "cvexp.step_runner": steps.description,
         TEST_SET: test_set(dataset.digest, limit=limit, split_seed=config.split_seed),
         **({SEEDS: as_list(seeds)} if seeds else {}),
+        **({LEFT_OUT: left_out(dataset.left_out)} if dataset.left_out else {}),
         **_identity_tags(prepared, config),
     }
+
+
+def left_out(files: Sequence[LeftOut]) -> str:
+    """Image files that could not be read, for a tag: how many, and the first of them by name with the reason."""
+    named = [f"{clean(one.path)} ({clean(one.reason)})" for one in files[:NAMED_FILES]]
+    more = [f"and {len(files) - NAMED_FILES:,} more"] if len(files) > NAMED_FILES else []
+    return f"{len(files):,}: " + "; ".join([*named, *more])
 
 
 def config_tags(prepared: Prepared, *, asked: RunConfig | None = None) -> dict[str, str]:
@@ -229,7 +242,7 @@ def _identity_tags(prepared: Prepared, asked: RunConfig) -> dict[str, str]:
         threads=prepared.layout.policy,
         batch_size=config.batch_size,
         epochs=config.epochs,
-        dataset=dataset.digest,
+        dataset=dataset.pixels,
         train_images=len(dataset.train),
         split=split,
         step_runner=prepared.steps.runner.name,

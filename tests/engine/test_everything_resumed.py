@@ -27,6 +27,7 @@ EVERYTHING = {
     "label_smoothing": 0.1,
     "class_weights": "balanced",
     "sampler": "balanced",
+    "augment": "cutmix",
     "clip_norm": 0.5,
     "accumulate": 3,
     "ema": 0.9,

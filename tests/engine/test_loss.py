@@ -86,9 +86,9 @@ class Mixed:
     def gather(self, indices):
         return self.images[indices], self.labels[indices]
 
-    def chunks(self, order, size, *, prefetch):
+    def chunks(self, order, size, *, start, stop, prefetch):
         del prefetch
-        return map(self.gather, torch.split(order, size))
+        return map(self.gather, torch.split(order[start:stop], size))
 
 
 class Plain(Mixed):

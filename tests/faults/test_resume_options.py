@@ -12,7 +12,8 @@ from tests.faults import killing
 
 OPTIONS = (
     "--optimizer adamw --weight-decay 0.01 --decay matrices --schedule one-cycle --label-smoothing 0.1 "
-    "--clip-norm 1 --accumulate 2 --ema 0.9 --class-weights balanced --sampler balanced --keep-best --early-stop 50"
+    "--clip-norm 1 --accumulate 2 --ema 0.9 --class-weights balanced --sampler balanced --keep-best --early-stop 50 "
+    "--augment cutmix"
 )
 TRAIN = ["train", "tinyvgg", "--dataset", "digits", "--epochs", "3", "--threads", "1", *OPTIONS.split()]
 POINTS = ("step", "stepped", "evaluation", "evaluated", "writing", "drawing")

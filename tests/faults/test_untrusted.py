@@ -133,6 +133,7 @@ VERBS = {
     "evaluate": ("evaluate", "IT"),
     "confmat": ("confmat", "IT"),
     "predict": ("predict", "IT", "x.png"),
+    "explain": ("explain", "IT", "x.png"),
     "export": ("export", "IT"),
 }
 

@@ -79,14 +79,15 @@ class CapturedSteps:
     def run(self, order: Tensor, losses: Tensor, start_step: int, n_steps: int) -> Tensor:
         """Run some steps of an epoch; see StepRunner."""
         start = start_step * self._batch_size
-        wanted = order[start : start + n_steps * self._batch_size]
+        stop = start + n_steps * self._batch_size
         # The native loop does not hold the GIL, so another core can gather meanwhile.
         prefetch = self.loop == "native" and torch.get_num_threads() == 1 and usable_cpus() > 1
         found: list[Tensor] = []
         logits: list[Tensor] = []
         truth: list[Tensor] = []
         with torch.inference_mode():
-            for images, labels in self.source.chunks(wanted, self._n_images_per_gather, prefetch=prefetch):
+            chunks = self.source.chunks(order, self._n_images_per_gather, start=start, stop=stop, prefetch=prefetch)
+            for images, labels in chunks:
                 truth.append(labels)
                 whole = len(labels) // self._batch_size * self._batch_size
                 for part in (slice(0, whole), slice(whole, None)):

@@ -46,7 +46,7 @@ class CudaGraphSteps:
         if device.type != "cuda":
             raise Unsupported(f"CUDA graphs need a CUDA device, and this is {device.type}")
         if not source.is_resident:
-            raise Unsupported("CUDA graphs need all images in the device's memory")
+            raise Unsupported("CUDA graphs need all images in the device's memory, and none augmented")
         if state.options.is_scaled:
             raise Unsupported(SCALED)
         if len(source) < batch_size:

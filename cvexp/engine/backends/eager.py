@@ -35,8 +35,8 @@ class EagerSteps:
         """Run some steps of an epoch; see StepRunner."""
         found = torch.zeros((), dtype=torch.int64, device=order.device)
         start = start_step * self._batch_size
-        wanted = order[start : start + n_steps * self._batch_size]
-        batches = self.source.chunks(wanted, self._batch_size, prefetch=False)
+        stop = start + n_steps * self._batch_size
+        batches = self.source.chunks(order, self._batch_size, start=start, stop=stop, prefetch=False)
         for step, (images, labels) in enumerate(batches, start_step):
             losses[step], logits = train_step(self.state, images, labels)
             found += n_correct(logits, labels)
