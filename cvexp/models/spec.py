@@ -17,6 +17,7 @@ from cvexp.models.registry import build, find_entry
 if TYPE_CHECKING:
     from torch import nn
 
+Interpolation = Literal["bilinear", "bicubic", "nearest"]
 Positive = Annotated[int, Ge(1)]
 
 
@@ -33,6 +34,7 @@ class ModelSpec:
         dataset_digest: Of the dataset it was trained on.
         weights_sha256: Of the weights file beside this specification.
         transform: From stored images to what the model takes.
+        interpolation: By which images of another size are resized.
         schema_version: Version 1 had `preprocessing`, which named its only transform; it is written again as version 2.
     """
 
@@ -45,6 +47,7 @@ class ModelSpec:
     dataset_digest: str
     weights_sha256: str
     transform: Transform = field(default_factory=Transform)
+    interpolation: Interpolation = "bilinear"
     schema_version: Literal[1, 2] = 2
     preprocessing: InitVar[Literal["uint8 / 255"] | None] = None
 

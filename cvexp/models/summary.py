@@ -48,9 +48,11 @@ class ModelSummary:
 
 def model_size(model: nn.Module) -> ModelSize:
     """Count parameters, and the bytes of parameters and buffers."""
-    tensors = [*model.parameters(), *model.buffers()]
+    parameters, buffers = list(model.parameters()), list(model.buffers())
     return ModelSize(
-        parameters=sum(p.numel() for p in model.parameters()), bytes=sum(t.numel() * t.element_size() for t in tensors)
+        parameters=sum(p.numel() for p in parameters),
+        trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        bytes=sum(t.numel() * t.element_size() for t in (*parameters, *buffers)),
     )
 
 

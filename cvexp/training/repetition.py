@@ -137,7 +137,6 @@ def _last(points: Sequence[Point]) -> dict[int, float]:
 def _trained(prepared: Prepared, observer: Observer | None) -> tuple[Figures, str]:
     """The figures of a training from its first step to its test, and the digest of its weights."""
     from cvexp.device import threads
-    from cvexp.export.run_folder import save_weights
     from cvexp.inference.evaluate import evaluate
 
     shown_at = 0.0
@@ -156,7 +155,7 @@ def _trained(prepared: Prepared, observer: Observer | None) -> tuple[Figures, st
             if observer is not None:
                 observer(events.EpochEnded(metrics=epoch, last=epoch.epoch == n_epochs))
         dataset = prepared.dataset
-        if dataset.val is not None:
+        if dataset.val is not None or prepared.cached is not None:
             evaluation = evaluate(
                 prepared.model,
                 dataset.test,
@@ -166,7 +165,7 @@ def _trained(prepared: Prepared, observer: Observer | None) -> tuple[Figures, st
             )
             found |= {(key, n_epochs): value for key, value in evaluation.metrics.keyed("test").items()}
         with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
-            spec = save_weights(prepared.model, Path(scratch), config=prepared.config, dataset=dataset)
+            spec = prepared.save_weights(Path(scratch))
     return found, spec.weights_sha256
 
 

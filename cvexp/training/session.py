@@ -6,6 +6,7 @@ import contextlib
 import sys
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
@@ -16,6 +17,7 @@ from cvexp.errors import RunError, TrainingError, WeightsError
 from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, RECIPE, SEEDS
+from cvexp.training import initial_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
     from cvexp.engine.layout import Layout
     from cvexp.machine import MachineState
     from cvexp.models.registry import ModelEntry
+    from cvexp.models.spec import ModelSpec
     from cvexp.training.checkpoints import Checkpoint
+    from cvexp.training.features import CachedFeatures
+    from cvexp.training.initial_weights import InitialWeights
     from cvexp.training.request import Request
 
 ONE_AT_A_TIME = threading.RLock()
@@ -46,6 +51,9 @@ class Prepared:
         argument_defaults: Defaults of the model's own arguments.
         servable: Whether the model's code is cvexp's own, so that a logged model can carry it.
         machine: How busy the machine was when preparing began.
+        weights: The initial weights, where some were asked for.
+        cached: What the head alone is trained on, where that was asked for.
+        notes: What was done to the model before it is trained, a line each.
     """
 
     config: RunConfig
@@ -57,33 +65,54 @@ class Prepared:
     argument_defaults: Mapping[str, ModelArg]
     servable: bool
     machine: MachineState
+    weights: InitialWeights | None = None
+    cached: CachedFeatures | None = None
+    notes: tuple[str, ...] = ()
 
     def fit(self, callback: Callable[[Progress], None] | None = None) -> Fit:
         """The training loop before its first step; `callback` is called between steps and evaluation batches."""
         from cvexp.engine.fit import Fit
 
+        cached = self.cached
         return Fit(
-            self.model,
-            self.dataset,
+            self.model if cached is None else cached.head,
+            self.dataset if cached is None else cached.dataset,
             config=self.config,
             device=self.device,
             runner=self.steps.runner,
             evaluation_threads=self.layout.evaluation_threads,
             callback=callback,
+            seconds_before=0.0 if cached is None else cached.train_seconds,
+        )
+
+    def save_weights(self, folder: Path) -> ModelSpec:
+        """Write the weights and their specification to `folder`, which exists; see export.run_folder."""
+        from cvexp.export.run_folder import save_weights
+
+        known = None if self.weights is None else self.weights.preprocessing
+        interpolation = "bilinear" if known is None else known.interpolation
+        return save_weights(
+            self.model, folder, config=self.config, dataset=self.dataset, interpolation=interpolation
         )
 
 
 def complete(config: RunConfig, *, allow_path: bool) -> tuple[RunConfig, ModelEntry, Mapping[str, ModelArg]]:
     """`config` with every argument of its model's own, the model, and those arguments' defaults.
 
+    Initial weights get their digest, and a stem that they fit: as it was published.
+
     Raises:
-        InputError: The dataset, the model or an argument is unknown, or the model is code and `allow_path` is False.
+        InputError: The dataset, the model, the weights or an argument is unknown, or the model is code and `allow_path`
+            is False.
     """
     find_spec(config.dataset)
     entry = find_entry(config.model, allow_path=allow_path)  # before torch is imported, which takes seconds
+    config = initial_weights.with_digest(config)
     factory = entry.load()
-    model_args = complete_arguments(config.model, factory, config.model_args)
-    return replace(config, model_args=model_args), entry, complete_arguments(config.model, factory, {})
+    defaults = complete_arguments(config.model, factory, {})
+    fitted = {"stem": "full"} if config.weights is not None and entry.family and "stem" in defaults else {}
+    model_args = complete_arguments(config.model, factory, {**fitted, **config.model_args})
+    return replace(config, model_args=model_args), entry, defaults
 
 
 def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None) -> Prepared:
@@ -95,40 +124,35 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     """
     machine, times = read_machine_state(), read_machine_times()  # first: importing torch takes seconds
     config, entry, defaults = complete(config, allow_path=True)
-    from cvexp.data.dataset import load
     from cvexp.device import choose, seed_everything, threads
     from cvexp.engine.fit import choose_step
     from cvexp.engine.layout import apply_layout, choose_layout
-    from cvexp.models.registry import build
-    from cvexp.models.summary import check_output
+    from cvexp.training.features import cache_features
     from cvexp.training.memory import reset_peaks
 
     device = choose(config.device)
     reset_peaks(device)
-    if dataset is None:
-        spec = find_spec(config.dataset)
-        dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
+    weights = initial_weights.read(config, entry)
+    dataset = _dataset(config, data_dir, dataset, weights)
     seed_everything(config.seed)
-    model = build(
-        entry,
-        image_shape=dataset.image_shape,
-        n_classes=dataset.n_classes,
-        hidden_units=config.hidden_units,
-        model_args=config.model_args,
-    )
-    check_output(model, name=config.model, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
-    layout = choose_layout(
-        model,
-        dataset.image_shape,
+    model, notes = _model(config, entry, dataset, weights)
+    laid_out = partial(
+        choose_layout,
         batch_size=config.batch_size,
         device=device,
         n_threads=config.threads,
         others=occupancy_since(times) if config.threads is None and _on_several_cpus(device) else None,
     )
+    layout = laid_out(model, dataset.image_shape)
     with threads(layout.threads), memory_explained():
         model = apply_layout(model.to(device.torch), layout)
         dataset = dataset.to(device.torch)
-        steps = choose_step(model, dataset, config)
+        cached = cache_features(model, dataset, config, device)
+    trained, data = (model, dataset) if cached is None else (cached.head, cached.dataset)
+    if cached is not None:
+        layout = replace(layout, threads=laid_out(trained, data.image_shape).threads)
+    with threads(layout.threads), memory_explained():
+        steps = choose_step(trained, data, config)
     return Prepared(
         config=config,
         dataset=dataset,
@@ -139,7 +163,48 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         argument_defaults=defaults,
         servable=entry.is_builtin,
         machine=machine,
+        weights=weights,
+        cached=cached,
+        notes=notes,
     )
+
+
+def _dataset(config: RunConfig, data_dir: Path, dataset: Dataset | None, weights: InitialWeights | None) -> Dataset:
+    """The dataset, or the one given, as the weights take it."""
+    from cvexp.data.dataset import load
+
+    if dataset is None:
+        spec = find_spec(config.dataset)
+        dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
+    if weights is None or weights.preprocessing is None:
+        return dataset
+    return replace(dataset, transform=weights.preprocessing.transform(dataset.image_shape[0]))
+
+
+def _model(
+    config: RunConfig, entry: ModelEntry, dataset: Dataset, weights: InitialWeights | None
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model with its initial weights, frozen as `config` says, and what was done to it, a line each."""
+    from cvexp.models.freeze import freeze
+    from cvexp.models.registry import build
+    from cvexp.models.summary import check_output
+
+    shape, n_classes = dataset.image_shape, dataset.n_classes
+    model = build(
+        entry,
+        image_shape=shape,
+        n_classes=n_classes,
+        hidden_units=config.hidden_units,
+        model_args=config.model_args,
+    )
+    check_output(model, name=config.model, image_shape=shape, n_classes=n_classes)
+    notes = list(getattr(model, "adaptations", ())) if entry.family else []
+    if weights is not None:
+        notes.append(weights.put_into(model, name=config.model, n_classes=n_classes))
+        notes.append(weights.about_size(max(shape[1:])))
+    if config.freeze is not None:
+        freeze(model, config.freeze, n_classes=n_classes)
+    return model, tuple(filter(None, notes))
 
 
 def _on_several_cpus(device: Device) -> bool:
@@ -193,6 +258,8 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequ
         "cvexp.memory_format": layout.memory_format,
         "cvexp.step_runner": steps.description,
         TEST_SET: test_set(dataset.digest, limit=limit, split_seed=config.split_seed),
+        **({} if prepared.weights is None else prepared.weights.tags()),
+        **({"cvexp.model_changes": "; ".join(prepared.notes)} if prepared.notes else {}),
         **({SEEDS: as_list(seeds)} if seeds else {}),
         **_identity_tags(prepared, config),
     }
