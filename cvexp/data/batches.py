@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cvexp.data.dataset import Split
+    from cvexp.data.split import Split
     from cvexp.data.transforms import Transform
 
     Batch = tuple[Tensor, Tensor]
@@ -52,15 +52,15 @@ class ResidentSource:
 
     def __init__(self, split: Split, transform: Transform) -> None:
         self._split, self._transform = split, transform
-        self.device = split.images.device
+        self.device = split.labels.device
 
     def __len__(self) -> int:
         return len(self._split)
 
     def gather(self, indices: Tensor) -> Batch:
         """See BatchSource."""
-        images = self._split.images.index_select(0, indices)
-        return self._transform(images), self._split.labels.index_select(0, indices)
+        images, labels = self._split.gather(indices)
+        return self._transform(images), labels
 
     def chunks(self, order: Tensor, size: int, *, prefetch: bool) -> Iterator[Batch]:
         """See BatchSource."""
@@ -78,6 +78,21 @@ class ResidentSource:
     @cached_property
     def _executor(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="cvexp-gather")
+
+
+class MappedSource(ResidentSource):
+    """A split in a memory-mapped file: chunks are always gathered in advance, and go to a GPU from pinned memory."""
+
+    is_resident = False
+
+    def chunks(self, order: Tensor, size: int, *, prefetch: bool) -> Iterator[Batch]:  # noqa: ARG002 - always
+        """See BatchSource."""
+        return super().chunks(order, size, prefetch=True)
+
+
+def source_of(split: Split, transform: Transform) -> BatchSource:
+    """Where steps take the images of `split` from; they are resident unless they are mapped."""
+    return (MappedSource if split.is_mapped else ResidentSource)(split, transform)
 
 
 def epoch_order(n_images: int) -> Tensor:

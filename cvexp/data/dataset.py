@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 import torch
 
 from cvexp.data.arrays import checked
+from cvexp.data.fitting import Fitting
+from cvexp.data.registry import find_spec
 from cvexp.data.sources import NotThisDataset
+from cvexp.data.split import Split, cut, limited
 from cvexp.data.transforms import Transform
 from cvexp.errors import DatasetError
 from cvexp.settings import cached_data_dir
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from cvexp.config.data import DataConfig
+    from cvexp.data.fitting import Interpolation
     from cvexp.data.registry import DatasetSpec
     from cvexp.data.sources import Arrays
     from cvexp.results import HeldOutName
@@ -28,24 +33,11 @@ if TYPE_CHECKING:
 DIGEST_DIGITS = 16
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Split:
-    """Images uint8 (N, C, H, W) and labels int64 (N,) in [0, K), on one device."""
+class LeftOut(NamedTuple):
+    """An image file that could not be read, and why."""
 
-    images: torch.Tensor
-    labels: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def to(self, device: torch.device) -> Split:
-        """The split with its tensors on `device`."""
-        return Split(images=self.images.to(device), labels=self.labels.to(device))
-
-    def take(self, indices: npt.NDArray[np.int64]) -> Split:
-        """The images at `indices`, in that order."""
-        where = torch.from_numpy(indices)
-        return Split(images=self.images[where], labels=self.labels[where])
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -61,6 +53,9 @@ class Dataset:
         digest: Of the published images and labels, whatever was left out afterwards; see `content_digest`.
         place: Where they were found, for people.
         transform: From the images to what a model takes; stored with the weights of a model trained on this dataset.
+        fitting: How its images were made those of one size, and new ones are to be; stored likewise.
+        is_fitted: Whether any were: figures of another size are then of the same dataset, and its times are not.
+        left_out: Files that could not be read, each with the reason.
     """
 
     name: str
@@ -71,6 +66,9 @@ class Dataset:
     digest: str
     place: str
     transform: Transform = field(default_factory=Transform)
+    fitting: Fitting = field(default_factory=Fitting)
+    is_fitted: bool = False
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -90,9 +88,61 @@ class Dataset:
         return split
 
     @property
+    def pixels(self) -> str:
+        """Identifies the images at the size and proportions that they have here."""
+        shape = "x".join(map(str, self.image_shape))
+        return f"{self.digest}, {shape}, {self.fitting.resize}" if self.is_fitted else self.digest
+
+    @property
     def n_classes(self) -> int:
         """K."""
         return len(self.class_names)
+
+
+def load_dataset(config: DataConfig, data_dir: Path, *, interpolation: Interpolation = "bilinear") -> Dataset:
+    """The dataset that `config` names, its images of the size that `config` asks for, split as it says.
+
+    Registered datasets are found in `data_dir`, or downloaded to it, and keep their own size unless `config` has another.
+
+    Raises:
+        DatasetError: It is unknown, incomplete or damaged, or a class is left without images.
+    """
+    fitting = Fitting(resize=config.resize, interpolation=interpolation)
+    part: Part = {"val_split": config.val_split, "split_seed": config.split_seed, "limit": config.limit}
+    dataset = load(find_spec(config.dataset), data_dir, **part)
+    if config.image_size is not None:
+        return _fitted(dataset, fitting, config.image_size)
+    if fitting.resize != type(config).resize:
+        raise DatasetError(
+            f"--resize {fitting.resize}: the images of {config.dataset} are not resized", "give --image-size too"
+        )
+    return replace(dataset, fitting=Fitting(interpolation=interpolation))
+
+
+class Part(TypedDict):
+    """Which images of a dataset are used; see `load`."""
+
+    val_split: float
+    split_seed: int
+    limit: int | None
+
+
+def _fitted(dataset: Dataset, fitting: Fitting, side: int) -> Dataset:
+    """The dataset with images of `side` x `side` pixels, still known as those that they were made of."""
+    is_fitted = dataset.image_shape[1:] != (side, side)
+
+    def fitted(split: Split) -> Split:
+        pieces = [fitting(piece, (side, side)) for piece in torch.split(split.images, _AT_ONCE)]
+        return replace(split, images=torch.cat(pieces), identity=split.images) if is_fitted else split
+
+    val = None if dataset.val is None else fitted(dataset.val)
+    train = replace(fitted(dataset.train), identity=None)
+    changed = replace(dataset, train=train, val=val, test=fitted(dataset.test))
+    return replace(changed, fitting=fitting, is_fitted=is_fitted)
+
+
+_AT_ONCE = 1024
+"""Images that are resized at a time."""
 
 
 def load(
@@ -109,13 +159,13 @@ def load(
     arrays, place = _arrays(spec, data_dir)
     train = Split(images=torch.from_numpy(arrays.train_images), labels=torch.from_numpy(arrays.train_labels))
     test = Split(images=torch.from_numpy(arrays.test_images), labels=torch.from_numpy(arrays.test_labels))
-    train, val = _cut(train, val_split, split_seed) if val_split else (train, None)
+    train, val = cut(train, val_split, split_seed) if val_split else (train, None)
     return Dataset(
         name=spec.name,
         class_names=spec.class_names,
-        train=_limited(train, limit, split_seed),
-        val=None if val is None else _limited(val, limit, split_seed),
-        test=_limited(test, limit, split_seed),
+        train=limited(train, limit, split_seed),
+        val=None if val is None else limited(val, limit, split_seed),
+        test=limited(test, limit, split_seed),
         digest=content_digest(arrays),
         place=clean(place),
     )
@@ -146,29 +196,3 @@ def content_digest(arrays: Arrays) -> str:
             digest.update(repr(array.shape).encode())
             digest.update(np.ascontiguousarray(array, dtype=dtype).data)
     return digest.hexdigest()[:DIGEST_DIGITS]
-
-
-def _cut(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """Set a stratified validation part aside; both parts keep the published order."""
-    from sklearn.model_selection import train_test_split
-
-    labels = train.labels.numpy()
-    try:
-        rest, val = train_test_split(np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed)
-        complete = len(np.unique(labels[val])) == len(np.unique(labels[rest])) == len(np.unique(labels))
-    except ValueError:
-        complete = False
-    if not complete:
-        raise DatasetError(
-            f"--val-split {fraction} of {len(labels):,} images does not leave every class an image on both sides",
-            "choose another fraction",
-        )
-    return train.take(np.sort(rest)), train.take(np.sort(val))
-
-
-def _limited(split: Split, limit: int | None, seed: int) -> Split:
-    """At most `limit` images, drawn at random, in the published order."""
-    if limit is None or limit >= len(split):
-        return split
-    chosen = np.random.default_rng(seed).choice(len(split), size=limit, replace=False)
-    return split.take(np.sort(chosen))

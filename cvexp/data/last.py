@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cvexp.data.registry import find_spec
+from cvexp.config.data import DataConfig
+from cvexp.config.option import settings_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cvexp.config.data import DataConfig
     from cvexp.data.dataset import Dataset
+    from cvexp.data.fitting import Interpolation
 
 
 class LastDataset:
@@ -20,13 +21,12 @@ class LastDataset:
         self.data_dir = data_dir
         self._kept: tuple[tuple[object, ...], Dataset] | None = None
 
-    def __call__(self, config: DataConfig) -> Dataset:
-        """The dataset, split as `config` says; raises what `data.dataset.load` does."""
-        from cvexp.data.dataset import load
+    def __call__(self, config: DataConfig, *, interpolation: Interpolation = "bilinear") -> Dataset:
+        """The dataset, split as `config` says; raises what `data.dataset.load_dataset` does."""
+        from cvexp.data.dataset import load_dataset
 
-        wanted = (config.dataset, config.val_split, config.split_seed, config.limit)
+        wanted = (interpolation, *(getattr(config, name) for name in settings_of(DataConfig)))
         if self._kept is None or self._kept[0] != wanted:
             self._kept = None  # before another one takes its memory
-            split: dict[str, Any] = {"split_seed": config.split_seed, "limit": config.limit}
-            self._kept = wanted, load(find_spec(config.dataset), self.data_dir, val_split=config.val_split, **split)
+            self._kept = wanted, load_dataset(config, self.data_dir, interpolation=interpolation)
         return self._kept[1]

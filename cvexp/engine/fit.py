@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cvexp.contention import CpuTotal
-from cvexp.data.batches import ResidentSource, epoch_order
+from cvexp.data.batches import epoch_order, source_of
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.backends.choice import choose_runner
 from cvexp.engine.state import TrainState
@@ -265,4 +265,4 @@ def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice
         config: Of the run.
     """
     state = TrainState(model, rule_for(config), lr=config.learning_rate)
-    return choose_runner(state, ResidentSource(dataset.train, dataset.transform), config)
+    return choose_runner(state, source_of(dataset.train, dataset.transform), config)

@@ -19,15 +19,12 @@ if TYPE_CHECKING:
     from cvexp.config import RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.inference.predictor import TorchPredictor
-    from cvexp.models.spec import Interpolation
 
 STATE_DICT = "state_dict.pt"
 SPEC = "model.json"
 
 
-def save_weights(
-    model: nn.Module, folder: Path, *, config: RunConfig, dataset: Dataset, interpolation: Interpolation = "bilinear"
-) -> ModelSpec:
+def save_weights(model: nn.Module, folder: Path, *, config: RunConfig, dataset: Dataset) -> ModelSpec:
     """Write `state_dict.pt` and `model.json` to `folder`, which exists, and return the specification in the latter."""
     spec = ModelSpec(
         model=config.model,
@@ -39,7 +36,7 @@ def save_weights(
         dataset_digest=dataset.digest,
         weights_sha256="",
         transform=dataset.transform,
-        interpolation=interpolation,
+        fitting=dataset.fitting,
     )
     spec = replace(spec, weights_sha256=EXPORTER.write(folder / STATE_DICT, model, spec))
     files.write_atomically(folder / SPEC, spec.to_json().encode())

@@ -173,10 +173,13 @@ def _likeliest(logs: npt.NDArray[np.float64], predicted: npt.NDArray[np.int64]) 
     return np.argsort(-ranked, axis=1, kind="stable")[:, :N_TOP]
 
 
-def order_digest(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> str:
-    """Identify a split's images (N, C, H, W) and labels (N,), and their order: a SHA-256 of both, in hexadecimal."""
+def order_digest(identities: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> str:
+    """Identify a split's images and labels (N,), and their order: a SHA-256 of both, in hexadecimal.
+
+    `identities` (N, ...) are the images, or what stands for them; see `data.split.Split`.
+    """
     digest = hashlib.sha256()
-    for array, dtype in ((images, "u1"), (labels, "<i8")):
+    for array, dtype in ((identities, "u1"), (labels, "<i8")):
         digest.update(repr(array.shape).encode())
         digest.update(np.ascontiguousarray(array, dtype=dtype).data)
     return digest.hexdigest()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from cvexp.data.dataset import Split
+    from cvexp.data.split import Split
     from cvexp.data.transforms import Transform
     from cvexp.results import Evaluation
 
@@ -43,7 +43,7 @@ def evaluate(
         model,
         split.images,
         transform,
-        device=split.images.device,
+        device=split.labels.device,
         batch_size=batch_size,
         n_threads=n_threads,
         after_batch=after_batch,

@@ -25,7 +25,7 @@ def image_records(
     `split_seed` and `limit` are those that the dataset was loaded with.
     """
     split = dataset.held_out(split_name)
-    images, labels = split.images.cpu().numpy(), split.labels.cpu().numpy()
+    labels = split.labels.cpu().numpy()
     with torch.inference_mode():
         predicted = logits.max(dim=0).indices  # as inference.evaluate.score does: the same of several equal ones
     about = RecordsInfo(
@@ -33,7 +33,7 @@ def image_records(
         test_set=test_set(dataset.digest, limit=limit if len(dataset.test) == limit else None, split_seed=split_seed),
         split=split_name,
         split_seed=split_seed,
-        order_digest=order_digest(images, labels),
+        order_digest=order_digest(split.identities.numpy(), labels),
         n_classes=dataset.n_classes,
     )
     return from_logits(logits.cpu().numpy(), labels, predicted.cpu().numpy(), about)

@@ -67,13 +67,13 @@ def _dataset(run: RunSummary, data_dir: Path) -> Dataset:
     Raises:
         InputError: It cannot be had, or the run does not say how its images were chosen.
     """
-    from cvexp.data.dataset import load
-    from cvexp.data.registry import find_spec
-    from cvexp.jobs.source import integer_setting
+    from cvexp.config.data import DataConfig
+    from cvexp.config.option import validated
+    from cvexp.data.dataset import load_dataset
 
-    limit = integer_setting(run, "limit", least=1)
-    split_seed = integer_setting(run, "split_seed", least=0) or 0
-    return load(find_spec(run.params.get("dataset", "")), data_dir, split_seed=split_seed, limit=limit)
+    names = ("dataset", "image_size", "resize", "split_seed", "limit")
+    stored = {name: run.params[name] for name in names if run.params.get(name, "none") != "none"}
+    return load_dataset(validated(DataConfig, {"dataset": "", **stored}), data_dir)
 
 
 def _votes(records: Sequence[ImageRecords], n_classes: int) -> npt.NDArray[np.int64]:

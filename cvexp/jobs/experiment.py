@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from cvexp.config.experiment import read_experiment
 from cvexp.data.last import LastDataset
-from cvexp.data.registry import find_spec
 from cvexp.jobs import compare
 from cvexp.jobs.plan import Step, Trainer, steps_of
 from cvexp.plots.files import check_path, path_below
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from cvexp.config import RunConfig
     from cvexp.events import Observer
     from cvexp.jobs.compare import Comparison
     from cvexp.results import TrainResult
@@ -79,14 +79,17 @@ def _check(steps: Sequence[Step], data_dir: Path) -> None:
     wanted = [step.planned.config for step in steps if step.done is None]
     if not wanted:
         return
-    from cvexp.data.dataset import load
+    from cvexp.data.dataset import load_dataset
     from cvexp.device import choose
 
     for device in dict.fromkeys(config.device for config in wanted):
         choose(device)
-    _, *later = dict.fromkeys(config.dataset for config in wanted)  # training begins by reading the first one
-    for dataset in later:
-        load(find_spec(dataset), data_dir)
+    datasets: dict[str, RunConfig] = {}
+    for config in wanted:
+        datasets.setdefault(config.dataset, config)
+    _, *later = datasets.values()  # training begins by reading the first one
+    for config in later:
+        load_dataset(config, data_dir)
 
 
 def run(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvexp.data.registry import find_spec
 from cvexp.errors import DatasetError, InputError, RunError, WeightsError
 from cvexp.runs import EXPORT_SUFFIXES
 from cvexp.text import shown
@@ -64,13 +63,20 @@ class TrainedModel:
         Raises:
             DatasetError: It cannot be had, or has other shapes or another number of classes.
         """
-        from cvexp.data.dataset import load
+        from cvexp.config.data import DataConfig
+        from cvexp.data.dataset import load_dataset
 
         card, spec = self.card, self.card.spec
-        limit = None if name else card.limit
-        dataset = load(
-            find_spec(name or spec.dataset), data_dir, val_split=val_split, split_seed=card.split_seed, limit=limit
+        _, height, width = spec.image_shape
+        config = DataConfig(
+            dataset=name or spec.dataset,
+            image_size=height if height == width else None,
+            resize=spec.fitting.resize if height == width else "crop",
+            val_split=val_split,
+            split_seed=card.split_seed,
+            limit=None if name else card.limit,
         )
+        dataset = load_dataset(config, data_dir, interpolation=spec.fitting.interpolation)
         if dataset.image_shape != tuple(spec.image_shape) or dataset.n_classes != len(spec.class_names):
             theirs = f"{'x'.join(map(str, dataset.image_shape))} images in {dataset.n_classes} classes"
             ours = f"{'x'.join(map(str, spec.image_shape))} in {len(spec.class_names)}"

@@ -16,7 +16,7 @@ from cvexp.text import shown
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from cvexp.models.spec import Interpolation
+    from cvexp.data.fitting import Interpolation
 
 WRAPPERS = ("state_dict", "model")
 """Under which names files of training programs hold the weights."""
@@ -51,7 +51,7 @@ class Preprocessing:
 
 def known_interpolation(name: str) -> Interpolation:
     """A library's name of an interpolation, or `bilinear` for one that is not had here."""
-    return "bicubic" if name == "bicubic" else "nearest" if name == "nearest" else "bilinear"
+    return "bicubic" if name == "bicubic" else "bilinear"
 
 
 def unwrapped(state: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from annotated_types import Ge, Len
 
 from cvexp.config import ModelArg  # noqa: TC001 - likewise
+from cvexp.data.fitting import Fitting
 from cvexp.data.transforms import Transform
 from cvexp.errors import WeightsError
 from cvexp.models.registry import build, find_entry
@@ -17,8 +18,9 @@ from cvexp.models.registry import build, find_entry
 if TYPE_CHECKING:
     from torch import nn
 
-Interpolation = Literal["bilinear", "bicubic", "nearest"]
 Positive = Annotated[int, Ge(1)]
+FITTED = 3
+"""The schema version that has `fitting`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,9 +35,10 @@ class ModelSpec:
         class_names: In the order of its logits.
         dataset_digest: Of the dataset it was trained on.
         weights_sha256: Of the weights file beside this specification.
-        transform: From stored images to what the model takes.
-        interpolation: By which images of another size are resized.
-        schema_version: Version 1 had `preprocessing`, which named its only transform; it is written again as version 2.
+        transform: From images of this shape to what the model takes.
+        fitting: From images of any size to those of this shape.
+        schema_version: Version 1 had `preprocessing`, which named its only transform, and versions 1 and 2 squeezed every
+            image; they are written again as version 3.
     """
 
     model: str
@@ -47,18 +50,20 @@ class ModelSpec:
     dataset_digest: str
     weights_sha256: str
     transform: Transform = field(default_factory=Transform)
-    interpolation: Interpolation = "bilinear"
-    schema_version: Literal[1, 2] = 2
+    fitting: Fitting = field(default_factory=Fitting)
+    schema_version: Literal[1, 2, 3] = 3
     preprocessing: InitVar[Literal["uint8 / 255"] | None] = None
 
     def __post_init__(self, preprocessing: str | None) -> None:
         if (self.schema_version == 1) != (preprocessing is not None):
-            raise ValueError("schema_version 1 has preprocessing, schema_version 2 has none")
+            raise ValueError("schema_version 1 has preprocessing, later ones have none")
         if self.schema_version == 1 and self.transform != Transform():
             raise ValueError("schema_version 1 has no transform")
+        if self.schema_version < FITTED and self.fitting != Fitting():
+            raise ValueError(f"schema_version {self.schema_version} has no fitting")
         if self.transform.mean is not None and len(self.transform.mean) != self.image_shape[0]:
             raise ValueError("transform has another number of channels than image_shape")
-        object.__setattr__(self, "schema_version", 2)
+        object.__setattr__(self, "schema_version", FITTED)
 
     def to_json(self) -> str:
         """The specification as indented JSON."""

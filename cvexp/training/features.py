@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from cvexp.data.dataset import Split
+from cvexp.data.split import Split
 from cvexp.data.transforms import Transform
 from cvexp.errors import ConfigError
 from cvexp.inference.predictor import images_per_batch, logits_by_class
@@ -124,7 +124,7 @@ def _check_repeatable(model: nn.Module, head: nn.Module, dataset: Dataset) -> tu
     Raises:
         ConfigError: They differ in training mode, or something follows the head.
     """
-    images = dataset.transform(dataset.train.images[:N_TRIED])
+    images = dataset.transform(dataset.train.images[:N_TRIED].to(dataset.train.labels.device))
     found: list[Tensor] = []
     handle = head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
     try:

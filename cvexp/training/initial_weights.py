@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cvexp import files
 from cvexp.config.model import DEFAULT_WEIGHTS
 from cvexp.errors import ConfigError, WeightsError
+from cvexp.models.registry import find_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cvexp.config import RunConfig
+    from cvexp.data.fitting import Interpolation
     from cvexp.models.pretrained import Preprocessing
     from cvexp.models.registry import ModelEntry
 
@@ -88,6 +90,12 @@ def with_digest(config: RunConfig) -> RunConfig:
     return replace(config, weights_sha256=found)
 
 
+def interpolation_of(config: RunConfig) -> Interpolation:
+    """Which interpolation the initial weights want where images are resized; without any, as without weights."""
+    known = None if config.weights is None else _preprocessing(config, find_entry(config.model, allow_path=True))
+    return "bilinear" if known is None else known.interpolation
+
+
 def read(config: RunConfig, entry: ModelEntry) -> InitialWeights | None:
     """The weights that `config`, which has their digest, names; None where it names none.
 
@@ -97,18 +105,16 @@ def read(config: RunConfig, entry: ModelEntry) -> InitialWeights | None:
     """
     if config.weights is None:
         return None
-    family, variant = entry.family, entry.name.partition(":")[2]
+    state: Mapping[str, Tensor]
     if config.weights == DEFAULT_WEIGHTS:
-        if family is None:
+        if entry.family is None:
             raise ConfigError(f"--weights {DEFAULT_WEIGHTS}: {entry.name} is of no library that publishes any", HINT)
-        state, source = family.default_state(variant)
+        state, source = entry.family.default_state(entry.name.partition(":")[2])
         digest = _digest_of(state)
-        return InitialWeights(
-            state=state, source=source, sha256=digest, preprocessing=family.preprocessing(variant)
-        )
-    path, digest = _path(config), str(config.weights_sha256)
-    known = _of_card(path, digest) or (None if family is None else family.preprocessing(variant))
-    return InitialWeights(state=_state(path, digest), source=str(path), sha256=digest, preprocessing=known)
+    else:
+        path, digest = _path(config), str(config.weights_sha256)
+        state, source = _state(path, digest), str(path)
+    return InitialWeights(state=state, source=source, sha256=digest, preprocessing=_preprocessing(config, entry))
 
 
 def _path(config: RunConfig) -> Path:
@@ -132,7 +138,14 @@ def _state(path: Path, digest: str) -> dict[str, Tensor]:
     return state
 
 
-def _of_card(path: Path, digest: str) -> Preprocessing | None:
+def _preprocessing(config: RunConfig, entry: ModelEntry) -> Preprocessing | None:
+    """What an exported file's own card says, or the model's library of the weights that it publishes."""
+    of_file = None if config.weights == DEFAULT_WEIGHTS else _of_card(_path(config), config.weights_sha256)
+    of_library = None if entry.family is None else entry.family.preprocessing(entry.name.partition(":")[2])
+    return of_file or of_library
+
+
+def _of_card(path: Path, digest: str | None) -> Preprocessing | None:
     """The preprocessing that an exported file's card tells; None where the file has none of its own."""
     from cvexp.export.card import card_path, load_card
     from cvexp.models.pretrained import Preprocessing
@@ -144,7 +157,7 @@ def _of_card(path: Path, digest: str) -> Preprocessing | None:
         return None
     transform, side = spec.transform, spec.image_shape[1]
     return Preprocessing(
-        mean=transform.mean, std=transform.std, interpolation=spec.interpolation, image_size=side
+        mean=transform.mean, std=transform.std, interpolation=spec.fitting.interpolation, image_size=side
     )
 
 

@@ -89,11 +89,7 @@ class Prepared:
         """Write the weights and their specification to `folder`, which exists; see export.run_folder."""
         from cvexp.export.run_folder import save_weights
 
-        known = None if self.weights is None else self.weights.preprocessing
-        interpolation = "bilinear" if known is None else known.interpolation
-        return save_weights(
-            self.model, folder, config=self.config, dataset=self.dataset, interpolation=interpolation
-        )
+        return save_weights(self.model, folder, config=self.config, dataset=self.dataset)
 
 
 def complete(config: RunConfig, *, allow_path: bool) -> tuple[RunConfig, ModelEntry, Mapping[str, ModelArg]]:
@@ -171,14 +167,13 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
 
 def _dataset(config: RunConfig, data_dir: Path, dataset: Dataset | None, weights: InitialWeights | None) -> Dataset:
     """The dataset, or the one given, as the weights take it."""
-    from cvexp.data.dataset import load
+    from cvexp.data.dataset import load_dataset
 
-    if dataset is None:
-        spec = find_spec(config.dataset)
-        dataset = load(spec, data_dir, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit)
-    if weights is None or weights.preprocessing is None:
-        return dataset
-    return replace(dataset, transform=weights.preprocessing.transform(dataset.image_shape[0]))
+    known = None if weights is None else weights.preprocessing
+    interpolation = "bilinear" if known is None else known.interpolation
+    if dataset is None or (dataset.is_fitted and dataset.fitting.interpolation != interpolation):
+        dataset = load_dataset(config, data_dir, interpolation=interpolation)
+    return dataset if known is None else replace(dataset, transform=known.transform(dataset.image_shape[0]))
 
 
 def _model(
@@ -294,7 +289,7 @@ def _identity_tags(prepared: Prepared, asked: RunConfig) -> dict[str, str]:
         threads=prepared.layout.policy,
         batch_size=config.batch_size,
         epochs=config.epochs,
-        dataset=dataset.digest,
+        dataset=dataset.pixels,
         train_images=len(dataset.train),
         split=split,
         step_runner=prepared.steps.runner.name,

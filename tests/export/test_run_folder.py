@@ -8,6 +8,7 @@ import torch
 from cvexp import checkpoint
 from cvexp.config import RunConfig
 from cvexp.data.dataset import Dataset, Split
+from cvexp.data.fitting import Fitting
 from cvexp.data.transforms import Transform
 from cvexp.errors import ModelError, WeightsError
 from cvexp.export.run_folder import SPEC, STATE_DICT, load_spec, load_weights, save_weights
@@ -73,7 +74,8 @@ def test_the_folder_holds_the_weights_and_what_it_takes_to_rebuild_the_model(tmp
         "dataset_digest": "d" * 16,
         "weights_sha256": load_spec(tmp_path).weights_sha256,
         "transform": {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]},
-        "schema_version": 2,
+        "fitting": {"resize": "squeeze", "interpolation": "bilinear"},
+        "schema_version": 3,
     }
 
 
@@ -85,8 +87,17 @@ def test_a_specification_of_the_version_before_divides_by_255_and_is_written_as_
     save("mlp")
     altered(tmp_path, transform=..., **BEFORE)
     spec = load_spec(tmp_path)
-    assert (spec.transform, spec.schema_version) == (Transform(), 2)
+    assert (spec.transform, spec.schema_version) == (Transform(), 3)
     assert "preprocessing" not in json.loads(spec.to_json())
+
+
+def test_a_specification_of_version_2_squeezes_and_one_that_says_otherwise_is_refused(tmp_path, save):
+    save("mlp")
+    altered(tmp_path, schema_version=2, fitting=...)
+    assert load_spec(tmp_path).fitting == Fitting(resize="squeeze", interpolation="bilinear")
+    altered(tmp_path, schema_version=2, fitting={"resize": "crop"})
+    with pytest.raises(WeightsError, match="schema_version 2 has no fitting"):
+        load_spec(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +150,7 @@ def test_a_state_that_is_none_is_refused(tmp_path, save, state):
         ("model_args", [1]),
         ("model_args", {"output_relu": None}),
         ("preprocessing", "mean and std"),
-        ("schema_version", 3),
+        ("schema_version", 4),
         ("transform", {"mean": [0.1]}),
         ("transform", {"mean": [0.1], "std": [0.2]}),
         ("transform", {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0]}),
