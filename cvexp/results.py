@@ -174,7 +174,7 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSize:
-    """How large a model is: parameters counted, those that are trained, the bytes of parameters and buffers in memory."""
+    """How large a model is: parameters, those of them that are trained, and the bytes of parameters and buffers."""
 
     parameters: int
     trainable_parameters: int

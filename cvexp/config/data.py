@@ -10,9 +10,7 @@ from cvexp.config.option import MAX_COUNT, Component, Option
 MAX_SIZE = 2048
 """Of a side, in pixels: one colour image then takes 12 MB in the cache, and 50 MB as floats in a batch."""
 
-_DATASET = (
-    "A name (see: cvexp data), a folder of images (train/CLASS and test/CLASS, or CLASS), csv:FILE, npz:FILE or hf:FOLDER."
-)
+_DATASET = "A name (see: cvexp data), a folder of images (train/CLASS and test/CLASS, or CLASS), csv:FILE, npz:FILE or hf:FOLDER."
 _IMAGE_SIZE = "Make the images squares of so many pixels. Without it, image files become 64; others stay as they are."
 _RESIZE = "How they become squares: crop (shorter side to size, then the centre), squeeze, or pad with black."
 _VAL_SPLIT = "Fraction of the training images set aside for validation, stratified; 0 for none."

@@ -23,15 +23,15 @@ FAMILIES = ("timm", "torchvision")
 DEFAULT_WEIGHTS = "default"
 """As --weights, the weights that the model's library publishes for it."""
 
-_MODEL = (
-    "linear, mlp, tinyvgg, torchvision:NAME, timm:NAME, a plug-in's name, or package.module:factory (see: cvexp models)."
-)
+_MODEL = "linear, mlp, tinyvgg, torchvision:NAME, timm:NAME, a plug-in's name, or package.module:factory (see: cvexp models)."
 _MODEL_ARGS = (
     "An argument of the model's own; may be repeated. The course's mlp has a ReLU after the output layer, which clips "
     "negative logits and costs about nine points of accuracy; output_relu=false leaves it out."
 )
 _HIDDEN_UNITS = "Units of the hidden layer, or channels of the convolutions."
-_WEIGHTS = "Initial weights: a safetensors file or a state_dict, or default for those that the model's library publishes."
+_WEIGHTS = (
+    "Initial weights: a safetensors file or a state_dict, or default for those that the model's library publishes."
+)
 _SHA256 = "The digest that the file of --weights must have. Without it, the file's own, which the run records."
 _FREEZE = "What is not trained: features, all-but-head, or the first so many top-level blocks (see: cvexp models NAME)."
 _CACHE = "With --freeze all-but-head, run the frozen part over the data once, and train the head on its outputs."
@@ -79,7 +79,7 @@ def names_code(model: str) -> bool:
 
 
 def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit() and 1 <= int(text[:MAX_DIGITS])
+    return text.isascii() and text.isdigit() and int(text[:MAX_DIGITS]) >= 1
 
 
 def check_text(flag: str, *values: object) -> None:

@@ -22,8 +22,6 @@ from cvexp.text import clean
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy.typing as npt
-
     from cvexp.config.data import DataConfig
     from cvexp.data.fitting import Interpolation
     from cvexp.data.registry import DatasetSpec

@@ -25,10 +25,13 @@ def head_of(model: nn.Module, n_classes: int) -> str:
     Raises:
         ModelError: It has none.
     """
-    for name, module in reversed(list(model.named_modules())):
-        outputs = getattr(module, "out_features", getattr(module, "out_channels", None))
-        if name and isinstance(module, nn.Linear | nn.Conv2d) and outputs == n_classes:
-            return name
+    found = ""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            outputs = module.out_features if isinstance(module, nn.Linear) else module.out_channels
+            found = name if outputs == n_classes else found
+    if found:
+        return found
     raise ModelError(f"no layer of {type(model).__name__} has {n_classes} outputs, one per class", "leave --freeze out")
 
 

@@ -147,7 +147,8 @@ def build(
     except Exception as error:  # a factory may raise anything
         shape = "x".join(map(str, image_shape))
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{entry.name} cannot be built for {shape} images: {reason}", "see: cvexp models") from error
+        hint = "try another size, such as --image-size 224" if entry.family else "see: cvexp models"
+        raise ModelError(f"{entry.name} cannot be built for {shape} images: {reason}", hint) from error
     from torch.nn import Module
 
     if not isinstance(model, Module):

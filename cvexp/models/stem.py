@@ -33,7 +33,7 @@ def fit_stem(model: nn.Module, image_shape: Sequence[int], *, stem: str = FULL) 
         raise ValueError(f"stem={stem} is not {AUTO}, {SMALL} or {FULL}")
     channels, height, width = image_shape
     notes = []
-    if stem == SMALL or (stem == AUTO and max(height, width) <= SMALL_SIDE and _has_wide_stem(model)):
+    if stem == SMALL or (stem == AUTO and max(height, width) <= SMALL_SIDE and _wide_stem(model) is not None):
         _make_small(model)
         notes.append("its stem is a 3x3 convolution of stride 1 without pooling (--model-arg stem=full: as published)")
     if channels != RGB:
@@ -55,19 +55,17 @@ def input_weights(weights: torch.Tensor, channels: int) -> torch.Tensor:
     return repeated * (RGB / channels)
 
 
-def _has_wide_stem(model: nn.Module) -> bool:
+def _wide_stem(model: nn.Module) -> nn.Conv2d | None:
+    """A ResNet's first convolution, if it halves the sides and a pooling halves them again."""
     convolution = getattr(model, "conv1", None)
-    return (
-        isinstance(convolution, nn.Conv2d)
-        and convolution.stride == (2, 2)
-        and isinstance(getattr(model, "maxpool", None), nn.MaxPool2d)
-    )
+    is_wide = isinstance(convolution, nn.Conv2d) and convolution.stride == (2, 2)
+    return convolution if is_wide and isinstance(getattr(model, "maxpool", None), nn.MaxPool2d) else None
 
 
 def _make_small(model: nn.Module) -> None:
-    if not _has_wide_stem(model):
+    wide = _wide_stem(model)
+    if wide is None:
         raise ValueError(f"stem={SMALL}: it has no convolution of stride 2 with a pooling behind it")
-    wide = model.conv1
     convolution = nn.Conv2d(wide.in_channels, wide.out_channels, 3, stride=1, padding=1, bias=wide.bias is not None)
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")  # as ResNets begin
     model.conv1, model.maxpool = convolution, nn.Identity()

@@ -45,9 +45,7 @@ def factory(name: str) -> Factory:
     if dot and name not in (tagged := timm.list_pretrained(f"{architecture}.*")):
         raise ModelError(f"timm publishes no weights called {name!r}", closest(name, tagged, "timm"))
 
-    def plain(
-        image_shape: Sequence[int], n_classes: int, *, hidden_units: int = ModelConfig.hidden_units
-    ) -> nn.Module:
+    def plain(image_shape: Sequence[int], n_classes: int, *, hidden_units: int = ModelConfig.hidden_units) -> nn.Module:
         """A network of timm with a head for the classes, and its first convolution for the channels."""
         return fit_stem(_built(name, image_shape, n_classes, hidden_units), image_shape)
 
@@ -67,9 +65,7 @@ def _built(name: str, image_shape: Sequence[int], n_classes: int, hidden_units: 
     channels, height, width = image_shape
     published = timm.get_pretrained_cfg(name)
     sized = {"img_size": (height, width)} if published is not None and published.fixed_input_size else {}
-    model: nn.Module = timm.create_model(
-        name, pretrained=False, num_classes=n_classes, in_chans=channels, **sized
-    )
+    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=n_classes, in_chans=channels, **sized)
     return model
 
 

@@ -44,9 +44,7 @@ def factory(name: str) -> Factory:
         raise ModelError(f"torchvision has no classifier called {name!r}", closest(name, known, "torchvision"))
     module = models.get_model_builder(name).__module__.rpartition(".")[2]
 
-    def plain(
-        image_shape: Sequence[int], n_classes: int, *, hidden_units: int = ModelConfig.hidden_units
-    ) -> nn.Module:
+    def plain(image_shape: Sequence[int], n_classes: int, *, hidden_units: int = ModelConfig.hidden_units) -> nn.Module:
         """A network of torchvision with a head for the classes, and its first convolution for the channels."""
         return fit_stem(_built(name, module, image_shape, n_classes, hidden_units), image_shape)
 
@@ -106,11 +104,12 @@ def default_state(name: str) -> tuple[Mapping[str, torch.Tensor], str]:
     if weights is None:
         raise WeightsError(f"torchvision publishes no weights of {name}", "name a file: --weights FILE")
     try:
-        return weights.get_state_dict(progress=False, check_hash=True), f"torchvision's {weights.name}"
+        state: Mapping[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except Exception as error:  # whatever is wrong with the network, the disk or the file
         reason = " ".join(str(error).split()) or type(error).__name__
         what = f"torchvision's weights of {name} cannot be downloaded: {reason[:120]}"
         raise WeightsError(what, "name a file that is here: --weights FILE") from error
+    return state, f"torchvision's {weights.name}"
 
 
 def _published(name: str) -> Any:

@@ -85,7 +85,7 @@ def with_digest(config: RunConfig) -> RunConfig:
     if config.weights_sha256 not in (None, found):
         raise WeightsError(
             f"--weights {path} is another file than the one asked for",
-            f"its sha256 is {found[:16]}…, not {config.weights_sha256[:16]}…",  # type: ignore[index]  # not None here
+            f"its sha256 is {found[:16]}…, not {config.weights_sha256[:16]}…",
         )
     return replace(config, weights_sha256=found)
 

@@ -186,11 +186,7 @@ def _model(
 
     shape, n_classes = dataset.image_shape, dataset.n_classes
     model = build(
-        entry,
-        image_shape=shape,
-        n_classes=n_classes,
-        hidden_units=config.hidden_units,
-        model_args=config.model_args,
+        entry, image_shape=shape, n_classes=n_classes, hidden_units=config.hidden_units, model_args=config.model_args
     )
     check_output(model, name=config.model, image_shape=shape, n_classes=n_classes)
     notes = list(getattr(model, "adaptations", ())) if entry.family else []
