@@ -102,6 +102,7 @@ def test_a_run_reports_its_last_epoch_and_its_final_evaluation():
         figures={"time/epoch_seconds_median": 4.0, "time/waited_share": 0.0, "memory/process_peak_bytes": 9.0},
     )
     measured_of_some = {"val/loss", "val/accuracy", "step/train_loss", "memory/device_peak_bytes", "time/to_accuracy"}
+    measured_of_some |= {"model/trainable_parameters"}
     benched = {metric for metric in Metric if metric.startswith("bench/")}
     assert set(result.metrics()) == set(Metric) - measured_of_some - benched
     assert result.metrics()["test/loss"] == 0.7

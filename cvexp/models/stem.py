@@ -93,7 +93,7 @@ def _set_channels(model: nn.Module, channels: int) -> None:
         padding=old.padding,  # type: ignore[arg-type]
         dilation=old.dilation,  # type: ignore[arg-type]
         bias=old.bias is not None,
-        padding_mode=old.padding_mode,  # type: ignore[arg-type]
+        padding_mode=old.padding_mode,
     )
     with torch.no_grad():
         new.weight.copy_(input_weights(old.weight, channels))

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cvexp.jobs.models import COUNTED_SHAPE, Described, ModelList
-
 from cvexp.report.terminal import cell, console, hint, shape, suggest, table
 from cvexp.settings import Flags
 

@@ -27,11 +27,11 @@ def filled(model, state):
 
 def test_weights_are_put_into_a_model_and_a_head_of_other_classes_stays_new():
     theirs, ours = network(10).state_dict(), network()
-    head = ours[4].weight.clone()
+    nn.init.constant_(ours[4].weight, 3.0)
     said = filled(ours, theirs)
     assert said == "w.pt: 7 of 9 tensors; 4.weight, 4.bias new (10 classes there, 3 here)"
     assert torch.equal(ours[0].weight, theirs["0.weight"])
-    assert torch.equal(ours[4].weight, head)
+    assert 0 < ours[4].weight.abs().max() <= 0.5  # torch draws from 1 / sqrt(4) on both sides of zero
 
 
 def test_a_head_that_fits_is_taken_too():
@@ -87,7 +87,7 @@ def test_half_precision_is_taken_over_as_the_models_own():
 def test_weights_of_another_architecture_are_refused_and_counted_and_nothing_is_changed(theirs, counts, example):
     ours = network()
     before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
-    with pytest.raises(WeightsError, match="w.pt holds weights of another architecture than net") as refused:
+    with pytest.raises(WeightsError, match=r"w\.pt holds weights of another architecture than net") as refused:
         filled(ours, theirs)
     assert counts in refused.value.what
     assert refused.value.hints == (example, "name another")

@@ -11,7 +11,7 @@ from cvexp.models.stem import fit_stem, input_weights
 class Residual(nn.Module):
     """The parts of a ResNet that a stem is made of."""
 
-    def __init__(self, bias=False):
+    def __init__(self, *, bias=False):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 4, 7, stride=2, padding=3, bias=bias)
         self.maxpool = nn.MaxPool2d(3, 2, 1)

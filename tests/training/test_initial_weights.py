@@ -49,8 +49,8 @@ def test_weights_are_read_from_a_state_dict_and_from_safetensors(tmp_path, name)
     weights = read(completed, find_entry("tinyvgg"))
     assert weights.sha256 == completed.weights_sha256
     assert weights.preprocessing is None
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(weights.state[name], tensor)
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(weights.state[key], tensor)
 
 
 def test_without_weights_there_are_none():
