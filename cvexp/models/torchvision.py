@@ -65,7 +65,8 @@ def _built(name: str, module: str, image_shape: Sequence[int], n_classes: int, h
     _, height, width = image_shape
     if module == "vision_transformer" and height != width:
         raise ValueError("it takes square images only")
-    options = {"weights": None, "num_classes": n_classes, **_BY_MODULE.get(module, lambda _, __: {})(height, width)}
+    fitted = _BY_MODULE[module](height, width) if module in _BY_MODULE else {}
+    options = {"weights": None, "num_classes": n_classes, **fitted}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of how initial weights will be drawn in the future
         try:
