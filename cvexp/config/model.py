@@ -23,18 +23,18 @@ FAMILIES = ("timm", "torchvision")
 DEFAULT_WEIGHTS = "default"
 """As --weights, the weights that the model's library publishes for it."""
 
-_MODEL = "linear, mlp, tinyvgg, torchvision:NAME, timm:NAME, a plug-in's name, or package.module:factory (see: cvexp models)."
+_MODEL = (
+    "linear, mlp, tinyvgg, torchvision:NAME, timm:NAME, a plug-in's name, or package.module:factory (see: cvexp models)."
+)
 _MODEL_ARGS = (
     "An argument of the model's own; may be repeated. The course's mlp has a ReLU after the output layer, which clips "
     "negative logits and costs about nine points of accuracy; output_relu=false leaves it out."
 )
 _HIDDEN_UNITS = "Units of the hidden layer, or channels of the convolutions."
-_WEIGHTS = (
-    "Initial weights: a safetensors file or a state_dict, or default for those that the model's library publishes."
-)
+_WEIGHTS = "Initial weights: a safetensors file, a state_dict, or default for those that its library publishes."
 _SHA256 = "The digest that the file of --weights must have. Without it, the file's own, which the run records."
-_FREEZE = "What is not trained: features, all-but-head, or the first so many top-level blocks (see: cvexp models NAME)."
-_CACHE = "With --freeze all-but-head, run the frozen part over the data once, and train the head on its outputs."
+_FREEZE = "What is not trained: features, all-but-head, or how many top-level blocks from the first."
+_CACHE = "With --freeze all-but-head, run the frozen part over the data once; the head is trained on its outputs."
 _FROZEN = ("features", "all-but-head")
 _SHA256_FORM = re.compile("[0-9a-f]{64}")
 
@@ -51,7 +51,7 @@ class ModelConfig(Component):
     weights: Annotated[str | None, MinLen(1), Option(_WEIGHTS)] = None
     weights_sha256: Annotated[str | None, Option(_SHA256, advanced=True)] = None
     freeze: Annotated[str | None, Option(_FREEZE)] = None
-    cache_features: Annotated[bool, Option(_CACHE)] = False
+    cache_features: Annotated[bool, Option(_CACHE, advanced=True)] = False
 
     def check(self) -> None:
         """Refuse arguments that a stored model's JSON cannot hold, and settings that do not go together."""

@@ -124,6 +124,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     from cvexp.engine.fit import choose_step
     from cvexp.engine.layout import apply_layout, choose_layout
     from cvexp.training.features import cache_features
+    from cvexp.training.initial_model import initial_model
     from cvexp.training.memory import reset_peaks
 
     device = choose(config.device)
@@ -131,7 +132,7 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     weights = initial_weights.read(config, entry)
     dataset = _dataset(config, data_dir, dataset, weights)
     seed_everything(config.seed)
-    model, notes = _model(config, entry, dataset, weights)
+    model, notes = initial_model(config, entry, dataset, weights)
     laid_out = partial(
         choose_layout,
         batch_size=config.batch_size,
@@ -174,28 +175,6 @@ def _dataset(config: RunConfig, data_dir: Path, dataset: Dataset | None, weights
     if dataset is None or (dataset.is_fitted and dataset.fitting.interpolation != interpolation):
         dataset = load_dataset(config, data_dir, interpolation=interpolation)
     return dataset if known is None else replace(dataset, transform=known.transform(dataset.image_shape[0]))
-
-
-def _model(
-    config: RunConfig, entry: ModelEntry, dataset: Dataset, weights: InitialWeights | None
-) -> tuple[nn.Module, tuple[str, ...]]:
-    """The model with its initial weights, frozen as `config` says, and what was done to it, a line each."""
-    from cvexp.models.freeze import freeze
-    from cvexp.models.registry import build
-    from cvexp.models.summary import check_output
-
-    shape, n_classes = dataset.image_shape, dataset.n_classes
-    model = build(
-        entry, image_shape=shape, n_classes=n_classes, hidden_units=config.hidden_units, model_args=config.model_args
-    )
-    check_output(model, name=config.model, image_shape=shape, n_classes=n_classes)
-    notes = list(getattr(model, "adaptations", ())) if entry.family else []
-    if weights is not None:
-        notes.append(weights.put_into(model, name=config.model, n_classes=n_classes))
-        notes.append(weights.about_size(max(shape[1:])))
-    if config.freeze is not None:
-        freeze(model, config.freeze, n_classes=n_classes)
-    return model, tuple(filter(None, notes))
 
 
 def _on_several_cpus(device: Device) -> bool:
