@@ -24,7 +24,7 @@ def models(
     depth: Annotated[int | None, typer.Option(min=1, help=_DEPTH, show_default=False)] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the models with their size, or show one block by block.
+    """List the models with their size, or show one layer by layer.
 
     The table of a model has the shapes of each block's input and output, its parameters, whether they are trained with
     --freeze as given, and its multiply-accumulates for one image.

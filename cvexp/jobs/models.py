@@ -1,4 +1,4 @@
-"""List the models; describe one block by block."""
+"""List the models; describe one layer by layer."""
 
 from __future__ import annotations
 
