@@ -19,10 +19,21 @@ def main() -> None:
     """Run one benchmark; see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    timed = ("course", "peers", "startup", "scaling", "memory", "safeguards", "versions", "contention", "latency")
+    timed = (
+        "course",
+        "peers",
+        "startup",
+        "scaling",
+        "memory",
+        "safeguards",
+        "versions",
+        "contention",
+        "latency",
+        "folders",
+    )
     for verb in (*timed, "large_store"):
         options = verbs.add_parser(verb)
-        models = ["tinyvgg"] if verb == "contention" else ["linear", "mlp", "tinyvgg"]
+        models = ["tinyvgg"] if verb in {"contention", "folders"} else ["linear", "mlp", "tinyvgg"]
         options.add_argument("--models", nargs="+", default=models)
         options.add_argument("--repeats", type=int, default=60 if verb == "latency" else 3)
         if verb != "memory":  # the command's own rule decides there
@@ -33,6 +44,8 @@ def main() -> None:
         if verb in {"versions", "contention"}:
             required = verb == "versions"
             options.add_argument("--before", type=Path, required=required, help="a checkout with its own .venv")
+        if verb == "folders":
+            options.add_argument("--memory-mib", type=int, default=1024, help="allowed for a set four times as large")
     options = verbs.add_parser("calibration")
     options.add_argument("--repeats", type=int, default=2000, help="repetitions of each cell")
     options.add_argument("--processes", type=int, default=2)

@@ -41,6 +41,9 @@ RECIPE = "cvexp.recipe"
 SEEDS = "cvexp.seeds"
 """The tag with the seeds of the repeats that a run is one of, as `--seeds` takes them."""
 
+LEFT_OUT = "cvexp.unreadable_images"
+"""The tag with the image files that were left out because they cannot be read: how many, and the first by name."""
+
 FRONT = "cvexp.front"
 """The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
 

@@ -56,6 +56,11 @@ class Flags:
     store: tuple[str, ...] = ()  # --tracking-uri and --experiment with their values
     data: tuple[str, ...] = ()  # --data-dir with its value
 
+    @property
+    def data_dir(self) -> Path | None:
+        """The value of --data-dir."""
+        return Path(self.data[1]) if self.data else None
+
     def command(self, verb: str, *words: str) -> str:
         """A command to paste into a shell: `cvexp`, the verb, its words, and those of the flags that the verb takes."""
         data = self.data if verb in DATA_VERBS else ()
@@ -149,6 +154,13 @@ def data_dir(given: Path | None = None) -> Path:
     """The data directory: the argument, then `CVEXP_DATA_DIR`, then the platform's cache folder for the user."""
     named = given or os.environ.get("CVEXP_DATA_DIR")
     return Path(named).expanduser() if named else cached_data_dir()
+
+
+def image_cache_dir() -> Path:
+    """The folder of decoded images, in the platform's cache folder for the user."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("cvexp") / "images"
 
 
 def cached_data_dir() -> Path:

@@ -14,11 +14,14 @@ from cvexp.errors import ConfigError
 from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import typed_flags
 
-_NAME = "The dataset to fetch, verify and describe; without it, all are listed."
-_SAMPLES = "Draw a grid of random titled training images to this file."
+_NAME = (
+    "A dataset to fetch, verify and describe, by name or path (folder, csv:FILE, npz:FILE, hf:FOLDER); without it, all "
+)
+_NAME += "are listed."
+_SAMPLES = "Draw a grid of random titled training images to this file; with --augment, as several epochs see them."
 
 
-@with_flags(DataConfig, only=("val_split", "split_seed", "limit"))
+@with_flags(DataConfig, only=("image_size", "resize", "val_split", "split_seed", "limit", "augment"))
 def data(
     name: Annotated[str | None, typer.Argument(help=_NAME, show_default=False)] = None,
     *,
@@ -35,8 +38,8 @@ def data(
     folder, flags = resolve_data_dir(data_dir), typed_flags(data_dir=data_dir)
     if name is None:
         if samples or given.settings:
-            what = "--samples, --val-split, --split-seed and --limit need a dataset"
-            raise ConfigError(what, "for example: cvexp data mnist-5k")
+            flags_given = ", ".join([*(["--samples"] if samples else []), *given.flags.values()])
+            raise ConfigError(f"a dataset is missing: {flags_given}", "for example: cvexp data mnist-5k")
         listed = job.list_all(folder)
         if as_json:
             print_json(report.list_document(listed, str(folder)))
@@ -45,8 +48,9 @@ def data(
             suggest(flags.command("data", "NAME"))
         return
     config = validated(DataConfig, {"dataset": name, **given.settings})
-    description = job.describe(
-        name, folder, val_split=config.val_split, split_seed=config.split_seed, limit=config.limit, samples=samples
-    )
-    then = [flags.command("train", "linear", "--dataset", description.name)]
+    if config.augment != "none" and samples is None:
+        raise ConfigError("--augment changes what --samples draws", "for example: --augment trivial --samples g.png")
+    description = job.describe(config, folder, samples=samples)
+    words = [word for one, value in given.settings.items() for word in (given.flags[one], str(value))]
+    then = [flags.command("train", "linear", "--dataset", config.dataset, *words)]
     present(description, report, as_json=as_json, then=then)

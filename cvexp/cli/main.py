@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -20,6 +20,7 @@ from cvexp.cli import bench, compare, confmat, data, evaluate, export, models, p
 from cvexp.cli import run as run_file
 from cvexp.cli.flags import Command, Group
 from cvexp.cli.output import FAILED, READER_GONE, is_unread
+from cvexp.data.progress import told_to
 from cvexp.errors import CvexpError, InputError, Interrupted
 from cvexp.redaction import without_credentials
 from cvexp.settings import VERSION
@@ -96,7 +97,7 @@ def run(arguments: Sequence[str], *, started: float | None = None) -> int:
         command(prog_name="cvexp")
     try:
         # Not command.main(): it answers a KeyboardInterrupt itself, and forgets which signal it was.
-        with command.make_context("cvexp", list(arguments), obj=context) as ctx:
+        with command.make_context("cvexp", list(arguments), obj=context) as ctx, _images_shown():
             command.invoke(ctx)
     except BaseException as error:  # noqa: BLE001 - every way out becomes lines and a code here
         if is_unread(error):
@@ -105,6 +106,26 @@ def run(arguments: Sequence[str], *, started: float | None = None) -> int:
             sys.stderr.write(without_credentials("".join(traceback.format_exception(error))))
         return _explain(error, arguments)
     return 0
+
+
+@contextlib.contextmanager
+def _images_shown() -> Iterator[None]:
+    """Within the block, show on stderr how far the reading of image files is."""
+    shown: list[Any] = []
+
+    def show(what: str, n_done: int, n_images: int) -> None:
+        if not shown:
+            from cvexp.report.images import ImagesBar
+
+            shown.append(ImagesBar())
+        shown[0](what, n_done, n_images)
+
+    try:
+        with told_to(show):
+            yield
+    finally:
+        for bar in shown:
+            bar.stop()
 
 
 def _explain(error: BaseException, arguments: Sequence[str]) -> int:

@@ -7,9 +7,11 @@ from typing import Any
 from cvexp.config.data import DataConfig
 from cvexp.config.execution import ExecutionConfig
 from cvexp.config.loop import LoopConfig
+from cvexp.config.loss import LossConfig
 from cvexp.config.model import ModelConfig
 from cvexp.config.optimizer import OptimizerConfig
 from cvexp.config.option import SEE_HELP, validated
+from cvexp.config.schedule import ScheduleConfig
 from cvexp.errors import ConfigError
 from cvexp.runs import EXPORT_SUFFIXES
 from cvexp.text import shown
@@ -17,16 +19,52 @@ from cvexp.text import shown
 LONGEST_NAME = 250
 """Characters of a run's name; MLflow's own stores keep as many."""
 
+VAL_SPLIT = 0.1
+"""The fraction of the training images set aside where an option needs a validation part and none is asked for."""
+
+_FOLLOWS_VALIDATION = {"schedule": "plateau"}
+
 
 # Dataclasses list the fields of the last base first.
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(ExecutionConfig, LoopConfig, OptimizerConfig, DataConfig, ModelConfig):
+class RunConfig(ExecutionConfig, LoopConfig, LossConfig, ScheduleConfig, OptimizerConfig, DataConfig, ModelConfig):
     """Everything that decides a run's figures, plus the device it asks for; the components say what each field is."""
+
+    def check(self) -> None:
+        """Refuse options that follow the validation part where there is none."""
+        for name in needs_validation(vars(self)) if not self.val_split else ():
+            self.refuse(name, "it needs a validation part: leave --val-split out, or give one above 0")
 
 
 def run_config(settings: Mapping[str, Any]) -> RunConfig:
-    """Validate `settings` and make them a RunConfig; see `cvexp.config.option.validated`."""
-    return validated(RunConfig, settings)
+    """Validate `settings` and make them a RunConfig; see `cvexp.config.option.validated`.
+
+    Options that follow the validation part have one: of `VAL_SPLIT` where `settings` do not say.
+
+    Raises:
+        ConfigError: As `validated`; or an option would have no effect within the epochs that are asked for.
+    """
+    if needs_validation(settings) and settings.get("val_split") is None:
+        settings = {**settings, "val_split": VAL_SPLIT}
+    config = validated(RunConfig, settings)
+    _check_epochs(config)
+    return config
+
+
+def needs_validation(settings: Mapping[str, Any]) -> list[str]:
+    """The names of those settings that follow the validation part."""
+    return [name for name, value in _FOLLOWS_VALIDATION.items() if settings.get(name) == value]
+
+
+def _check_epochs(config: RunConfig) -> None:
+    """Refuse what would come after the last epoch. No check of RunConfig: a run that was stopped early has fewer."""
+    too_late = {
+        "warmup_epochs": config.warmup_epochs >= config.epochs,
+        "lr_step_epochs": config.schedule == "step" and config.lr_step_epochs >= config.epochs,
+        "lr_patience": config.schedule == "plateau" and config.lr_patience + 2 >= config.epochs,
+    }
+    for name in (name for name, is_late in too_late.items() if is_late):
+        config.refuse(name, f"too late for {config.epochs} epochs; give a smaller one, or more --epochs")
 
 
 def run_name(name: str | None) -> str | None:

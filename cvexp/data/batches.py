@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from cvexp.data.transforms import Transform
 
     Batch = tuple[Tensor, Tensor]
-    """Images float32 (B, C, H, W), transformed, and labels int64 (B,)."""
+    """Images float32 (B, C, H, W), transformed, and labels: int64 (B,), or float32 (B, K) class probabilities."""
 
 
 class BatchSource(Protocol):
     """Where steps take their images from.
 
-    `is_resident` says whether all images are in the device's memory, so that `gather` can be captured in a CUDA graph.
+    `is_resident` says whether `gather` can be captured in a CUDA graph: all images are in the device's memory, and are
+    the same in every epoch.
     """
 
     device: torch.device
@@ -33,14 +34,23 @@ class BatchSource(Protocol):
         """How many images there are."""
         ...
 
-    def gather(self, indices: Tensor) -> Batch:
-        """The images and labels at `indices`, int64 (B,) on the device."""
+    def start_epoch(self, epoch: int) -> None:
+        """Make ready for an epoch, counted from 1, or for what is left of it, before its first chunk."""
         ...
 
-    def chunks(self, order: Tensor, size: int, *, prefetch: bool) -> Iterator[Batch]:
-        """The images and labels at `order`, int64 (M,) on the device, `size` at a time; the last chunk may be smaller.
+    def gather(self, indices: Tensor) -> Batch:
+        """The images and labels at `indices`, int64 (B,) on the device, as a batch of the epoch would have them."""
+        ...
 
-        With `prefetch`, another thread gathers the next chunk while the caller works on one.
+    def chunks(self, order: Tensor, size: int, *, start: int, stop: int, prefetch: bool) -> Iterator[Batch]:
+        """The images and labels at some positions of an epoch, `size` at a time; the last chunk may be smaller.
+
+        Args:
+            order: int64 (N,), on the device, the epoch's order of the images.
+            size: Images in a chunk.
+            start: The first position.
+            stop: The position after the last one; may be beyond the end of the order.
+            prefetch: Whether another thread gathers the next chunk while the caller works on one.
         """
         ...
 
@@ -51,27 +61,39 @@ class ResidentSource:
     is_resident = True
 
     def __init__(self, split: Split, transform: Transform) -> None:
-        self._split, self._transform = split, transform
+        self._split, self.transform = split, transform
         self.device = split.labels.device
+        self.image_shape: tuple[int, ...] = tuple(split.images.shape[1:])
 
     def __len__(self) -> int:
         return len(self._split)
 
+    def start_epoch(self, epoch: int) -> None:
+        """See BatchSource; one epoch is like another."""
+
+    def stored(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The images uint8 (B, C, H, W) and labels int64 (B,) at `indices`, before they are transformed."""
+        return self._split.gather(indices)
+
     def gather(self, indices: Tensor) -> Batch:
         """See BatchSource."""
-        images, labels = self._split.gather(indices)
-        return self._transform(images), labels
+        images, labels = self.stored(indices)
+        return self.transform(images), labels
 
-    def chunks(self, order: Tensor, size: int, *, prefetch: bool) -> Iterator[Batch]:
+    def chunks(self, order: Tensor, size: int, *, start: int, stop: int, prefetch: bool) -> Iterator[Batch]:
         """See BatchSource."""
-        pieces = torch.split(order, size)
+        pieces = [(piece,) for piece in torch.split(order[start:stop], size)]
+        return self.made(self.gather, pieces, prefetch=prefetch)
+
+    def made(self, make: Callable[..., Batch], pieces: Sequence[tuple[Any, ...]], *, prefetch: bool) -> Iterator[Batch]:
+        """What `make` gives for the arguments in each of `pieces`, of which there is at least one; see `chunks`."""
         if not prefetch:
-            yield from map(self.gather, pieces)
+            yield from (make(*piece) for piece in pieces)
             return
-        upcoming = self._executor.submit(self.gather, pieces[0])
+        upcoming = self._executor.submit(make, *pieces[0])
         for piece in pieces[1:]:
             ready = upcoming.result()
-            upcoming = self._executor.submit(self.gather, piece)
+            upcoming = self._executor.submit(make, *piece)
             yield ready
         yield upcoming.result()
 
@@ -85,12 +107,18 @@ class MappedSource(ResidentSource):
 
     is_resident = False
 
-    def chunks(self, order: Tensor, size: int, *, prefetch: bool) -> Iterator[Batch]:  # noqa: ARG002 - always
-        """See BatchSource."""
-        return super().chunks(order, size, prefetch=True)
+    def made(
+        self,
+        make: Callable[..., Batch],
+        pieces: Sequence[tuple[Any, ...]],
+        *,
+        prefetch: bool,  # noqa: ARG002 - reading from a disk always has to wait
+    ) -> Iterator[Batch]:
+        """See ResidentSource."""
+        return super().made(make, pieces, prefetch=True)
 
 
-def source_of(split: Split, transform: Transform) -> BatchSource:
+def source_of(split: Split, transform: Transform) -> ResidentSource:
     """Where steps take the images of `split` from; they are resident unless they are mapped."""
     return (MappedSource if split.is_mapped else ResidentSource)(split, transform)
 

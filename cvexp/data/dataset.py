@@ -11,6 +11,7 @@ import torch
 
 from cvexp.data.arrays import checked
 from cvexp.data.fitting import Fitting
+from cvexp.data.named import locate
 from cvexp.data.registry import find_spec
 from cvexp.data.sources import NotThisDataset
 from cvexp.data.split import Split, cut, limited
@@ -43,7 +44,7 @@ class Dataset:
     """A dataset, verified and split.
 
     Attributes:
-        name: As in the registry.
+        name: As in the registry, or as typed.
         class_names: K of them, in label order.
         train: What to learn from.
         val: What to choose by; None unless a validation part was asked for.
@@ -97,17 +98,32 @@ class Dataset:
         return len(self.class_names)
 
 
-def load_dataset(config: DataConfig, data_dir: Path, *, interpolation: Interpolation = "bilinear") -> Dataset:
+def load_dataset(
+    config: DataConfig, data_dir: Path, *, interpolation: Interpolation = "bilinear", channels: int | None = None
+) -> Dataset:
     """The dataset that `config` names, its images of the size that `config` asks for, split as it says.
 
-    Registered datasets are found in `data_dir`, or downloaded to it, and keep their own size unless `config` has another.
+    Registered datasets are found in `data_dir`, or downloaded to it, and keep their size unless `config` has another.
+    Image files are decoded with `channels`, by default with 1 where none has colours, and 3 otherwise.
 
     Raises:
         DatasetError: It is unknown, incomplete or damaged, or a class is left without images.
+        StorageError: There is no room for decoded images.
     """
     fitting = Fitting(resize=config.resize, interpolation=interpolation)
     part: Part = {"val_split": config.val_split, "split_seed": config.split_seed, "limit": config.limit}
-    dataset = load(find_spec(config.dataset), data_dir, **part)
+    located = locate(config.dataset, data_dir)
+    if located is not None and located.kind != "npz":
+        from cvexp.data.own.loading import load_own
+
+        own = load_own(located, fitting, side=config.image_size, channels=channels)
+        return divided(own.dataset, **part)
+    if located is None:
+        dataset = load(find_spec(config.dataset), data_dir, **part)
+    else:
+        from cvexp.data.own.npz import load_npz
+
+        dataset = divided(load_npz(located), **part)
     if config.image_size is not None:
         return _fitted(dataset, fitting, config.image_size)
     if fitting.resize != type(config).resize:
@@ -155,17 +171,31 @@ def load(
         DatasetError: A file is damaged, nothing can be downloaded, or the split leaves a class without images.
     """
     arrays, place = _arrays(spec, data_dir)
-    train = Split(images=torch.from_numpy(arrays.train_images), labels=torch.from_numpy(arrays.train_labels))
-    test = Split(images=torch.from_numpy(arrays.test_images), labels=torch.from_numpy(arrays.test_labels))
-    train, val = cut(train, val_split, split_seed) if val_split else (train, None)
-    return Dataset(
+    whole = Dataset(
         name=spec.name,
         class_names=spec.class_names,
-        train=limited(train, limit, split_seed),
-        val=None if val is None else limited(val, limit, split_seed),
-        test=limited(test, limit, split_seed),
+        train=Split(images=torch.from_numpy(arrays.train_images), labels=torch.from_numpy(arrays.train_labels)),
+        val=None,
+        test=Split(images=torch.from_numpy(arrays.test_images), labels=torch.from_numpy(arrays.test_labels)),
         digest=content_digest(arrays),
         place=clean(place),
+    )
+    return divided(whole, val_split=val_split, split_seed=split_seed, limit=limit)
+
+
+def divided(whole: Dataset, *, val_split: float, split_seed: int, limit: int | None) -> Dataset:
+    """The dataset with a part of its training images set aside, and at most `limit` images of each split; see `load`.
+
+    A dataset with validation images of its own keeps those. DatasetError if a class is left without images.
+    """
+    train, val = whole.train, whole.val
+    if val_split and val is None:
+        train, val = cut(train, val_split, split_seed)
+    return replace(
+        whole,
+        train=limited(train, limit, split_seed),
+        val=None if val is None else limited(val, limit, split_seed),
+        test=limited(whole.test, limit, split_seed),
     )
 
 

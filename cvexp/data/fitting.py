@@ -1,4 +1,4 @@
-"""How images of any size are made those of one size: plain data, stored with a model, and applied to every new image."""
+"""How images of any size are made those of one size: plain data, stored with a model and applied to new images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Fitting:
         return images[..., tops[0] : tops[0] + size[0], tops[1] : tops[1] + size[1]]
 
     def scaled_size(self, here: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) before the image is cropped or padded to `size`, at least `size` or at most, on both sides."""
+        """(height, width) before the image is cropped or padded: both at least those of `size`, or at most."""
         if self.resize == "squeeze":
             return size
         choose = max if self.resize == "crop" else min

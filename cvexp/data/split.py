@@ -63,7 +63,7 @@ class Split:
         where = torch.from_numpy(indices)
         stay = self.is_mapped and not copy
         return Split(
-            images=cast("Tensor", MappedRows(self.images, where)) if stay else self.images[where],
+            images=_rows(self.images, where) if stay else self.images[where],
             labels=self.labels[where],
             is_mapped=stay,
             identity=None if self.identity is None else self.identity[where],
@@ -78,27 +78,25 @@ class MappedRows:
     """
 
     def __init__(self, whole: Tensor, rows: Tensor) -> None:
-        if isinstance(whole, MappedRows):
-            whole, rows = whole._whole, whole._rows[rows]
-        self._whole, self._rows = whole, rows
+        self.whole, self.rows = whole, rows
         self.shape = torch.Size((len(rows), *whole.shape[1:]))
         self.device, self.dtype, self.nbytes = whole.device, whole.dtype, self.shape.numel()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __getitem__(self, where: Any) -> Tensor:
-        return self._whole.index_select(0, self._rows[where])
+        return self.whole.index_select(0, self.rows[where])
 
     def index_select(self, dim: int, indices: Tensor) -> Tensor:
         """The images at `indices`; `dim` is 0."""
-        return self._whole.index_select(dim, self._rows[indices])
+        return self.whole.index_select(dim, self.rows[indices])
 
     def to(self, device: torch.device) -> Tensor:
         """All of them on `device`, without holding them on the host at once."""
         moved = torch.empty(self.shape, dtype=self.dtype, device=device)
-        for rows, target in zip(torch.split(self._rows, _AT_ONCE), torch.split(moved, _AT_ONCE), strict=True):
-            target.copy_(self._whole.index_select(0, rows))
+        for rows, target in zip(torch.split(self.rows, _AT_ONCE), torch.split(moved, _AT_ONCE), strict=True):
+            target.copy_(self.whole.index_select(0, rows))
         return moved
 
     def cpu(self) -> Tensor:
@@ -110,7 +108,15 @@ class MappedRows:
         return self[:].numpy()
 
 
+def _rows(images: object, where: Tensor) -> Tensor:
+    """Rows of mapped images, which may be rows themselves."""
+    if isinstance(images, MappedRows):
+        return cast("Tensor", MappedRows(images.whole, images.rows[where]))
+    return cast("Tensor", MappedRows(cast("Tensor", images), where))
+
+
 _AT_ONCE = 1024
+"""Images that are copied to a device at a time."""
 
 
 def _fits(images: Tensor, device: torch.device) -> bool:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cvexp.contention import CpuTotal
-from cvexp.data.batches import epoch_order, source_of
+from cvexp.data.augment.source import training_source
+from cvexp.data.batches import epoch_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.backends.choice import choose_runner
+from cvexp.engine.options import step_options
 from cvexp.engine.state import TrainState
 from cvexp.errors import TrainingError, WeightsError
 from cvexp.inference.evaluate import evaluate
@@ -171,6 +173,7 @@ class Fit:
         order = epoch_order(self._n_images).to(self._device.torch)
         if self._step:
             here.restore(self._device.torch)
+        self._runner.source.start_epoch(self._epoch)
         self._generators = None
         self._seconds += self._device.clock() - order_seconds
         self._train(order)
@@ -264,5 +267,6 @@ def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig) -> Choice
         dataset: Gives the images, and says how they are transformed.
         config: Of the run.
     """
-    state = TrainState(model, rule_for(config), lr=config.learning_rate)
-    return choose_runner(state, source_of(dataset.train, dataset.transform), config)
+    options = step_options(config, dataset)
+    state = TrainState(model, rule_for(config), lr=config.learning_rate, options=options)
+    return choose_runner(state, training_source(dataset, config, seed=config.seed), config)

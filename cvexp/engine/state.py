@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cvexp.engine.options import StepOptions
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,6 +28,7 @@ class TrainState:
         model: On its device, in its memory format.
         rule: Moves the parameters.
         lr: Learning rate.
+        options: What else a step does; by default nothing.
 
     Attributes:
         lr: float64 (), on the CPU. A schedule may write it between steps; no backend has to prepare again for it.
@@ -34,17 +37,19 @@ class TrainState:
         slots: The tensors that the rule keeps, by name, one for each parameter; empty ones for frozen parameters.
     """
 
-    def __init__(self, model: nn.Module, rule: Rule, *, lr: float) -> None:
+    def __init__(self, model: nn.Module, rule: Rule, *, lr: float, options: StepOptions | None = None) -> None:
         self.model, self.rule = model, rule
+        self.options = options or StepOptions()
         self.lr = torch.tensor(lr, dtype=torch.float64)
         self.parameters: list[Tensor] = list(model.parameters())
         self.n_steps = [0] * len(self.parameters)
         self.slots = {name: [_slot(parameter) for parameter in self.parameters] for name in rule.slots}
 
     def tensors(self) -> list[Tensor]:
-        """Everything that a step may change in place: parameters, buffers, slots."""
+        """Every tensor that a step reads or changes in place: parameters, buffers, slots, and weights of classes."""
         slots = [tensor for one in self.slots.values() for tensor in one]
-        return [*self.parameters, *self.model.buffers(), *slots]
+        weights = self.options.loss.weights
+        return [*self.parameters, *self.model.buffers(), *slots, *([] if weights is None else [weights])]
 
     def trained(self) -> list[int]:
         """The indices of the parameters that have a gradient."""
@@ -94,7 +99,7 @@ class TrainState:
             model = copy.deepcopy(self.model)
         except Exception as error:  # a user's attribute may raise anything
             raise Unsupported(f"the model cannot be copied: {error}") from error
-        state = TrainState(model, self.rule, lr=self.lr.item())
+        state = TrainState(model, self.rule, lr=self.lr.item(), options=self.options)
         state.n_steps = list(self.n_steps)
         state.slots = {name: [tensor.clone() for tensor in tensors] for name, tensors in self.slots.items()}
         return state

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch.nn import functional
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
 def train_step(
     state: TrainState, images: Tensor, labels: Tensor, coefficients: Numbers | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Forward, mean cross-entropy, backward, update.
+    """Forward, mean loss, backward, update.
 
     Args:
         state: Its model is in training mode; it changes in place.
         images: float32 (B, C, H, W), transformed.
-        labels: int64 (B,).
+        labels: int64 (B,) in [0, K), or float32 (B, K) class probabilities.
         coefficients: See TrainState.update.
 
     Returns:
@@ -32,7 +31,7 @@ def train_step(
     for parameter in state.parameters:
         parameter.grad = None
     logits = state.model(images)
-    loss = functional.cross_entropy(logits, labels)
+    loss: Tensor = state.options.loss(logits, labels)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     with torch.no_grad():
         state.update(coefficients)

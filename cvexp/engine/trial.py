@@ -98,7 +98,7 @@ def eager_outcome(state: TrainState, batches: Sequence[tuple[Tensor, Tensor]], t
 
     Args:
         state: A copy, before its first step; it changes.
-        batches: float32 (B, C, H, W) and int64 (B,).
+        batches: Images float32 (B, C, H, W) and their labels.
         trained: Which parameters should have a gradient in every step.
 
     Returns:

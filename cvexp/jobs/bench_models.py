@@ -77,7 +77,7 @@ def timed(found: Sequence[tuple[TrainedModel, str | None]], data_dir: Path) -> l
     models = []
     for trained, factory in found:
         card, memory_format = trained.card, _memory_format(trained)
-        data = (card.spec.dataset, card.split_seed, card.limit)
+        data = (card.spec.dataset, card.spec.image_shape, card.spec.fitting, card.split_seed, card.limit)
         if data not in images:
             images[data] = trained.load_dataset(data_dir).test.images
         subject = Subject(predictor=arranged(trained.predictor, memory_format), images=images[data])

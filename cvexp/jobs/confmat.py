@@ -156,7 +156,7 @@ def _check_same_images(a: TrainedModel, of_a: Dataset, b: TrainedModel, of_b: Da
         sizes = [f"{len(data.test):,} of {data.name}" for data in (of_a, of_b)]
         raise DatasetError(
             f"{a.name} and {b.name} were tested on different images: {sizes[0]}, {sizes[1]}",
-            "name two runs with the same dataset, --limit and --split-seed",
+            "name two runs with the same dataset, --image-size, --limit and --split-seed",
         )
 
 

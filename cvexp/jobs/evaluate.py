@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cvexp.calibration import Calibration, calibration
-from cvexp.data.registry import find_spec
+from cvexp.data.named import check_known
 from cvexp.errors import ConfigError
 from cvexp.jobs.label_errors import LabelErrorsFound, find_errors, records_of_others
 from cvexp.jobs.logged import agree
@@ -122,7 +122,7 @@ def run(
     """
     wanted = (wanted or Wanted()).checked()
     if dataset_name is not None:
-        find_spec(dataset_name)
+        check_known(dataset_name, data_dir)
     trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
     from cvexp.inference.per_image import image_records
     from cvexp.jobs.add_records import add_missing, check_storable, val_split

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparison.request import LAST, Request
 from cvexp.errors import ConfigError, InputError
+from cvexp.settings import data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,10 +35,10 @@ class StoredEvidence:
 
     def class_names(self, run: RunSummary) -> tuple[str, ...]:
         """The classes of the run's dataset in label order; none where it is not registered here."""
-        from cvexp.data.registry import find_spec
+        from cvexp.data.named import class_names_of
 
         with contextlib.suppress(InputError):
-            return find_spec(run.params.get("dataset", "")).class_names
+            return class_names_of(run.params.get("dataset", ""), data_dir())
         return ()
 
     def at_epoch(self, runs: Sequence[RunSummary]) -> list[RunSummary]:

@@ -67,7 +67,8 @@ def steps_of(
     completed, defaults = [], {}
     for one in planned:
         model = one.config.model
-        config, _, defaults[model] = complete(one.config, allow_path=model in trusted_factories)
+        trusted = model in trusted_factories
+        config, _, defaults[model] = complete(one.config, allow_path=trusted, data_dir=settings.flags.data_dir)
         completed.append(replace(one, config=config))
     known = [] if again else _known(settings, offline=offline)
     finished = [(run, run.asked, run.recipe) for run in known if run.status == "FINISHED"]

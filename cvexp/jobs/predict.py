@@ -93,7 +93,7 @@ def of_files(
     images, read, failures = [], [], []
     for file in files:
         try:
-            image, notes = read_image(file, trained.card.spec.image_shape)
+            image, notes = read_image(file, trained.card.spec.image_shape, trained.card.spec.fitting)
         except DatasetError as error:
             failures.append(error)
         else:

@@ -11,7 +11,7 @@ from cvexp.config.run import run_name
 from cvexp.config.seeds import listed
 from cvexp.config.stored import config_of
 from cvexp.data.last import LastDataset
-from cvexp.data.registry import find_spec
+from cvexp.data.named import class_names_of
 from cvexp.errors import RunError
 from cvexp.jobs.plan import Step, Trainer, steps_of
 from cvexp.jobs.resume import resumed_config, same_store
@@ -198,7 +198,7 @@ def run(
         history = _history(one, planned.settings) if histories and not isinstance(one, TrainResult) else {}
         runs.append(Repeat(seed=seed, run=one, undelivered=waiting.get(one.run_id, 0), history=history))
     config = planned.steps[0].planned.config
-    figures, n_classes = [one.metrics for one in runs], len(find_spec(config.dataset).class_names)
+    figures, n_classes = [one.metrics for one in runs], len(class_names_of(config.dataset, data_dir))
     fallen = collapsed_seeds(planned.seeds, figures, n_classes)
     troubles = [one.run.trouble for one in runs if isinstance(one.run, TrainResult) and one.undelivered]
     return Repeats(

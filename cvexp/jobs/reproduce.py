@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.config.model import names_code
 from cvexp.config.stored import config_of, typed_words
-from cvexp.data.registry import find_spec
+from cvexp.data.named import is_here
 from cvexp.errors import ConfigError, DeviceError, RunError
 from cvexp.models.registry import find_entry
 from cvexp.training.session import known_tags, prepare
@@ -183,7 +183,7 @@ def _prepared(
     if names_code(config.model) and trusted_factory is None:
         return None, (f"device, threads and data: the model is code of its own; to build it: --model {config.model}",)
     find_entry(config.model, allow_path=True)
-    if not check and not any(True for _ in find_spec(config.dataset).source.find(data_dir)):
+    if not check and not is_here(config.dataset, data_dir):
         return None, (f"device, threads and data: {config.dataset} is not on this machine",)
     try:
         prepared = prepare(config, data_dir)

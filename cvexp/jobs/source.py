@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cvexp.data.named import locate
 from cvexp.errors import DatasetError, InputError, RunError, WeightsError
 from cvexp.runs import EXPORT_SUFFIXES
 from cvexp.text import shown
@@ -76,12 +77,24 @@ class TrainedModel:
             split_seed=card.split_seed,
             limit=None if name else card.limit,
         )
-        dataset = load_dataset(config, data_dir, interpolation=spec.fitting.interpolation)
+        dataset = load_dataset(config, data_dir, interpolation=spec.fitting.interpolation, channels=spec.image_shape[0])
         if dataset.image_shape != tuple(spec.image_shape) or dataset.n_classes != len(spec.class_names):
             theirs = f"{'x'.join(map(str, dataset.image_shape))} images in {dataset.n_classes} classes"
             ours = f"{'x'.join(map(str, spec.image_shape))} in {len(spec.class_names)}"
             raise DatasetError(
                 f"{dataset.name} has {theirs}, and this model takes {ours}", f"use {spec.dataset} instead"
+            )
+        is_own = locate(dataset.name, data_dir) is not None
+        if is_own and dataset.class_names != spec.class_names:
+            theirs, ours = (shown(list(names)) for names in (dataset.class_names, spec.class_names))
+            raise DatasetError(
+                f"{dataset.name} has the classes {theirs}, and this model {ours}", "name the folders alike"
+            )
+        if name is None and dataset.digest != spec.dataset_digest and is_own:
+            raise DatasetError(
+                f"{dataset.place} holds other images than {self.name} was trained on",
+                f"to measure it on these: cvexp evaluate RUN --dataset {dataset.name}",
+                "the folder that held them then can be named with --data-dir, where --dataset was relative",
             )
         return dataset
 

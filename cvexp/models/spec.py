@@ -37,8 +37,8 @@ class ModelSpec:
         weights_sha256: Of the weights file beside this specification.
         transform: From images of this shape to what the model takes.
         fitting: From images of any size to those of this shape.
-        schema_version: Version 1 had `preprocessing`, which named its only transform, and versions 1 and 2 squeezed every
-            image; they are written again as version 3.
+        schema_version: Version 1 had `preprocessing`, which named its only transform. Versions 1 and 2 squeezed every
+            image. They are written again as version 3.
     """
 
     model: str

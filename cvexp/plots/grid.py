@@ -18,15 +18,20 @@ RGB = 3
 
 
 def image_grid(
-    images: npt.NDArray[np.uint8], titles: Sequence[str], *, title: str, colors: Sequence[str] | None = None
+    images: npt.NDArray[np.uint8],
+    titles: Sequence[str],
+    *,
+    title: str,
+    colors: Sequence[str] | None = None,
+    n_columns: int | None = None,
 ) -> Figure:
-    """Draw a square grid of images, uint8 (N, C, H, W), with N titles and their colours.
+    """Draw a grid of images, uint8 (N, C, H, W), with N titles and their colours; it is square unless told otherwise.
 
     Images of other than 3 channels are shown by the channels' mean.
     """
     import matplotlib.pyplot as plt
 
-    n_columns = int(np.ceil(np.sqrt(len(images))))
+    n_columns = n_columns or int(np.ceil(np.sqrt(len(images))))
     n_rows = int(np.ceil(len(images) / n_columns))
     size = (2.6 * n_columns, 2.7 * n_rows)
     figure, grid = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)

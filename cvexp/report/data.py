@@ -3,8 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cvexp.jobs.data import Description, Listed
-from cvexp.report.terminal import cell, console, hint, shape, table
+from rich.table import Table
+
+from cvexp.jobs.data import Description, Duplicated, Files, Listed
+from cvexp.report.terminal import cell, console, hint, say, shape, table
+
+N_NAMED, N_IN_GROUP = 10, 4
+"""Lines of each kind of finding, and images in one of them."""
 
 
 def show_list(listed: Sequence[Listed], data_dir: str) -> None:
@@ -39,23 +44,93 @@ def list_document(listed: Sequence[Listed], data_dir: str) -> dict[str, Any]:
 
 
 def show(description: Description) -> None:
-    """Print one dataset's counts, shape, mean and standard deviation."""
+    """Print one dataset's counts, shape, mean and standard deviation, and what is wrong with its images."""
     out = console()
-    out.print(cell(f"{description.name}: {description.title}", "bold"))
+    out.print(cell(f"{description.name}: {description.title}", "bold"), soft_wrap=True)
     facts = table("", "")
     facts.add_row("read from", cell(description.location))
     facts.add_row("verified content", cell(description.digest))
-    facts.add_row("image shape", shape(description.image_shape) + " (channels, height, width)")
+    made = f", made so by --resize {description.fitted}" if description.fitted else ""
+    facts.add_row("image shape", f"{shape(description.image_shape)} (channels, height, width){made}")
     facts.add_row("training pixels", f"mean {_figures(description.mean)}, std {_figures(description.std)} (in [0, 1])")
+    if description.files:
+        _add_files(facts, description.files)
+    facts.add_row("classes", _balance(description))
+    facts.add_row("duplicates", _duplicate_counts(description))
     out.print(facts)
-    made = table(">label", "class", *(f">{split}" for split in description.counts))
+    counts = table(">label", "class", *(f">{split}" for split in description.counts))
     for label, name in enumerate(description.class_names):
-        made.add_row(str(label), cell(name), *(f"{counts[label]:,}" for counts in description.counts.values()))
-    made.add_section()
-    made.add_row("", "all", *(f"{sum(counts):,}" for counts in description.counts.values()))
-    out.print(made)
+        counts.add_row(str(label), cell(name), *(f"{counts_of[label]:,}" for counts_of in description.counts.values()))
+    counts.add_section()
+    counts.add_row("", "all", *(f"{sum(counts_of):,}" for counts_of in description.counts.values()))
+    out.print(counts)
+    for line in _warnings(description):
+        say(line, "yellow")
     if description.samples:
         hint(f"samples drawn to {description.samples}")
+
+
+def _add_files(facts: Table, files: Files) -> None:
+    smallest, median, largest, total = map(_bytes, files.n_bytes)
+    facts.add_row("files", f"{total}: {smallest} to {largest}, median {median}")
+    sizes = ["x".join(map(str, size)) for size in files.sizes]
+    facts.add_row("their images", f"{sizes[0]} to {sizes[2]} pixels, median {sizes[1]}")
+    facts.add_row("their modes", cell(", ".join(f"{count:,} {mode}" for mode, count in files.modes.items())))
+    if files.n_others:
+        facts.add_row("other files", f"{files.n_others:,}, passed over")
+    facts.add_row("decoded in", cell(f"{files.cache} ({_bytes(files.cache_bytes)})"))
+
+
+def _bytes(count: int) -> str:
+    """A number of bytes as people read it."""
+    size, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:  # noqa: PLR2004 - a prefix of the SI
+            break
+        size, unit = size / 1000, larger
+    return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+
+
+def _balance(description: Description) -> str:
+    counts = description.counts["train"]
+    least, most = min(counts), max(counts)
+    if most == least:
+        return f"{len(counts)}, balanced: {most:,} training images each"
+    times = f", {most / least:.1f} to 1" if least else ""
+    return f"{len(counts)}, with {least:,} to {most:,} training images each{times}"
+
+
+def _duplicate_counts(description: Description) -> str:
+    """How many groups there are of each kind."""
+    kinds = [one.kind for one in description.duplicates]
+    near = f"near ones {description.near}" if description.near else f"near {kinds.count('near'):,}"
+    return f"groups of equal images {kinds.count('exact'):,}, {near}"
+
+
+def _warnings(description: Description) -> list[str]:
+    """Unreadable files, duplicates across splits and classes, and others, the first of each by name."""
+    lines = []
+    unreadable = description.files.unreadable if description.files else ()
+    lines += _listed("unreadable, left out", [f"{one.path}: {one.reason}" for one in unreadable])
+    leaks = [one for one in description.duplicates if one.in_train_and_test]
+    others = [one for one in description.duplicates if not one.in_train_and_test]
+    lines += _listed("in train and in test, so that accuracy is optimistic", [_group(one) for one in leaks])
+    lines += _listed("twice", [_group(one) for one in others])
+    return lines
+
+
+def _listed(what: str, items: Sequence[str]) -> list[str]:
+    if not items:
+        return []
+    more = [f"  and {len(items) - N_NAMED:,} more: --json names all"] if len(items) > N_NAMED else []
+    return [f"{len(items):,} {what}:", *(f"  {item}" for item in items[:N_NAMED]), *more]
+
+
+def _group(one: Duplicated) -> str:
+    names = list(one.names[:N_IN_GROUP])
+    more = f" and {len(one.names) - N_IN_GROUP:,} more" if len(one.names) > N_IN_GROUP else ""
+    classes = ", of different classes" if one.across_classes else ""
+    return f"{' = ' if one.kind == 'exact' else ' ~ '}".join(names) + more + classes
 
 
 def _figures(values: Sequence[float]) -> str:
@@ -76,4 +151,33 @@ def document(description: Description) -> dict[str, Any]:
         "mean": description.mean,
         "std": description.std,
         "samples": description.samples,
+        "splits": {
+            split: {"n": sum(counts), "per_class": dict(zip(names, counts, strict=True))}
+            for split, counts in description.counts.items()
+        },
+        "resize": description.fitted or None,
+        "unreadable": [one._asdict() for one in description.files.unreadable] if description.files else [],
+        "duplicates": [
+            {
+                "paths": one.names,
+                "kind": one.kind,
+                "across_splits": one.across_splits,
+                "across_classes": one.across_classes,
+            }
+            for one in description.duplicates
+        ],
+        "near_duplicates_skipped": description.near or None,
+        "files": _files_document(description.files) if description.files else None,
+    }
+
+
+def _files_document(files: Files) -> dict[str, Any]:
+    smallest, median, largest, total = files.n_bytes
+    return {
+        "others": files.n_others,
+        "bytes": {"smallest": smallest, "median": median, "largest": largest, "total": total},
+        "sizes": dict(zip(("smallest", "median", "largest"), files.sizes, strict=True)),
+        "modes": files.modes,
+        "cache": files.cache,
+        "cache_bytes": files.cache_bytes,
     }

@@ -1,20 +1,35 @@
-"""The model that a training begins with."""
+"""The images and the model that a training begins with."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cvexp.data.dataset import load_dataset
 from cvexp.models.freeze import freeze
 from cvexp.models.registry import build
 from cvexp.models.summary import check_output
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from cvexp.config import RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.models.registry import ModelEntry
     from cvexp.training.initial_weights import InitialWeights
+
+
+def initial_data(
+    config: RunConfig, data_dir: Path, dataset: Dataset | None, weights: InitialWeights | None
+) -> Dataset:
+    """The dataset that `config` names, or the one given, resized and standardized as the weights want it."""
+    known = None if weights is None else weights.preprocessing
+    interpolation = "bilinear" if known is None else known.interpolation
+    if dataset is None or (dataset.is_fitted and dataset.fitting.interpolation != interpolation):
+        dataset = load_dataset(config, data_dir, interpolation=interpolation)
+    return dataset if known is None else replace(dataset, transform=known.transform(dataset.image_shape[0]))
 
 
 def initial_model(

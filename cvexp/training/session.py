@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
 from cvexp.config.recipe import recipe
 from cvexp.config.seeds import as_list
-from cvexp.data.registry import find_spec
+from cvexp.data.named import check_known
 from cvexp.errors import RunError, TrainingError, WeightsError
 from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, RECIPE, SEEDS
+from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, LEFT_OUT, RECIPE, SEEDS
+from cvexp.text import clean
 from cvexp.training import initial_weights
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cvexp.config import ModelArg, RunConfig
-    from cvexp.data.dataset import Dataset
+    from cvexp.data.dataset import Dataset, LeftOut
     from cvexp.device import Device
     from cvexp.engine.backends.choice import Choice
     from cvexp.engine.fit import Fit, Progress
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from cvexp.training.features import CachedFeatures
     from cvexp.training.initial_weights import InitialWeights
     from cvexp.training.request import Request
+
+NAMED_FILES = 20
+"""Unreadable image files that a run names; `cvexp data` names all."""
 
 ONE_AT_A_TIME = threading.RLock()
 """Held during a training: generators and thread counts belong to the process. Reentrant: an observer may train too."""
@@ -92,7 +96,9 @@ class Prepared:
         return save_weights(self.model, folder, config=self.config, dataset=self.dataset)
 
 
-def complete(config: RunConfig, *, allow_path: bool) -> tuple[RunConfig, ModelEntry, Mapping[str, ModelArg]]:
+def complete(
+    config: RunConfig, *, allow_path: bool, data_dir: Path | None = None
+) -> tuple[RunConfig, ModelEntry, Mapping[str, ModelArg]]:
     """`config` with every argument of its model's own, the model, and those arguments' defaults.
 
     Initial weights get their digest, and a stem that they fit: as it was published.
@@ -101,7 +107,7 @@ def complete(config: RunConfig, *, allow_path: bool) -> tuple[RunConfig, ModelEn
         InputError: The dataset, the model, the weights or an argument is unknown, or the model is code and `allow_path`
             is False.
     """
-    find_spec(config.dataset)
+    check_known(config.dataset, data_dir)
     entry = find_entry(config.model, allow_path=allow_path)  # before torch is imported, which takes seconds
     config = initial_weights.with_digest(config)
     factory = entry.load()
@@ -119,18 +125,18 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         TrainingError: There is no memory for a step.
     """
     machine, times = read_machine_state(), read_machine_times()  # first: importing torch takes seconds
-    config, entry, defaults = complete(config, allow_path=True)
+    config, entry, defaults = complete(config, allow_path=True, data_dir=data_dir)
     from cvexp.device import choose, seed_everything, threads
     from cvexp.engine.fit import choose_step
     from cvexp.engine.layout import apply_layout, choose_layout
     from cvexp.training.features import cache_features
-    from cvexp.training.initial_model import initial_model
+    from cvexp.training.initial_model import initial_data, initial_model
     from cvexp.training.memory import reset_peaks
 
     device = choose(config.device)
     reset_peaks(device)
     weights = initial_weights.read(config, entry)
-    dataset = _dataset(config, data_dir, dataset, weights)
+    dataset = initial_data(config, data_dir, dataset, weights)
     seed_everything(config.seed)
     model, notes = initial_model(config, entry, dataset, weights)
     laid_out = partial(
@@ -164,17 +170,6 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         cached=cached,
         notes=notes,
     )
-
-
-def _dataset(config: RunConfig, data_dir: Path, dataset: Dataset | None, weights: InitialWeights | None) -> Dataset:
-    """The dataset, or the one given, as the weights take it."""
-    from cvexp.data.dataset import load_dataset
-
-    known = None if weights is None else weights.preprocessing
-    interpolation = "bilinear" if known is None else known.interpolation
-    if dataset is None or (dataset.is_fitted and dataset.fitting.interpolation != interpolation):
-        dataset = load_dataset(config, data_dir, interpolation=interpolation)
-    return dataset if known is None else replace(dataset, transform=known.transform(dataset.image_shape[0]))
 
 
 def _on_several_cpus(device: Device) -> bool:
@@ -231,8 +226,16 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequ
         **({} if prepared.weights is None else prepared.weights.tags()),
         **({"cvexp.model_changes": "; ".join(prepared.notes)} if prepared.notes else {}),
         **({SEEDS: as_list(seeds)} if seeds else {}),
+        **({LEFT_OUT: left_out(dataset.left_out)} if dataset.left_out else {}),
         **_identity_tags(prepared, config),
     }
+
+
+def left_out(files: Sequence[LeftOut]) -> str:
+    """Image files that could not be read, for a tag: how many, and the first of them by name with the reason."""
+    named = [f"{clean(one.path)} ({clean(one.reason)})" for one in files[:NAMED_FILES]]
+    more = [f"and {len(files) - NAMED_FILES:,} more"] if len(files) > NAMED_FILES else []
+    return f"{len(files):,}: " + "; ".join([*named, *more])
 
 
 def config_tags(prepared: Prepared, *, asked: RunConfig | None = None) -> dict[str, str]:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+import torch
+from PIL import Image, ImageCms, ImageOps
+from sklearn.datasets import load_sample_images
 
+from cvexp.data.fitting import Fitting
 from cvexp.data.images import read_image
 from cvexp.errors import DatasetError
 
@@ -131,3 +134,25 @@ def test_a_decompression_bomb_is_not_opened(tmp_path, monkeypatch):
 def test_a_model_of_five_channels_takes_no_files(tmp_path):
     with pytest.raises(DatasetError, match="5 channels"):
         read_image(tmp_path / "x.png", (5, 8, 8))
+
+
+PHOTOS = [Image.fromarray(one) for one in load_sample_images().images]
+
+
+@pytest.mark.parametrize("photo", range(2))
+@pytest.mark.parametrize("turned", [1, 6])
+def test_a_large_jpeg_that_is_decoded_at_a_fraction_of_its_size_gives_the_same_image(photo, turned, tmp_path):
+    large = PHOTOS[photo].resize((1600, 1200), Image.Resampling.LANCZOS)
+    exif = large.getexif()
+    exif[0x0112] = turned
+    large.save(tmp_path / "x.jpg", quality=90, exif=exif)
+    drafted, notes = read_image(tmp_path / "x.jpg", (3, 64, 64), Fitting(resize="crop"))
+    with Image.open(tmp_path / "x.jpg") as image:
+        assert image.draft(None, (256, 256)) is not None
+        assert image.size < (800, 600)
+    large = Image.open(tmp_path / "x.jpg")
+    large.load()
+    whole = torch.from_numpy(np.array(ImageOps.exif_transpose(large))).permute(2, 0, 1)[None]
+    difference = np.abs(Fitting(resize="crop")(whole, (64, 64))[0].numpy().astype(int) - drafted)
+    assert difference.mean() < 0.6
+    assert notes == (f"resized from {'1600x1200' if turned == 1 else '1200x1600'} to 64x64 pixels",)

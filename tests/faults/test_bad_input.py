@@ -30,6 +30,7 @@ from cvexp.data.idx import header
 from cvexp.settings import store_settings
 from cvexp.tracking.queries import search
 from cvexp.tracking.store import open_store
+from tests.faults import own_images
 from tests.faults.answering import answering, check_refusal
 
 if TYPE_CHECKING:
@@ -723,11 +724,14 @@ STORES = {
     "run's name that is no text": Row((*TRAIN, "--name", os.fsdecode(b"\xff")), ("--name", "--help")),
 }
 
-TABLE = {**DATASETS, **PICTURES, **WEIGHTS, **RUNS, **CHECKPOINTS, **EXPERIMENTS, **FLAGS, **STORES}
+OWN = own_images.rows(Row)
+TABLE = {**DATASETS, **OWN, **PICTURES, **WEIGHTS, **RUNS, **CHECKPOINTS, **EXPERIMENTS, **FLAGS, **STORES}
 AS_COMMANDS = (
     "idx file of another digest",
     "gzip file cut short",
     "bytes that are no text in a folder's name",
+    "class with an escape in its name",
+    "npz of pickled objects",
     "decompression bomb",
     "image with control characters in its name",
     "pipe as an image",
@@ -884,6 +888,9 @@ PERMISSIONS = {
     "unreadable database": Row(("compare",), ("store.db", "permissions"), unreadable("store.db", b"x")),
     "unreadable image": Row(("predict", "LINEAR", "x.png"), ("x.png", "not readable"), unreadable("x.png", b"x")),
     "unreadable experiment": Row(("run", "x.yaml"), ("x.yaml", "not readable"), unreadable("x.yaml", b"x")),
+    "unreadable folder of images": Row(
+        ("train", "linear", "--dataset", "./own"), ("own/train/a", "Permission denied"), own_images.unreadable_folder
+    ),
     "unreadable idx file": Row(FASHION, (IMAGES, "permissions"), idx(lambda path: (path.touch(), path.chmod(0)))),
 }
 

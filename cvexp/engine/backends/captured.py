@@ -16,6 +16,7 @@ import torch
 from cvexp.device import usable_cpus
 from cvexp.engine.backends.recording import python_loop, record
 from cvexp.engine.backends.scripted import NotScripted, ScriptedLoop
+from cvexp.engine.loss import n_correct
 from cvexp.engine.state import Unsupported
 from cvexp.engine.trial import are_equal, eager_outcome, outcome, without_trace
 
@@ -76,14 +77,15 @@ class CapturedSteps:
     def run(self, order: Tensor, losses: Tensor, start_step: int, n_steps: int) -> Tensor:
         """Run some steps of an epoch; see StepRunner."""
         start = start_step * self._batch_size
-        wanted = order[start : start + n_steps * self._batch_size]
+        stop = start + n_steps * self._batch_size
         # The native loop does not hold the GIL, so another core can gather meanwhile.
         prefetch = self.loop == "native" and torch.get_num_threads() == 1 and usable_cpus() > 1
         found: list[Tensor] = []
         logits: list[Tensor] = []
         truth: list[Tensor] = []
         with torch.inference_mode():
-            for images, labels in self.source.chunks(wanted, self._n_images_per_gather, prefetch=prefetch):
+            chunks = self.source.chunks(order, self._n_images_per_gather, start=start, stop=stop, prefetch=prefetch)
+            for images, labels in chunks:
                 truth.append(labels)
                 whole = len(labels) // self._batch_size * self._batch_size
                 for part in (slice(0, whole), slice(whole, None)):
@@ -92,7 +94,7 @@ class CapturedSteps:
                         found += step_losses
                         logits += step_logits
             torch.stack(found, out=losses[start_step : start_step + len(found)])
-            return (torch.cat(logits).argmax(dim=1) == torch.cat(truth)).sum()
+            return n_correct(torch.cat(logits), torch.cat(truth))
 
     def _run(self, images: Tensor, labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         size = min(self._batch_size, len(labels))

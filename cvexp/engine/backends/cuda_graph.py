@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from cvexp.engine.backends.eager import EagerSteps
+from cvexp.engine.loss import n_correct
 from cvexp.engine.state import Unsupported
 from cvexp.engine.step import train_step
 
@@ -45,7 +46,7 @@ class CudaGraphSteps:
         if device.type != "cuda":
             raise Unsupported(f"CUDA graphs need a CUDA device, and this is {device.type}")
         if not source.is_resident:
-            raise Unsupported("CUDA graphs need all images in the device's memory")
+            raise Unsupported("CUDA graphs need all images in the device's memory, and none augmented")
         if len(source) < batch_size:
             raise Unsupported("there is less than one whole batch")
         self.state, self.source, self._batch_size = state, source, batch_size
@@ -66,16 +67,16 @@ class CudaGraphSteps:
         """Run some steps of an epoch; see StepRunner."""
         end = min(start_step + n_steps, -(-len(order) // self._batch_size))
         whole = min(end, len(order) // self._batch_size)
-        n_correct = torch.zeros_like(self._n_correct)
+        found = torch.zeros_like(self._n_correct)
         step = start_step
         while step < whole and self._n_warm < WARM_UP_STEPS:
-            n_correct += self._warm_up(order, losses, step)
+            found += self._warm_up(order, losses, step)
             step += 1
         if step < whole:
-            n_correct += self._replay(order, losses, step, whole)
+            found += self._replay(order, losses, step, whole)
         if whole < end:
-            n_correct += self._eager.run(order, losses, whole, end - whole)
-        return n_correct
+            found += self._eager.run(order, losses, whole, end - whole)
+        return found
 
     def _warm_up(self, order: torch.Tensor, losses: torch.Tensor, step: int) -> torch.Tensor:
         """One real step on a side stream, as a capture wants it."""
@@ -111,7 +112,7 @@ class CudaGraphSteps:
             numbers = self.state.rule.coefficients(self._lr, self._n_steps)
             loss, logits = train_step(self.state, images, labels, [torch.as_tensor(n).float() for n in numbers])
             self._losses.index_copy_(0, self._step, loss.reshape(1))
-            self._n_correct += (logits.argmax(dim=1) == labels).sum()
+            self._n_correct += n_correct(logits, labels)
             self._step += 1
         self._trained = self.state.trained()
         return graph

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from cvexp.engine.loss import n_correct
 from cvexp.engine.step import train_step
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ class EagerSteps:
 
     def run(self, order: Tensor, losses: Tensor, start_step: int, n_steps: int) -> Tensor:
         """Run some steps of an epoch; see StepRunner."""
-        n_correct = torch.zeros((), dtype=torch.int64, device=order.device)
+        found = torch.zeros((), dtype=torch.int64, device=order.device)
         start = start_step * self._batch_size
-        wanted = order[start : start + n_steps * self._batch_size]
-        batches = self.source.chunks(wanted, self._batch_size, prefetch=False)
+        stop = start + n_steps * self._batch_size
+        batches = self.source.chunks(order, self._batch_size, start=start, stop=stop, prefetch=False)
         for step, (images, labels) in enumerate(batches, start_step):
             losses[step], logits = train_step(self.state, images, labels)
-            n_correct += (logits.argmax(dim=1) == labels).sum()
-        return n_correct
+            found += n_correct(logits, labels)
+        return found

@@ -30,7 +30,7 @@ def record(state: TrainState, images: Tensor, labels: Tensor) -> tuple[fx.GraphM
     Args:
         state: A copy; it is changed by the step.
         images: float32 (B, C, H, W).
-        labels: int64 (B,).
+        labels: int64 (B,), or float32 (B, K).
 
     Returns:
         The program from (images, labels, *tensors of the state, *coefficients of the rule) to (loss, logits), which

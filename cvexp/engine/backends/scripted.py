@@ -70,7 +70,7 @@ class ScriptedLoop:
 
         Args:
             images: float32 (k x B, C, H, W).
-            labels: int64 (k x B,).
+            labels: int64 (k x B,), or float32 (k x B, K).
             tensors: Of the state; they change in place.
             coefficients: Of the update rule, for each step.
 

@@ -1,0 +1,123 @@
+"""Augmented training images, batch by batch: the presets of `--augment`, and the source that applies one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from cvexp.data.augment.mixing import PARTNER, SHARE, CutMix, Mixup
+from cvexp.data.augment.policies import RANDAUGMENT, TRIVIAL, FlipCrop
+from cvexp.data.batches import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+    from cvexp.config.data import DataConfig
+    from cvexp.data.augment.mixing import Mixing
+    from cvexp.data.augment.policies import Draws, Policy
+    from cvexp.data.batches import Batch, BatchSource, ResidentSource
+    from cvexp.data.dataset import Dataset
+
+POLICIES: Mapping[str, Policy] = {"flip-crop": FlipCrop(), "trivial": TRIVIAL, "randaugment": RANDAUGMENT}
+MIXINGS: Mapping[str, Mixing] = {"mixup": Mixup(alpha=0.2), "cutmix": CutMix(alpha=1.0)}
+"""With alpha as the papers chose it for ImageNet (mixup) and for all data (CutMix)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """What a preset does to an epoch; both parts may be left out.
+
+    Attributes:
+        policy: Changes single images, before they are mixed.
+        mixing: Mixes pairs of transformed images.
+    """
+
+    policy: Policy | None = None
+    mixing: Mixing | None = None
+
+
+def augmentation(name: str) -> Augmentation:
+    """The preset called `name`, any of those of `--augment` but `none`."""
+    return Augmentation(policy=POLICIES.get(name), mixing=MIXINGS.get(name))
+
+
+class AugmentedSource:
+    """A split whose images are augmented, then transformed, when they are gathered; see BatchSource.
+
+    The parameters of an epoch are drawn at once, from a generator seeded by the run's seed and the epoch: a row for
+    each position in the epoch's order. So they depend neither on the batch size nor on where training was resumed, and
+    an image that comes twice in an epoch is augmented in two ways. Mixed images have labels float32 (B, K).
+
+    Args:
+        source: Gives the images as they are stored.
+        how: The augmentation.
+        seed: Of the run.
+        n_classes: K.
+    """
+
+    is_resident = False
+    """Draws of another epoch would not reach a `gather` that was captured."""
+
+    def __init__(self, source: ResidentSource, how: Augmentation, *, seed: int, n_classes: int) -> None:
+        self._source, self._how, self._seed, self._n_classes = source, how, seed, n_classes
+        self.device = source.device
+        self.start_epoch(1)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the parameters of an epoch, counted from 1."""
+        rng, shape, n_images = np.random.default_rng((self._seed, epoch)), self._source.image_shape, len(self)
+        self.drawn: Draws = {}
+        if self._how.policy is not None:
+            self.drawn |= self._how.policy.draw(n_images, shape, rng)
+        if self._how.mixing is not None:
+            self.drawn |= self._how.mixing.draw(n_images, shape, rng)
+
+    def described(self, position: int) -> str:
+        """What is done to the image at a position of the epoch, before it is mixed, in a few words."""
+        return "" if self._how.policy is None else self._how.policy.described(self.drawn, position)
+
+    def gather(self, indices: Tensor) -> Batch:
+        """The images at `indices`, augmented as if they were the epoch's first."""
+        return self._batch(indices, 0, len(indices))
+
+    def chunks(self, order: Tensor, size: int, *, start: int, stop: int, prefetch: bool) -> Iterator[Batch]:
+        """See BatchSource."""
+        stop = min(stop, len(order))
+        pieces = [(order, first, min(first + size, stop)) for first in range(start, stop, size)]
+        return self._source.made(self._batch, pieces, prefetch=prefetch)
+
+    def _batch(self, order: Tensor, start: int, stop: int) -> Batch:
+        """The images at the positions from `start` to before `stop`."""
+        images, labels = self._augmented(order, torch.arange(start, stop))
+        if self._how.mixing is None:
+            return images, labels
+        drawn = {name: values[start:stop].to(self.device) for name, values in self.drawn.items()}
+        # Positions wrap around in an order that is shorter than an epoch, as in trials.
+        partners, their_labels = self._augmented(order, self.drawn[PARTNER][start:stop] % len(order))
+        share = drawn[SHARE][:, None]
+        ours, theirs = (functional.one_hot(one, self._n_classes) for one in (labels, their_labels))
+        return self._how.mixing.mix(images, partners, drawn), share * ours + (1 - share) * theirs
+
+    def _augmented(self, order: Tensor, positions: Tensor) -> Batch:
+        """Single images at `positions`, int64 (B,) on the CPU, transformed."""
+        images, labels = self._source.stored(order[positions.to(order.device)])
+        if self._how.policy is not None:
+            images = self._how.policy.apply(images, {name: values[positions] for name, values in self.drawn.items()})
+        return self._source.transform(images), labels
+
+
+def training_source(dataset: Dataset, config: DataConfig, *, seed: int) -> BatchSource:
+    """The training images of `dataset`, which is on its device, augmented as `config` says."""
+    source = source_of(dataset.train, dataset.transform)
+    if config.augment == "none":
+        return source
+    return AugmentedSource(source, augmentation(config.augment), seed=seed, n_classes=dataset.n_classes)
