@@ -23,9 +23,7 @@ FAMILIES = ("timm", "torchvision")
 DEFAULT_WEIGHTS = "default"
 """As --weights, the weights that the model's library publishes for it."""
 
-_MODEL = (
-    "linear, mlp, tinyvgg, torchvision:NAME, timm:NAME, a plug-in's name, or package.module:factory (see: cvexp models)."
-)
+_MODEL = "linear, mlp, tinyvgg, torchvision:NAME, timm:NAME, a plug-in, or package.module:factory (see: cvexp models)."
 _MODEL_ARGS = (
     "An argument of the model's own; may be repeated. The course's mlp has a ReLU after the output layer, which clips "
     "negative logits and costs about nine points of accuracy; output_relu=false leaves it out."

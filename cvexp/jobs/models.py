@@ -8,9 +8,11 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from cvexp.config.model import FAMILIES
+from cvexp.data.named import locate
 from cvexp.data.registry import find_spec
 from cvexp.errors import ModelError
 from cvexp.models.registry import arguments, build, entries, find_entry
+from cvexp.settings import data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,20 +80,19 @@ class ModelList:
 
 
 def describe(config: RunConfig, *, depth: int | None = None) -> Described:
-    """Build the model that `config` names for its dataset's shape and describe it; the dataset itself is not read.
+    """Build the model that `config` names for its dataset's shape and describe it.
 
     With `depth`, what lies deeper is added up to blocks.
 
     Raises:
         InputError: The model, an argument or the dataset is unknown, or they do not fit.
     """
-    entry, spec = find_entry(config.model, allow_path=True), find_spec(config.dataset)
+    entry = find_entry(config.model, allow_path=True)
+    shape, n_classes = _images_of(config)
     from cvexp.models.freeze import freeze
     from cvexp.models.summary import check_output, summarize
 
-    channels, height, width = spec.image_shape
-    shape = (channels, config.image_size or height, config.image_size or width)
-    n_classes, factory = len(spec.class_names), entry.load()
+    factory = entry.load()
     model = build(
         entry, image_shape=shape, n_classes=n_classes, hidden_units=config.hidden_units, model_args=config.model_args
     )
@@ -112,6 +113,18 @@ def describe(config: RunConfig, *, depth: int | None = None) -> Described:
         summary=summary,
         layers=summary.layers if depth is None else summary.at_depth(depth),
     )
+
+
+def _images_of(config: RunConfig) -> tuple[tuple[int, int, int], int]:
+    """The images' shape (C, H, W), and how many classes there are; of datasets, only the user's own are read."""
+    if locate(config.dataset) is None:
+        spec = find_spec(config.dataset)
+        channels, height, width = spec.image_shape
+        return (channels, config.image_size or height, config.image_size or width), len(spec.class_names)
+    from cvexp.data.dataset import load_dataset
+
+    dataset = load_dataset(config, data_dir(None))
+    return dataset.image_shape, dataset.n_classes
 
 
 def _plain(default: object) -> object:
@@ -147,7 +160,7 @@ def list_all(config: RunConfig, pattern: str | None = None) -> ModelList:
             missing.append(family)
     if not (registered or names):
         raise ModelError(f"no model's name has the pattern {pattern!r}", "see all: cvexp models --all")
-    n_classes = len(find_spec(config.dataset).class_names)
+    _, n_classes = _images_of(config)
     counted = wanted is not None and len(names) <= MOST_COUNTED
     return ModelList(
         described=tuple(describe(replace(config, model=name)) for name in registered),

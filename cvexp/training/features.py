@@ -108,9 +108,8 @@ def _refuse(reason: str) -> ConfigError:
 
 
 def _check_frozen(model: nn.Module, head: nn.Module, config: RunConfig) -> None:
-    augment = getattr(config, "augment", None)
-    if augment not in (None, "none"):
-        raise _refuse(f"with --augment {augment} the images differ from epoch to epoch")
+    if config.augment != "none":
+        raise _refuse(f"with --augment {config.augment} the images differ from epoch to epoch")
     own = {id(parameter) for parameter in head.parameters()}
     trained = [name for name, one in model.named_parameters() if one.requires_grad and id(one) not in own]
     if trained:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from cvexp.training.initial_weights import InitialWeights
 
 
-def initial_data(
-    config: RunConfig, data_dir: Path, dataset: Dataset | None, weights: InitialWeights | None
-) -> Dataset:
+def initial_data(config: RunConfig, data_dir: Path, dataset: Dataset | None, weights: InitialWeights | None) -> Dataset:
     """The dataset that `config` names, or the one given, resized and standardized as the weights want it."""
     known = None if weights is None else weights.preprocessing
     interpolation = "bilinear" if known is None else known.interpolation

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import nn
@@ -151,9 +149,8 @@ def test_dropout_of_a_frozen_part_is_off_and_does_not_stop_the_cache():
 
 def test_augmentation_declines_the_cache():
     model, dataset = prepared()
-    augmented = SimpleNamespace(**vars(config()), augment="flip-crop")
     with pytest.raises(ConfigError, match="with --augment flip-crop the images differ"):
-        cache_features(model, dataset, augmented, CPU)
+        cache_features(model, dataset, config(augment="flip-crop"), CPU)
 
 
 @pytest.mark.parametrize("name", ["auto", "eager", "captured"])
