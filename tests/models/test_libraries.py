@@ -43,7 +43,7 @@ TORCHVISION = {
     "resnet18": (GREY, SMALL, USUAL),
     "efficientnet_b0": (GREY, SMALL, USUAL),
     "mobilenet_v3_small": (GREY, SMALL, USUAL),
-    "convnext_tiny": (GREY, SMALL, USUAL),
+    "convnext_tiny": (SMALL, USUAL),
     "vit_b_16": (SMALL, USUAL),
 }
 
@@ -88,6 +88,7 @@ REFUSED = {
     ("torchvision:vit_b_16", GREY): "cannot be built for 1x28x28 images",
     ("torchvision:vit_b_16", (3, 64, 32)): "it takes square images only",
     ("torchvision:alexnet", GREY): "cannot take 1x28x28 images",
+    ("torchvision:convnext_tiny", GREY): "cannot take 1x28x28 images",
     ("torchvision:", GREY): "torchvision has no classifier called ''",
 }
 
