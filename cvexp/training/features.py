@@ -8,6 +8,7 @@ steps have, a convolution sums in another order, and the last digits differ.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,7 +72,9 @@ class AsTheyAre(Transform):
         return images if out is None else out.copy_(images)
 
 
-def cache_features(model: nn.Module, dataset: Dataset, config: RunConfig, device: Device) -> CachedFeatures | None:
+def cache_features(
+    model: nn.Module, dataset: Dataset, config: RunConfig, device: Device, *, n_threads: int | None = None
+) -> CachedFeatures | None:
     """Run the frozen part of `model` over the data once; None where `config` does not ask for it.
 
     Args:
@@ -80,6 +83,7 @@ def cache_features(model: nn.Module, dataset: Dataset, config: RunConfig, device
             evaluated after every epoch.
         config: Of the run.
         device: Where both are.
+        n_threads: CPU threads for one operation, as in evaluations; by default `default_threads()`.
 
     Raises:
         ConfigError: The features would not be those of each epoch, or they are not all that the head depends on.
@@ -90,11 +94,12 @@ def cache_features(model: nn.Module, dataset: Dataset, config: RunConfig, device
     head = model.get_submodule(name)
     _check_frozen(model, head, config)
     shape = _check_repeatable(model, head, dataset)
+    featured = partial(_featured, model, head, transform=dataset.transform, n_threads=n_threads)
     start = device.clock()
-    train = _featured(model, head, dataset.train, dataset.transform)
+    train = featured(dataset.train)
     train_seconds = device.clock() - start
-    val = None if dataset.val is None else _featured(model, head, dataset.val, dataset.transform)
-    test = dataset.test if val is not None else _featured(model, head, dataset.test, dataset.transform)
+    val = None if dataset.val is None else featured(dataset.val)
+    test = dataset.test if val is not None else featured(dataset.test)
     return CachedFeatures(
         head=HeadOnFeatures(head, shape),
         dataset=replace(dataset, train=train, val=val, test=test, transform=AsTheyAre()),
@@ -144,14 +149,14 @@ def _check_repeatable(model: nn.Module, head: nn.Module, dataset: Dataset) -> tu
     return tuple(evaluated.shape[1:])
 
 
-def _featured(model: nn.Module, head: nn.Module, split: Split, transform: Transform) -> Split:
+def _featured(model: nn.Module, head: nn.Module, split: Split, *, transform: Transform, n_threads: int | None) -> Split:
     """The split with features float32 (N, F, 1, 1) in place of its images."""
     found: list[Tensor] = []
     device = split.labels.device
     size = images_per_batch(model, split.images.shape[1:], device)  # before the hook: it runs a copy
     handle = head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].flatten(1)))
     try:
-        logits_by_class(model, split.images, transform, device=device, batch_size=size)
+        logits_by_class(model, split.images, transform, device=device, batch_size=size, n_threads=n_threads)
     finally:
         handle.remove()
     return Split(images=torch.cat(found)[:, :, None, None], labels=split.labels)  # no inference tensors: autograd

@@ -117,8 +117,12 @@ def complete(
     return replace(config, model_args=model_args), entry, defaults
 
 
-def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None) -> Prepared:
+def prepare(
+    config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None, evaluation_threads: int | None = None
+) -> Prepared:
     """Load the data, or take `dataset`, build the model, and choose the step runner; nothing is written.
+
+    `evaluation_threads` are those of a run that is resumed; by default they follow from the model.
 
     Raises:
         InputError: The model, dataset or device cannot be used as asked.
@@ -147,10 +151,11 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         others=occupancy_since(times) if config.threads is None and _on_several_cpus(device) else None,
     )
     layout = laid_out(model, dataset.image_shape)
+    layout = replace(layout, evaluation_threads=evaluation_threads or layout.evaluation_threads)
     with threads(layout.threads), memory_explained():
         model = apply_layout(model.to(device.torch), layout)
         dataset = dataset.to(device.torch)
-        cached = cache_features(model, dataset, config, device)
+        cached = cache_features(model, dataset, config, device, n_threads=layout.evaluation_threads)
     trained, data = (model, dataset) if cached is None else (cached.head, cached.dataset)
     if cached is not None:
         layout = replace(layout, threads=laid_out(trained, data.image_shape).threads)
@@ -191,8 +196,9 @@ def prepare_resumed(
         RunError: The data are others than the run's.
         WeightsError: The checkpoint does not fit.
     """
-    prepared = prepare(replace(config, threads=request.threads), data_dir, dataset=dataset)
-    layout = replace(prepared.layout, evaluation_threads=request.evaluation_threads, policy=request.policy)
+    asked = replace(config, threads=request.threads)
+    prepared = prepare(asked, data_dir, dataset=dataset, evaluation_threads=request.evaluation_threads)
+    layout = replace(prepared.layout, policy=request.policy)
     prepared = replace(prepared, config=replace(prepared.config, threads=config.threads), layout=layout)
     if prepared.dataset.digest != request.dataset_digest:
         raise RunError(
