@@ -61,6 +61,8 @@ def show(model: Described) -> None:
         out.print(cell(" ".join(paragraph.split())))
     layers = model.layers if len(model.layers) != len(model.summary.layers) else _fitting(model)
     made = table("layer", "kind", ">input", ">output", ">parameters", "trained", ">MACs")
+    for column in made.columns:  # where the terminal is narrow, kinds are cut, and no figure
+        column.no_wrap = column.header != "kind"
     for layer in layers:
         shapes = shape(layer.input_shape), shape(layer.output_shape)
         figures = f"{layer.parameters:,}", _trained(layer.parameters, layer.trainable_parameters), f"{layer.macs:,}"
