@@ -93,3 +93,11 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     names = list(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return (f"did you mean '{close[0]}'? " if close else "") + "valid: " + ", ".join(names)
+
+
+def closest(name: str, valid: Iterable[str], package: str) -> str:
+    """A hint for a mistyped name of a library that has too many to list."""
+    close = difflib.get_close_matches(name, list(valid), n=3, cutoff=0.5)
+    if not close:
+        return "see which there are: cvexp models --all PATTERN"
+    return f"did you mean {' or '.join(f'{package}:{one}' for one in close)}?"

@@ -149,8 +149,9 @@ class TrainingStarted:
     """The run is open and the first step comes next; `resumed_at` is None where that is the first of all.
 
     `data_source` is where the dataset was found, `n_train` to `n_test` the images of its splits, and `store_answers`
-    whether the tracking store knows the run. `fewer_threads` says why `threads` are fewer than on an idle machine;
-    empty where they are not.
+    whether the tracking store knows the run. `n_trained` counts the parameters that are not frozen, and `notes` say in
+    a line each what was done to the model. `fewer_threads` says why `threads` are fewer than on an idle machine; empty
+    where they are not.
     """
 
     run_id: str
@@ -165,6 +166,8 @@ class TrainingStarted:
     n_val: int
     n_test: int
     n_parameters: int
+    n_trained: int
+    notes: tuple[str, ...] = ()
     fewer_threads: str = ""
     resumed_at: StepsRun | None = None
     store_answers: bool = True

@@ -1,6 +1,7 @@
-"""Atomic writes, and appends that a crash cannot damage."""
+"""Atomic writes, appends that a crash cannot damage, and digests."""
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -23,6 +24,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits; it is read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_at(path: Path, content: bytes, *, offset: int) -> None:

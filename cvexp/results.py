@@ -51,6 +51,7 @@ class Metric(StrEnum):
     BENCH_IMAGES_PER_SECOND = "bench/images_per_second"
     FIRST_CALL_MS = "bench/first_call_ms"
     PARAMETERS = "model/parameters"
+    TRAINABLE_PARAMETERS = "model/trainable_parameters"
     BYTES = "model/bytes"
 
 
@@ -177,14 +178,18 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSize:
-    """How large a model is: parameters counted, and the bytes of its parameters and buffers in memory."""
+    """How large a model is: parameters, those of them that are trained, and the bytes of parameters and buffers."""
 
     parameters: int
+    trainable_parameters: int
     bytes: int
 
     def keyed(self) -> dict[str, float]:
-        """The numbers under their metric keys."""
-        return {Metric.PARAMETERS.value: float(self.parameters), Metric.BYTES.value: float(self.bytes)}
+        """The numbers under their metric keys; those that are trained only where others are frozen."""
+        sizes = {Metric.PARAMETERS.value: float(self.parameters), Metric.BYTES.value: float(self.bytes)}
+        if self.trainable_parameters != self.parameters:
+            sizes[Metric.TRAINABLE_PARAMETERS.value] = float(self.trainable_parameters)
+        return sizes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

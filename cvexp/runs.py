@@ -150,10 +150,14 @@ def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:
 
 
 def differing_settings(runs: Sequence[RunSummary]) -> list[str]:
-    """Names of the settings that are not the same for all runs; model, dataset and device are shown anyway."""
+    """Names of the settings that are not the same for all runs; model, dataset and device are shown anyway.
+
+    The digest of a file of weights stands for its content, and is left out where runs with weights differ in its name.
+    """
     settings = [run.settings for run in runs]
     names = dict.fromkeys(name for one in settings for name in one if name not in SHOWN_ANYWAY)
-    return [name for name in names if len({one.get(name) for one in settings}) > 1]
+    differing = [name for name in names if len({one.get(name) for one in settings}) > 1]
+    return [name for name in differing if name != "weights_sha256" or "weights" not in differing]
 
 
 def settings_of(run: RunSummary, names: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -74,8 +76,11 @@ def test_an_epoch_logs_its_figures_its_seconds_and_its_throughput(name):
 
 def test_timings_and_sizes_lie_under_keys_that_are_defined():
     assert TIMING.keyed()["time/train_seconds"] == 6.0
-    assert ModelSize(parameters=3, bytes=12).keyed() == {"model/parameters": 3.0, "model/bytes": 12.0}
-    assert {*TIMING.keyed(), *ModelSize(parameters=3, bytes=12).keyed()} <= set(Metric)
+    size = ModelSize(parameters=3, trainable_parameters=3, bytes=12)
+    assert size.keyed() == {"model/parameters": 3.0, "model/bytes": 12.0}
+    frozen = replace(size, trainable_parameters=1).keyed()
+    assert frozen["model/trainable_parameters"] == 1.0
+    assert {*TIMING.keyed(), *frozen} <= set(Metric)
 
 
 def test_a_run_reports_its_last_epoch_and_its_final_evaluation():
@@ -92,12 +97,13 @@ def test_a_run_reports_its_last_epoch_and_its_final_evaluation():
         history=(epoch(1, "test", 0.9), epoch(2, "test", 0.8)),
         evaluation=evaluation(0.7, 0.875),
         timing=TIMING,
-        size=ModelSize(parameters=3, bytes=12),
+        size=ModelSize(parameters=3, trainable_parameters=3, bytes=12),
         artifacts_uri="here",
         figures={"time/epoch_seconds_median": 4.0, "time/waited_share": 0.0, "memory/process_peak_bytes": 9.0},
     )
     measured_of_some = {"val/loss", "val/accuracy", "step/train_loss", "optimizer/lr"}
     measured_of_some |= {"memory/device_peak_bytes", "time/to_accuracy"}
+    measured_of_some |= {"model/trainable_parameters"}
     benched = {metric for metric in Metric if metric.startswith("bench/")}
     assert set(result.metrics()) == set(Metric) - measured_of_some - benched
     assert result.metrics()["test/loss"] == 0.7

@@ -10,6 +10,7 @@ import typer
 
 from cvexp.cli import options
 from cvexp.cli.output import Report, present
+from cvexp.config.model import names_code
 from cvexp.errors import ConfigError, CvexpError
 from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import store_settings
@@ -91,7 +92,7 @@ def bench_trained(run_ids: Sequence[str], config: RunConfig, store: StoreSetting
     from cvexp.jobs.bench import run as job
     from cvexp.report.terminal import hint
 
-    factory = config.model if ":" in config.model else None  # whoever trained it has typed it
+    factory = config.model if names_code(config.model) else None  # whoever trained it has typed it
     return job(run_ids, store, data_dir=data_dir, device_name=config.device, trusted_factory=factory, say=hint)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.cli.output import present
 from cvexp.config.checkpoint import CheckpointPolicy
+from cvexp.config.model import names_code
 from cvexp.config.option import settings_of
 from cvexp.config.rehearsal import Rehearsal
 from cvexp.errors import ConfigError, CvexpError, DeliveryError
@@ -55,7 +56,7 @@ def train_one(
     with report.TrainConsole() as observer:
         result = start(**keywords, observer=observer)
     # A factory is code: whoever typed it has to name it again.
-    factory = ("--model", result.config.model) if ":" in result.config.model else ()
+    factory = ("--model", result.config.model) if names_code(result.config.model) else ()
     evaluate = store.command("evaluate", shortest_selector(result.run_id, result.run_name), *factory)
     then = (evaluate, store.command("compare"), store.command("ui"))
     with _bench([result.run_id], result.config, store, keywords, report, wanted=bench) as whole:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.data.dataset import Dataset
+    from cvexp.data.fitting import Interpolation
 
 
 class LastDataset:
@@ -20,12 +21,12 @@ class LastDataset:
         self.data_dir = data_dir
         self._kept: tuple[tuple[object, ...], Dataset] | None = None
 
-    def __call__(self, config: DataConfig) -> Dataset:
+    def __call__(self, config: DataConfig, *, interpolation: Interpolation = "bilinear") -> Dataset:
         """The dataset, split as `config` says; raises what `data.dataset.load_dataset` does."""
         from cvexp.data.dataset import load_dataset
 
-        wanted = tuple(getattr(config, name) for name in settings_of(DataConfig))
+        wanted = (interpolation, *(getattr(config, name) for name in settings_of(DataConfig)))
         if self._kept is None or self._kept[0] != wanted:
             self._kept = None  # before another one takes its memory
-            self._kept = wanted, load_dataset(config, self.data_dir)
+            self._kept = wanted, load_dataset(config, self.data_dir, interpolation=interpolation)
         return self._kept[1]

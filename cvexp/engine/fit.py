@@ -62,6 +62,7 @@ class Fit:
         evaluation_threads: CPU threads for one operation of the evaluation; by default as many as torch has now.
         callback: Called between steps some ten times a second, and between the batches of an evaluation. Its time is
             in no figure; it may call `state`, and what it raises ends the training.
+        seconds_before: Seconds of work before the first step that count as the first epoch's training.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Fit:
         runner: StepRunner | None = None,
         evaluation_threads: int | None = None,
         callback: Callable[[Progress], None] | None = None,
+        seconds_before: float = 0.0,
     ) -> None:
         self._model, self._config, self._device = model, config, device
         self._data = dataset.to(device.torch)
@@ -89,6 +91,7 @@ class Fit:
         self._epoch = 0
         self._generators: GeneratorStates | None = None
         self._begin(1)
+        self._seconds = self.seconds_before = seconds_before
 
     def _begin(self, epoch: int) -> None:
         """Stand at the start of an epoch."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cvexp.config.recipe import agree, recipe
 from cvexp.errors import CvexpError, Interrupted
 from cvexp.jobs import resume, train
+from cvexp.training.initial_weights import interpolation_of
 from cvexp.training.session import complete
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class Trainer:
             start = partial(resume.run, begun.run_id, self.settings, model=config.model)
         return start(
             data_dir=self.datasets.data_dir,
-            dataset=self.datasets(config),
+            dataset=self.datasets(config, interpolation=interpolation_of(config)),
             seeds=self.seeds,
             policy=self.policy,
             command=self.command,

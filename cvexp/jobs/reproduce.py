@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cvexp.config.model import names_code
 from cvexp.config.stored import config_of, typed_words
 from cvexp.data.named import is_here
 from cvexp.errors import ConfigError, DeviceError, RunError
@@ -147,7 +148,7 @@ def _config(run: RunSummary, device_name: str | None) -> RunConfig:
 def _check_trust(config: RunConfig, trusted_factory: str | None, *, check: bool) -> None:
     if trusted_factory is not None and trusted_factory != config.model:
         raise ConfigError(f"the run trained {config.model}, not {trusted_factory}", "leave --model out")
-    if check and ":" in config.model and trusted_factory is None:
+    if check and names_code(config.model) and trusted_factory is None:
         what = f"the run's model is code of its own: {config.model}"
         raise ConfigError(what, f"if you trust it, name it: --model {config.model}")
 
@@ -179,7 +180,7 @@ def _prepared(
 
     Only `check` downloads data, and takes the run's number of threads where the machine's own would be another.
     """
-    if ":" in config.model and trusted_factory is None:
+    if names_code(config.model) and trusted_factory is None:
         return None, (f"device, threads and data: the model is code of its own; to build it: --model {config.model}",)
     find_entry(config.model, allow_path=True)
     if not check and not is_here(config.dataset, data_dir):

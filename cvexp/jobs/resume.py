@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cvexp.config.checkpoint import CheckpointPolicy
+from cvexp.config.model import names_code
 from cvexp.config.schedule import ENDING
 from cvexp.errors import ConfigError, RunError
 from cvexp.runs import ID_DIGITS
@@ -164,7 +165,7 @@ def resumed_config(config: RunConfig, *, model: str | None, changed: Mapping[str
     """
     if model is not None and model != config.model:
         raise ConfigError(f"the run trained {config.model}, not {model}", "leave MODEL out")
-    if ":" in config.model and model is None:
+    if names_code(config.model) and model is None:
         raise ConfigError(f"the run's model is code of its own: {config.model}", f"if you trust it, name it: {again}")
     for name, flag in (("epochs", "--epochs"), ("max_time", "--max-time")):
         given, before = changed.get(name), getattr(config, name)

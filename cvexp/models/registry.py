@@ -1,4 +1,4 @@
-"""The models by name: built-in, from plug-ins, or `package.module:factory` from the command line.
+"""The models by name: built-in, of a library, from plug-ins, or `package.module:factory` from the command line.
 
 A factory takes the image shape (C, H, W) and the number of classes by position, `hidden_units` and arguments of its own
 by keyword, and returns a torch module from float images to logits. Only building a model loads torch.
@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cvexp.config.model import FAMILIES
 from cvexp.errors import ModelError, nearest
 from cvexp.imports import entry_points, working_folder
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cvexp.config import ModelArg
+    from cvexp.models.families import Family
 
     Factory = Callable[..., nn.Module]
 
@@ -34,13 +36,24 @@ _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 class ModelEntry:
     """What is known of a model before its code is imported.
 
-    `factory` is `package.module:factory`; if the user `typed` it, it may lie in the working folder.
+    `factory` is `package.module:factory`; if the user `typed` it, it may lie in the working folder. That of a library's
+    model, `FAMILY:NAME`, is made by the family's module.
     """
 
     name: str
     summary: str
     factory: str
     typed: bool = False
+
+    @property
+    def family(self) -> Family | None:
+        """The library that the model is of; None for others. Its own module is imported, the library is not yet."""
+        prefix, colon, _ = self.name.partition(":")
+        if not colon or prefix not in FAMILIES:
+            return None
+        from cvexp.models.families import family_of
+
+        return family_of(prefix)
 
     @property
     def is_builtin(self) -> bool:
@@ -51,8 +64,10 @@ class ModelEntry:
         """Import the factory.
 
         Raises:
-            ModelError: It cannot be imported.
+            ModelError: It cannot be imported, or the library has no such model.
         """
+        if (family := self.family) is not None:
+            return family.factory(self.name.partition(":")[2])
         module, _, attribute = self.factory.partition(":")
         try:
             with self.importable():
@@ -87,7 +102,7 @@ def entries() -> dict[str, ModelEntry]:
 
 
 def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
-    """The model called `name`: a registered name, or `package.module:factory` if `allow_path`.
+    """The model called `name`: a registered name, a library's, or `package.module:factory` if `allow_path`.
 
     Only what the user typed may be such a path: a stored run could name any code.
 
@@ -97,6 +112,9 @@ def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
     for entry in BUILTIN:
         if entry.name == name:
             return entry
+    family, colon, _ = name.partition(":")
+    if colon and family in FAMILIES:
+        return ModelEntry(name=name, summary=f"from {family}", factory="")
     if _PATH.fullmatch(name):
         if not allow_path:
             hint = f"if you trust it, add: --model {name}"
@@ -129,7 +147,8 @@ def build(
     except Exception as error:  # a factory may raise anything
         shape = "x".join(map(str, image_shape))
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{entry.name} cannot be built for {shape} images: {reason}", "see: cvexp models") from error
+        hint = "try another size, such as --image-size 224" if entry.family else "see: cvexp models"
+        raise ModelError(f"{entry.name} cannot be built for {shape} images: {reason}", hint) from error
     from torch.nn import Module
 
     if not isinstance(model, Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,33 +24,67 @@ if TYPE_CHECKING:
 class LayerSummary:
     """One layer in a forward pass of one image, or a module with parameters or MACs besides those of its layers.
 
+    In a summary of less depth it stands for a block: all that is within.
+
     Attributes:
-        output_shape: Without the batch dimension; empty where the layer did not run.
+        input_shape: Without the batch dimension; empty where the layer did not run.
+        output_shape: Likewise.
         parameters: Its own; shared ones count for the first layer that has them.
+        trainable_parameters: Those of them that have a gradient.
         macs: Multiply-accumulates for one image, without those of layers within.
     """
 
     name: str
     kind: str
+    input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     parameters: int
+    trainable_parameters: int
     macs: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSummary:
-    """A model's totals for one image, and its layers in the order they run; the layers add up to the totals."""
+    """A model's totals for one image, and its layers in the order they run; the layers add up to the totals.
+
+    `blocks` are the modules that hold others, by name, without what is within them.
+    """
 
     size: ModelSize
     macs: int
     layers: tuple[LayerSummary, ...]
+    blocks: Mapping[str, LayerSummary]
+
+    @property
+    def depth(self) -> int:
+        """How many names the deepest layer's has, one within the other."""
+        return max((layer.name.count(".") + 1 for layer in self.layers), default=1)
+
+    def at_depth(self, depth: int) -> tuple[LayerSummary, ...]:
+        """The layers, with those that lie deeper added up to the block at that depth; the totals are the same."""
+        found: dict[str, LayerSummary] = {}
+        for layer in self.layers:
+            name = ".".join(layer.name.split(".")[:depth])
+            if name not in self.blocks:
+                found[name] = layer
+                continue
+            so_far = found.get(name, self.blocks[name])
+            found[name] = replace(
+                so_far,
+                parameters=so_far.parameters + layer.parameters,
+                trainable_parameters=so_far.trainable_parameters + layer.trainable_parameters,
+                macs=so_far.macs + layer.macs,
+            )
+        return tuple(found.values())
 
 
 def model_size(model: nn.Module) -> ModelSize:
     """Count parameters, and the bytes of parameters and buffers."""
-    tensors = [*model.parameters(), *model.buffers()]
+    parameters, buffers = list(model.parameters()), list(model.buffers())
     return ModelSize(
-        parameters=sum(p.numel() for p in model.parameters()), bytes=sum(t.numel() * t.element_size() for t in tensors)
+        parameters=sum(p.numel() for p in parameters),
+        trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        bytes=sum(t.numel() * t.element_size() for t in (*parameters, *buffers)),
     )
 
 
@@ -96,7 +130,8 @@ def check_output(model: nn.Module, *, name: str, image_shape: Sequence[int], n_c
     except Exception as error:  # a user's module may raise anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         shape = "x".join(map(str, image_shape))
-        raise ModelError(f"{name} cannot take {shape} images: {reason}", "see: cvexp models") from error
+        hint = "try other images, such as those of --image-size 224"
+        raise ModelError(f"{name} cannot take {shape} images: {reason}", hint) from error
     given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if given != (1, n_classes):
         raise ModelError(f"{name} returned {given} for one image, not logits (1, {n_classes})", "one per class")
@@ -131,7 +166,7 @@ def _run(model: nn.Module, image_shape: Sequence[int], hooks: Hooks, device: tor
 
 
 def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
-    """Run one all-zero image through a model on the CPU and record each layer's output shape and cost.
+    """Run one all-zero image through a model on the CPU and record each layer's shapes and cost.
 
     Multiply-accumulates are half of what torch's `FlopCounterMode` counts: matrix products and convolutions only.
     """
@@ -139,8 +174,8 @@ def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
 
     model = _copy_of(model)
     modules = dict(model.named_modules())
-    shapes: dict[str, tuple[int, ...]] = {}
-    hooks = {module: _record_shape(shapes, name) for name, module in modules.items()}
+    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    hooks = {module: _record_shapes(shapes, name) for name, module in modules.items()}
     with FlopCounterMode(display=False) as counter:
         _run(model, image_shape, hooks)
     flops = counter.get_flop_counts()
@@ -150,25 +185,38 @@ def summarize(model: nn.Module, image_shape: Sequence[int]) -> ModelSummary:
         return int(sum(flops.get(f"{root}.{name}" if name else root, {}).values())) // 2
 
     counted: set[int] = set()
-    layers = []
+    layers, blocks = [], {}
     for name in [*shapes, *(name for name in modules if name not in shapes)]:  # the last ones do not run
         module = modules[name]
-        own = {id(p): p.numel() for p in module.parameters(recurse=False) if id(p) not in counted}
+        own = {id(p): p for p in module.parameters(recurse=False) if id(p) not in counted}
         counted.update(own)
         children = [f"{name}.{child}" if name else child for child, _ in module.named_children()]
-        macs = max(0, macs_within(name) - sum(map(macs_within, children)))
-        if own or macs or (name in shapes and not children):
-            kind, shape = type(module).__name__, shapes.get(name, ())
-            layers.append(
-                LayerSummary(name=name or root, kind=kind, output_shape=shape, parameters=sum(own.values()), macs=macs)
-            )
-    return ModelSummary(size=model_size(model), macs=counter.get_total_flops() // 2, layers=tuple(layers))
+        layer = LayerSummary(
+            name=name or root,
+            kind=type(module).__name__,
+            input_shape=shapes.get(name, _DID_NOT_RUN)[0],
+            output_shape=shapes.get(name, _DID_NOT_RUN)[1],
+            parameters=sum(p.numel() for p in own.values()),
+            trainable_parameters=sum(p.numel() for p in own.values() if p.requires_grad),
+            macs=max(0, macs_within(name) - sum(map(macs_within, children))),
+        )
+        if own or layer.macs or (name in shapes and not children):
+            layers.append(layer)
+        if children:
+            blocks[name] = replace(layer, parameters=0, trainable_parameters=0, macs=0)
+    total = counter.get_total_flops() // 2
+    return ModelSummary(size=model_size(model), macs=total, layers=tuple(layers), blocks=blocks)
 
 
-def _record_shape(shapes: dict[str, tuple[int, ...]], name: str) -> Callable[..., None]:
-    def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-        tensor = _first_tensor(output)
-        shapes[name] = () if tensor is None else tuple(tensor.shape[1:])
+_DID_NOT_RUN: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+
+
+def _record_shapes(shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]], name: str) -> Callable[..., None]:
+    def hook(_module: nn.Module, inputs: object, output: object) -> None:
+        ins, outs = (
+            () if tensor is None else tuple(tensor.shape[1:]) for tensor in map(_first_tensor, (inputs, output))
+        )
+        shapes[name] = ins, outs
 
     return hook
 

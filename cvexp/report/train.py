@@ -60,7 +60,10 @@ class TrainConsole:
         threads = f", {start.threads} thread{plural}" if start.device == "cpu" else ""
         val = f"{start.n_val:,} validation, " if start.n_val else ""
         self._say(f"run      {start.run_name} ({start.run_id})")
-        self._say(f"model    {start.config.model}, {start.n_parameters:,} parameters")
+        trained = f", {start.n_trained:,} of them trained" if start.n_trained < start.n_parameters else ""
+        self._say(f"model    {start.config.model}, {start.n_parameters:,} parameters{trained}")
+        for note in start.notes:
+            self._say(f"         {note}")
         self._say(
             f"data     {start.config.dataset}: {start.n_train:,} training, {val}{start.n_test:,} test images "
             f"from {start.data_source}"

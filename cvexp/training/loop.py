@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cvexp import events
+from cvexp.config.model import names_code
 from cvexp.errors import Interrupted, StorageError
 from cvexp.redaction import without_credentials
 from cvexp.results import Timing, TrainResult
@@ -94,8 +95,8 @@ class Training:
         self._checkpoints.start_thread()
         if "run_id" in self.tracked.journal.facts:
             self.tracked.drain()
-        self._notify(self._training_started(size.parameters))
-        setup_seconds = time.monotonic() - self.started - self.tracked.seconds
+        self._notify(self._training_started(size))
+        setup_seconds = time.monotonic() - self.started - self.tracked.seconds - self._fit.seconds_before
         self._check_signals("before the first step" if self.resumed is None else "where it was resumed")
         with memory_explained():
             self._train()
@@ -199,7 +200,7 @@ class Training:
 
     def _resume_command(self) -> str:
         model = self.prepared.config.model
-        factory = [model] if ":" in model else []  # code is not taken from a run's records
+        factory = [model] if names_code(model) else []  # code is not taken from a run's records
         return self.settings.command("train", *factory, "--resume", self.tracked.run_id[:ID_DIGITS])
 
     def _save(self) -> None:
@@ -217,7 +218,7 @@ class Training:
     def _seconds(self) -> float:
         return time.monotonic() - self.started + (self.resumed.seconds if self.resumed else 0.0)
 
-    def _training_started(self, n_parameters: int) -> events.TrainingStarted:
+    def _training_started(self, size: ModelSize) -> events.TrainingStarted:
         dataset, device, at = self.prepared.dataset, self.prepared.device, self._fit.progress
         return events.TrainingStarted(
             run_id=self.tracked.run_id,
@@ -231,7 +232,9 @@ class Training:
             n_train=len(dataset.train),
             n_val=0 if dataset.val is None else len(dataset.val),
             n_test=len(dataset.test),
-            n_parameters=n_parameters,
+            n_parameters=size.parameters,
+            n_trained=size.trainable_parameters,
+            notes=self.prepared.notes,
             fewer_threads=self.prepared.layout.fewer,
             resumed_at=events.StepsRun(epoch=at.epoch, step=at.step, n_steps=at.n_steps) if self.resumed else None,
             store_answers="run_id" in self.tracked.journal.facts,
@@ -241,7 +244,7 @@ class Training:
         """The test split's figures with the final weights, and the seconds it took to get them."""
         last = self._history[-1]
         self._logits[last.held_out_name] = self._fit.held_out_logits
-        if last.held_out_name == "test":
+        if last.held_out_name == "test" and self.prepared.cached is None:
             return last.held_out, 0.0
         from cvexp.inference.evaluate import evaluate
 
@@ -260,7 +263,6 @@ class Training:
 
     def _store_artifacts(self, evaluation: Evaluation) -> None:
         """Write everything to the run's folder, the weights first, and record it."""
-        from cvexp.export.run_folder import save_weights
         from cvexp.training.artifacts import write_curves, write_evaluation, write_predictions, write_records
 
         dataset = self.prepared.dataset
@@ -269,7 +271,7 @@ class Training:
         try:
             for folder in (weights, records, figures):
                 folder.mkdir(exist_ok=True)
-            spec = save_weights(self.prepared.model, weights, config=self.prepared.config, dataset=dataset)
+            spec = self.prepared.save_weights(weights)
             self.tracked.emit(events.TagsSet({"cvexp.weights_sha256": spec.weights_sha256}))
             self.tracked.emit(events.FilesStored(folder=weights.name, name=weights.name))
             self._check_signals()

@@ -80,7 +80,8 @@ class Recorder:
             self._outbox.emit(events.TagsSet(config_tags(ended, asked=asked)))
         if result.busy:
             self._outbox.emit(events.TagsSet({BUSY: result.busy}))
-        if result.history[-1].held_out_name == "val":  # else the last epoch's figures are the test split's
+        if result.history[-1].held_out_name == "val" or self._prepared.cached is not None:
+            # Else the last epoch's figures are the test split's, by the whole model.
             values = result.chosen()
             self._outbox.emit(events.MetricsLogged(values=values, step=result.config.epochs, final=True))
         # MLflow draws what has no step but 0 as bars, run beside run.

@@ -140,7 +140,6 @@ def _last(points: Sequence[Point]) -> dict[int, float]:
 def _trained(prepared: Prepared, n_epochs: int, observer: Observer | None) -> tuple[Figures, str]:
     """The figures of `n_epochs` epochs from the first step on and of their test, and the digest of the weights."""
     from cvexp.device import threads
-    from cvexp.export.run_folder import save_weights
     from cvexp.inference.evaluate import evaluate
 
     shown_at = 0.0
@@ -164,7 +163,7 @@ def _trained(prepared: Prepared, n_epochs: int, observer: Observer | None) -> tu
         if best_epoch is not None:
             found |= {(key, n_epochs): x for key, x in history[best_epoch].held_out.metrics.keyed("val").items()}
         dataset = prepared.dataset
-        if dataset.val is not None:
+        if dataset.val is not None or prepared.cached is not None:
             evaluation = evaluate(
                 prepared.model,
                 dataset.test,
@@ -174,7 +173,7 @@ def _trained(prepared: Prepared, n_epochs: int, observer: Observer | None) -> tu
             )
             found |= {(key, n_epochs): value for key, value in evaluation.metrics.keyed("test").items()}
         with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
-            spec = save_weights(prepared.model, Path(scratch), config=prepared.config, dataset=dataset)
+            spec = prepared.save_weights(Path(scratch))
     return found, spec.weights_sha256
 
 

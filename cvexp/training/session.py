@@ -6,6 +6,7 @@ import contextlib
 import sys
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
@@ -17,6 +18,7 @@ from cvexp.machine import occupancy_since, read_machine_state, read_machine_time
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, LEFT_OUT, RECIPE, SEEDS
 from cvexp.text import clean
+from cvexp.training import initial_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
     from cvexp.engine.layout import Layout
     from cvexp.machine import MachineState
     from cvexp.models.registry import ModelEntry
+    from cvexp.models.spec import ModelSpec
     from cvexp.training.checkpoints import Checkpoint
+    from cvexp.training.features import CachedFeatures
+    from cvexp.training.initial_weights import InitialWeights
     from cvexp.training.request import Request
 
 NAMED_FILES = 20
@@ -50,6 +55,9 @@ class Prepared:
         argument_defaults: Defaults of the model's own arguments.
         servable: Whether the model's code is cvexp's own, so that a logged model can carry it.
         machine: How busy the machine was when preparing began.
+        weights: The initial weights, where some were asked for.
+        cached: What the head alone is trained on, where that was asked for.
+        notes: What was done to the model before it is trained, a line each.
     """
 
     config: RunConfig
@@ -61,20 +69,31 @@ class Prepared:
     argument_defaults: Mapping[str, ModelArg]
     servable: bool
     machine: MachineState
+    weights: InitialWeights | None = None
+    cached: CachedFeatures | None = None
+    notes: tuple[str, ...] = ()
 
     def fit(self, callback: Callable[[Progress], None] | None = None) -> Fit:
         """The training loop before its first step; `callback` is called between steps and evaluation batches."""
         from cvexp.engine.fit import Fit
 
+        cached = self.cached
         return Fit(
-            self.model,
-            self.dataset,
+            self.model if cached is None else cached.head,
+            self.dataset if cached is None else cached.dataset,
             config=self.config,
             device=self.device,
             runner=self.steps.runner,
             evaluation_threads=self.layout.evaluation_threads,
             callback=callback,
+            seconds_before=0.0 if cached is None else cached.train_seconds,
         )
+
+    def save_weights(self, folder: Path) -> ModelSpec:
+        """Write the weights and their specification to `folder`, which exists; see export.run_folder."""
+        from cvexp.export.run_folder import save_weights
+
+        return save_weights(self.model, folder, config=self.config, dataset=self.dataset)
 
 
 def complete(
@@ -82,18 +101,28 @@ def complete(
 ) -> tuple[RunConfig, ModelEntry, Mapping[str, ModelArg]]:
     """`config` with every argument of its model's own, the model, and those arguments' defaults.
 
+    Initial weights get their digest, and a stem that they fit: as it was published.
+
     Raises:
-        InputError: The dataset, the model or an argument is unknown, or the model is code and `allow_path` is False.
+        InputError: The dataset, the model, the weights or an argument is unknown, or the model is code and `allow_path`
+            is False.
     """
     check_known(config.dataset, data_dir)
     entry = find_entry(config.model, allow_path=allow_path)  # before torch is imported, which takes seconds
+    config = initial_weights.with_digest(config)
     factory = entry.load()
-    model_args = complete_arguments(config.model, factory, config.model_args)
-    return replace(config, model_args=model_args), entry, complete_arguments(config.model, factory, {})
+    defaults = complete_arguments(config.model, factory, {})
+    fitted = {"stem": "full"} if config.weights is not None and entry.family and "stem" in defaults else {}
+    model_args = complete_arguments(config.model, factory, {**fitted, **config.model_args})
+    return replace(config, model_args=model_args), entry, defaults
 
 
-def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None) -> Prepared:
+def prepare(
+    config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None, evaluation_threads: int | None = None
+) -> Prepared:
     """Load the data, or take `dataset`, build the model, and choose the step runner; nothing is written.
+
+    `evaluation_threads` are those of a run that is resumed; by default they follow from the model.
 
     Raises:
         InputError: The model, dataset or device cannot be used as asked.
@@ -101,41 +130,39 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
     """
     machine, times = read_machine_state(), read_machine_times()  # first: importing torch takes seconds
     config, entry, defaults = complete(config, allow_path=True, data_dir=data_dir)
-    from cvexp.data.dataset import load_dataset
     from cvexp.device import check_precision, choose, seed_everything, threads
     from cvexp.engine.assembly import choose_step
     from cvexp.engine.layout import apply_layout, choose_layout
-    from cvexp.models.registry import build
-    from cvexp.models.summary import check_output
+    from cvexp.training.features import cache_features
+    from cvexp.training.initial_model import initial_data, initial_model
     from cvexp.training.memory import reset_peaks
 
     device = choose(config.device)
     check_precision(device, config.precision)
     reset_peaks(device)
-    if dataset is None:
-        dataset = load_dataset(config, data_dir)
+    weights = initial_weights.read(config, entry)
+    dataset = initial_data(config, data_dir, dataset, weights)
     seed_everything(config.seed)
-    model = build(
-        entry,
-        image_shape=dataset.image_shape,
-        n_classes=dataset.n_classes,
-        hidden_units=config.hidden_units,
-        model_args=config.model_args,
-    )
-    check_output(model, name=config.model, image_shape=dataset.image_shape, n_classes=dataset.n_classes)
-    layout = choose_layout(
-        model,
-        dataset.image_shape,
+    model, notes = initial_model(config, entry, dataset, weights)
+    laid_out = partial(
+        choose_layout,
         batch_size=config.batch_size,
         device=device,
         n_threads=config.threads,
         channels_last=config.channels_last,
         others=occupancy_since(times) if config.threads is None and _on_several_cpus(device) else None,
     )
+    layout = laid_out(model, dataset.image_shape)
+    layout = replace(layout, evaluation_threads=evaluation_threads or layout.evaluation_threads)
     with threads(layout.threads), memory_explained():
         model = apply_layout(model.to(device.torch), layout)
         dataset = dataset.to(device.torch)
-        steps = choose_step(model, dataset, config)
+        cached = cache_features(model, dataset, config, device, n_threads=layout.evaluation_threads)
+    trained, data = (model, dataset) if cached is None else (cached.head, cached.dataset)
+    if cached is not None:
+        layout = replace(layout, threads=laid_out(trained, data.image_shape).threads)
+    with threads(layout.threads), memory_explained():
+        steps = choose_step(trained, data, config)
     return Prepared(
         config=config,
         dataset=dataset,
@@ -146,6 +173,9 @@ def prepare(config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None
         argument_defaults=defaults,
         servable=entry.is_builtin,
         machine=machine,
+        weights=weights,
+        cached=cached,
+        notes=notes,
     )
 
 
@@ -168,8 +198,9 @@ def prepare_resumed(
         RunError: The data are others than the run's.
         WeightsError: The checkpoint does not fit.
     """
-    prepared = prepare(replace(config, threads=request.threads), data_dir, dataset=dataset)
-    layout = replace(prepared.layout, evaluation_threads=request.evaluation_threads, policy=request.policy)
+    asked = replace(config, threads=request.threads)
+    prepared = prepare(asked, data_dir, dataset=dataset, evaluation_threads=request.evaluation_threads)
+    layout = replace(prepared.layout, policy=request.policy)
     prepared = replace(prepared, config=replace(prepared.config, threads=config.threads), layout=layout)
     if prepared.dataset.digest != request.dataset_digest:
         raise RunError(
@@ -200,6 +231,8 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequ
         "cvexp.memory_format": layout.memory_format,
         "cvexp.step_runner": steps.description,
         TEST_SET: test_set(dataset.digest, limit=limit, split_seed=config.split_seed),
+        **({} if prepared.weights is None else prepared.weights.tags()),
+        **({"cvexp.model_changes": "; ".join(prepared.notes)} if prepared.notes else {}),
         **({SEEDS: as_list(seeds)} if seeds else {}),
         **({LEFT_OUT: left_out(dataset.left_out)} if dataset.left_out else {}),
         **_identity_tags(prepared, config),

@@ -165,6 +165,13 @@ MUTATIONS = (
         '            file.open("r+b").truncate(end)\n            break\n',
         ("tests/tracking/test_journal.py",),
     ),
+    Mutation(
+        "frozen parts follow the model into training mode",
+        "cvexp/models/freeze.py",
+        "type(module).train(module, False)",
+        "type(module).train(module, mode)",
+        ("tests/models/test_freeze.py",),
+    ),
 )
 
 

@@ -1,0 +1,162 @@
+"""The outputs of a frozen backbone, computed once, and the training of the head alone on them.
+
+The backbone runs exactly as in an evaluation: the same batches, without gradients, in evaluation mode. So an
+evaluation of the whole model has the same inputs of the head, bit for bit; in batches of another size, as training
+steps have, a convolution sums in another order, and the last digits differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from cvexp.data.split import Split
+from cvexp.data.transforms import Transform
+from cvexp.errors import ConfigError
+from cvexp.inference.predictor import images_per_batch, logits_by_class
+from cvexp.models.freeze import ALL_BUT_HEAD, head_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cvexp.config import RunConfig
+    from cvexp.data.dataset import Dataset
+    from cvexp.device import Device
+
+N_TRIED = 8
+"""Images on which the backbone is compared with itself in training mode."""
+
+TOLERANCE = 1e-4
+"""Relative to the largest feature, for batches of another size; dropout changes features by far more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CachedFeatures:
+    """What the head is trained on in place of the whole model.
+
+    Attributes:
+        head: The model's own head; to train it is to train the model's.
+        dataset: The features of the splits that training and its evaluations need.
+        train_seconds: How long the training split's took.
+        seconds: How long all of them took.
+    """
+
+    head: nn.Module
+    dataset: Dataset
+    train_seconds: float
+    seconds: float
+
+
+class HeadOnFeatures(nn.Module):
+    """The head, for features float32 (N, F, 1, 1), which it gets as (N, *shape)."""
+
+    def __init__(self, head: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.head, self.shape = head, shape
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits float32 (N, K)."""
+        logits: Tensor = self.head(features.reshape(-1, *self.shape))
+        return logits
+
+
+class AsTheyAre(Transform):
+    """Leaves features as they are."""
+
+    def __call__(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        """See Transform."""
+        return images if out is None else out.copy_(images)
+
+
+def cache_features(
+    model: nn.Module, dataset: Dataset, config: RunConfig, device: Device, *, n_threads: int | None = None
+) -> CachedFeatures | None:
+    """Run the frozen part of `model` over the data once; None where `config` does not ask for it.
+
+    Args:
+        model: On the device, frozen as `config` says.
+        dataset: On the device. Without a validation split the test split's features are computed too, since it is
+            evaluated after every epoch.
+        config: Of the run.
+        device: Where both are.
+        n_threads: CPU threads for one operation, as in evaluations; by default `default_threads()`.
+
+    Raises:
+        ConfigError: The features would not be those of each epoch, or they are not all that the head depends on.
+    """
+    if not config.cache_features:
+        return None
+    name = head_of(model, dataset.n_classes)
+    head = model.get_submodule(name)
+    _check_frozen(model, head, config)
+    shape = _check_repeatable(model, head, dataset)
+    featured = partial(_featured, model, head, transform=dataset.transform, n_threads=n_threads)
+    start = device.clock()
+    train = featured(dataset.train)
+    train_seconds = device.clock() - start
+    val = None if dataset.val is None else featured(dataset.val)
+    test = dataset.test if val is not None else featured(dataset.test)
+    return CachedFeatures(
+        head=HeadOnFeatures(head, shape),
+        dataset=replace(dataset, train=train, val=val, test=test, transform=AsTheyAre()),
+        train_seconds=train_seconds,
+        seconds=device.clock() - start,
+    )
+
+
+def _refuse(reason: str) -> ConfigError:
+    return ConfigError(f"--cache-features cannot be used: {reason}", "leave --cache-features out")
+
+
+def _check_frozen(model: nn.Module, head: nn.Module, config: RunConfig) -> None:
+    if config.augment != "none":
+        raise _refuse(f"with --augment {config.augment} the images differ from epoch to epoch")
+    own = {id(parameter) for parameter in head.parameters()}
+    trained = [name for name, one in model.named_parameters() if one.requires_grad and id(one) not in own]
+    if trained:
+        what = f"--freeze {config.freeze} leaves {trained[0]} to be trained, not the head alone"
+        raise ConfigError(f"--cache-features cannot be used: {what}", f"use --freeze {ALL_BUT_HEAD}")
+
+
+def _check_repeatable(model: nn.Module, head: nn.Module, dataset: Dataset) -> tuple[int, ...]:
+    """The shape of one image's features.
+
+    Raises:
+        ConfigError: They differ in training mode, or something follows the head.
+    """
+    images = dataset.transform(dataset.train.images[:N_TRIED].to(dataset.train.labels.device))
+    found: list[Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    try:
+        with torch.no_grad():
+            logits = model.eval()(images)
+            model.train()(images)
+    finally:
+        handle.remove()
+        model.eval()
+    evaluated, trained = found
+    if len(evaluated) != len(images) or not torch.allclose(
+        evaluated, trained, rtol=0, atol=TOLERANCE * float(evaluated.abs().max())
+    ):
+        raise _refuse("in training mode the inputs of the head differ, as with dropout in front of it")
+    with torch.no_grad():
+        if not torch.allclose(head(evaluated), logits):
+            raise _refuse("the model's logits are not the outputs of its head alone")
+    return tuple(evaluated.shape[1:])
+
+
+def _featured(model: nn.Module, head: nn.Module, split: Split, *, transform: Transform, n_threads: int | None) -> Split:
+    """The split with features float32 (N, F, 1, 1) in place of its images."""
+    found: list[Tensor] = []
+    device = split.labels.device
+    size = images_per_batch(model, split.images.shape[1:], device)  # before the hook: it runs a copy
+    handle = head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].flatten(1)))
+    try:
+        logits_by_class(model, split.images, transform, device=device, batch_size=size, n_threads=n_threads)
+    finally:
+        handle.remove()
+    return Split(images=torch.cat(found)[:, :, None, None], labels=split.labels)  # no inference tensors: autograd
