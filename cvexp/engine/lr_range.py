@@ -60,6 +60,7 @@ def range_test(
         found = torch.empty(n_per_epoch, device=source.device)
         for n, rate in enumerate(rates):
             if n % n_per_epoch == 0:
+                source.start_epoch(n // n_per_epoch + 1)
                 order = epoch_order(len(source)).to(source.device)
             state.lr.fill_(rate)
             steps.run(order, found, n % n_per_epoch, 1)

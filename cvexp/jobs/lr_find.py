@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.errors import ModelError
-from cvexp.training.session import ONE_AT_A_TIME, memory_explained, prepare
+from cvexp.training.out_of_memory import memory_explained
+from cvexp.training.session import ONE_AT_A_TIME, prepare
 
 if TYPE_CHECKING:
     from cvexp.config import RunConfig

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cvexp.training.session import ONE_AT_A_TIME, memory_explained, prepare
+from cvexp.training.out_of_memory import memory_explained
+from cvexp.training.session import ONE_AT_A_TIME, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,8 @@ PLAIN: Mapping[str, Any] = {
     "early_stop": None,
     "keep_best": False,
     "compile": False,
+    "augment": "none",
+    "cache_features": False,
 }
 """Options that keep the loss of a batch from coming near zero, or have no effect within it, at their defaults."""
 

@@ -15,8 +15,8 @@ from cvexp.results import Timing, TrainResult
 from cvexp.runs import ID_DIGITS
 from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule
 from cvexp.training.figures import ContentionNotice, busy_text, history_figures, is_over, stopped_text
+from cvexp.training.out_of_memory import memory_explained
 from cvexp.training.recorder import Recorder
-from cvexp.training.session import memory_explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

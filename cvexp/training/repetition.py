@@ -15,7 +15,8 @@ from cvexp import events
 from cvexp.errors import RunError
 from cvexp.results import Metric
 from cvexp.runs import RECIPE
-from cvexp.training.session import ONE_AT_A_TIME, memory_explained
+from cvexp.training.out_of_memory import memory_explained
+from cvexp.training.session import ONE_AT_A_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

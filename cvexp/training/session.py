@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 from dataclasses import dataclass, replace
@@ -13,15 +12,16 @@ from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
 from cvexp.config.recipe import recipe
 from cvexp.config.seeds import as_list
 from cvexp.data.named import check_known
-from cvexp.errors import RunError, TrainingError, WeightsError
+from cvexp.errors import RunError, WeightsError
 from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, LEFT_OUT, RECIPE, SEEDS
 from cvexp.text import clean
 from cvexp.training import initial_weights
+from cvexp.training.out_of_memory import memory_explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -285,17 +285,3 @@ def _identity_tags(prepared: Prepared, asked: RunConfig) -> dict[str, str]:
         "cvexp.conditions": conditions.to_json(),
         RECIPE: recipe(asked.params(), prepared.argument_defaults),
     }
-
-
-@contextlib.contextmanager
-def memory_explained() -> Iterator[None]:
-    """Raise an out-of-memory error within the block, on any device, as one line with a remedy."""
-    import torch
-
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in text:
-            raise
-        raise TrainingError("out of memory while training", "try a smaller --batch-size or --hidden-units") from error
