@@ -12,6 +12,7 @@ from cvexp.report.pace import Pace, about
 from cvexp.report.terminal import cell, console, hint, say, seconds, table
 from cvexp.report.train import TrainConsole
 from cvexp.results import EpochMetrics, Metric, TrainResult
+from cvexp.runs import BEST_EPOCH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -192,6 +193,7 @@ def _run(repeat: Repeat) -> dict[str, Any]:
 
 def _stored(repeat: Repeat, run: RunSummary) -> dict[str, Any]:
     epochs, asked = run.settings.get("epochs", ""), run.asked.get("epochs", "")
+    best = run.tags.get(BEST_EPOCH, "")
     return {
         "run_id": run.run_id,
         "run_name": run.name,
@@ -203,6 +205,7 @@ def _stored(repeat: Repeat, run: RunSummary) -> dict[str, Any]:
         "epochs": int(epochs) if epochs.isdecimal() else None,
         "seed": repeat.seed,
         "stopped": None if epochs == asked else f"after {epochs} of {asked} epochs",
+        "best_epoch": int(best) if best.isdecimal() else None,
         "busy": run.busy or None,
         "metrics": run.metrics,
         "history": [{"epoch": epoch, **figures} for epoch, figures in repeat.history.items()],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cvexp import events
 from cvexp.results import Metric
-from cvexp.runs import BUSY
+from cvexp.runs import BEST_EPOCH, BUSY
 from cvexp.training.session import config_tags
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Recorder:
             self._outbox.emit(events.TagsSet(config_tags(ended, asked=asked)))
         if result.busy:
             self._outbox.emit(events.TagsSet({BUSY: result.busy}))
+        if result.best_epoch is not None:
+            self._outbox.emit(events.TagsSet({BEST_EPOCH: str(result.best_epoch)}))
         if result.history[-1].held_out_name == "val" or self._prepared.cached is not None:
             # Else the last epoch's figures are the test split's, by the whole model.
             values = result.chosen()

@@ -89,6 +89,7 @@ def test_settings_that_could_not_be_trained_are_not_printed(words, complaint, cv
     assert complaint in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_file_is_trained(cvexp, file):
     outcome = cvexp("train", "linear", "--config", file, "--dataset", "digits", "--model-arg", "x=1", "--json")
     assert outcome.code == 2  # the file's argument is mlp's

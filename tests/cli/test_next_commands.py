@@ -113,6 +113,7 @@ def test_a_first_run_is_started_in_the_store_that_was_named(cvexp, tmp_path, mon
 
 
 @pytest.mark.usefixtures("trained")
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_the_command_that_is_printed(cvexp, monkeypatch):
     shown = TrainConsole.__call__
 
@@ -133,6 +134,7 @@ def test_an_interrupted_run_goes_on_with_the_command_that_is_printed(cvexp, monk
 
 
 @pytest.mark.usefixtures("trained")
+@pytest.mark.slow
 def test_a_name_that_two_runs_have_is_not_what_is_printed(cvexp):
     for _ in range(2):
         outcome = cvexp(*TRAIN, "--name", "twin", *FLAGS)

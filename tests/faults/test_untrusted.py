@@ -386,6 +386,7 @@ def test_a_hostile_name_and_parameter_stay_text_in_every_table(lab, cvexp):
     assert "[b]$" in table.stdout
 
 
+@pytest.mark.slow
 def test_a_run_of_a_hostile_name_is_trained_drawn_and_described(cvexp, lab, tmp_path):
     name = "=x|$\\frac$ <b> [red]"
     trained = cvexp("train", "linear", "--dataset", "digits", "--epochs", "1", "--name", name, "--experiment", "names")

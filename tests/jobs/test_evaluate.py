@@ -207,5 +207,5 @@ def test_a_file_has_no_records_to_add(lab, cvexp, tmp_path):
     file = tmp_path / "m.pt"
     assert cvexp("export", lab.runs["linear"].run_name, "--out", str(file)).code == 0
     refused = cvexp("evaluate", str(file), "--store")
-    assert (refused.code, "is a file" in refused.stderr) == (2, True)
+    assert (refused.code, "adds files to a run" in refused.stderr) == (2, True)
     assert json.loads(cvexp("evaluate", str(file), "--device", "cpu", "--json").stdout)["calibration"]["error"] > 0

@@ -142,6 +142,7 @@ def runs_of(record, name="pair"):
     return client.search_runs([client.get_experiment_by_name(name).experiment_id])
 
 
+@pytest.mark.slow
 def test_the_same_file_goes_on_with_the_run_that_was_interrupted(record, cvexp, tmp_path):
     path = written(tmp_path, PAIR)
     with pytest.raises(Interrupted):

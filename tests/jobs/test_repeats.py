@@ -193,7 +193,7 @@ def test_a_stop_between_two_trainings_says_how_to_go_on(record, tmp_path, monkey
 
 def test_a_dataset_is_loaded_once_for_runs_that_cut_it_alike(tmp_path, monkeypatch):
     loaded = []
-    monkeypatch.setattr("cvexp.data.dataset.load", lambda *_, **split: loaded.append(split) or object())
+    monkeypatch.setattr("cvexp.data.dataset.load_dataset", lambda config, *_, **__: loaded.append(config) or object())
     dataset, config = LastDataset(tmp_path), run_config(CONFIG)
     assert dataset(config) is dataset(run_config({**CONFIG, "seed": 7, "epochs": 9}))
     assert len(loaded) == 1

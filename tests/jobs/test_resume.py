@@ -91,6 +91,7 @@ def test_the_disk_has_the_journal_before_a_checkpoint_that_counts_on_it(place, m
     assert events == ["flush", "save_named"] * 3
 
 
+@pytest.mark.slow
 def test_half_a_file_that_a_killed_process_left_is_removed_and_not_stored(place):
     interrupted(place, policy=CheckpointPolicy(keep=1))
     (folder,) = place[0].state_dir.glob("runs/*")
@@ -107,6 +108,7 @@ def test_half_a_file_that_a_killed_process_left_is_removed_and_not_stored(place)
     assert sorted(one.path for one in stored) == ["weights/model.json", "weights/state_dict.pt"]
 
 
+@pytest.mark.slow
 def test_the_history_covers_all_epochs_and_the_run_is_the_same(place):
     error = interrupted(place)
     assert error.signum == signal.SIGTERM
@@ -122,6 +124,7 @@ def test_the_history_covers_all_epochs_and_the_run_is_the_same(place):
     assert not list((place[0].state_dir / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_of_another_experiment_goes_on_there(place, tmp_path):
     other = store_settings(place[0].tracking_uri, "other")
     with pytest.raises(Interrupted):
@@ -171,6 +174,7 @@ def test_other_data_are_refused(place):
         resumed(place)
 
 
+@pytest.mark.slow
 def test_threads_are_the_first_process_s(place):
     interrupted(place, threads=2)
     resumed(place)
@@ -179,6 +183,7 @@ def test_threads_are_the_first_process_s(place):
     assert json.loads(run.data.tags["cvexp.conditions"])["threads"] == "2"
 
 
+@pytest.mark.slow
 def test_an_evaluation_takes_the_first_process_s_threads_too(place, monkeypatch):
     interrupted(place)
     (request,) = place[0].state_dir.glob("runs/*/request.json")
@@ -209,6 +214,7 @@ def test_a_run_that_finished_without_keeping_checkpoints_says_how_to_keep_them(p
 
 
 @pytest.mark.parametrize("keep", [1, 3])
+@pytest.mark.slow
 def test_as_many_checkpoints_stay_as_were_asked_for(place, keep):
     train.run(config(epochs=5), place[0], policy=CheckpointPolicy(keep=keep), **place[1])
     assert len(checkpoints(place[0])) == keep

@@ -140,6 +140,7 @@ def test_data_and_models_describe_themselves(cvexp, tmp_path, monkeypatch):
     assert "output_relu" in cvexp("models", "mlp").stdout
 
 
+@pytest.mark.slow
 def test_epoch_lines_go_to_stderr_and_the_summary_to_stdout(cvexp, lab, monkeypatch):
     words = ("train", "linear", "--dataset", "digits", "--epochs", "2", "--experiment", "lines")
     shown = cvexp(*words)

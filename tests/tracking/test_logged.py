@@ -96,7 +96,7 @@ def check_everything(client, run_id, folder, *, epochs):
     digest = hashlib.sha256((local / "weights/state_dict.pt").read_bytes()).hexdigest()
     card = json.loads((local / "weights/model.json").read_text())
     assert card["weights_sha256"] == run.data.tags["cvexp.weights_sha256"] == digest
-    assert (card["image_shape"], len(card["class_names"]), card["schema_version"]) == ([1, 8, 8], 10, 2)
+    assert (card["image_shape"], len(card["class_names"]), card["schema_version"]) == ([1, 8, 8], 10, 3)
     assert card["transform"] == {"mean": None, "std": None}
     confusion = json.loads((local / "confusion_matrix.json").read_text())
     assert sum(map(sum, confusion["counts"])) == 360

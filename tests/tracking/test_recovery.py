@@ -59,6 +59,7 @@ def runs_of(uri="sqlite:///mlflow.db"):
     return client.search_runs([e.experiment_id for e in client.search_experiments()])
 
 
+@pytest.mark.slow
 def test_a_run_is_delivered_to_no_other_store_than_its_own(here, cvexp):
     folder = waiting()
     before = (folder / JOURNAL).read_bytes()
@@ -156,6 +157,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("line", BAD)
+@pytest.mark.slow
 def test_a_bad_journal_affects_no_other_run(here, cvexp, line):
     assert cvexp("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu").code == 0
     bad = here / ".cvexp" / "runs" / "bad"

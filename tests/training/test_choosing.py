@@ -55,6 +55,7 @@ def test_the_best_epochs_weights_are_tested_and_stored(settings, tmp_path, plant
     (run,) = search(open_store(settings, create=False))
     assert run.metrics["val/accuracy"] == result.metrics()["val/accuracy"] == val[1]
     assert run.metrics["test/accuracy"] == result.evaluation.metrics.accuracy
+    assert run.tags["cvexp.best_epoch"] == "2"
     history = MlflowClient(settings.tracking_uri).get_metric_history(run.run_id, "val/accuracy")
     assert [point.value for point in history][:4] == val
     again = evaluate.run(run.run_id, settings, data_dir=tmp_path)
@@ -64,6 +65,7 @@ def test_the_best_epochs_weights_are_tested_and_stored(settings, tmp_path, plant
     assert {figure.metric for figure in checked.check.figures} > {"val/accuracy", "test/accuracy"}
 
 
+@pytest.mark.slow
 def test_a_run_stops_early_says_why_and_cannot_be_trained_on(settings, tmp_path, planted):
     result = trained(settings, tmp_path, early_stop=1, epochs=9, schedule="cosine", warmup_epochs=1)
     assert [len(result.history), result.config.epochs, result.best_epoch] == [3, 3, None]
