@@ -13,13 +13,13 @@ MAX_SIZE = 2048
 """Of a side, in pixels: one colour image then takes 12 MB in the cache, and 50 MB as floats in a batch."""
 
 _DATASET = "A name (see: cvexp data), a folder (train/CLASS and test/CLASS, or CLASS), csv:FILE, npz:FILE or hf:FOLDER."
-_IMAGE_SIZE = "Make the images squares of so many pixels. Without it, image files become 64; others stay as they are."
-_RESIZE = "How they become squares: crop (shorter side to size, then the centre), squeeze, or pad with black."
-_VAL_SPLIT = "Share of the training images for validation, unless the dataset has such a part."
+_IMAGE_SIZE = "Pixels of a side. Without it, 64 for image files, and the images' own size for others."
+_RESIZE = "How images become squares: crop (shorter side to size, then the centre), squeeze, or pad with black."
+_VAL_SPLIT = "Share of the training images for validation."
 _SPLIT_SEED = "Seeds which images are set aside, and which ones --limit keeps."
 _SAMPLER = "How an epoch's images are drawn; balanced: with replacement, every class as often."
 _LIMIT = "At most so many images of each split."
-_AUGMENT = "Change training images at random; flip-crop mirrors half of them, so not for digits."
+_AUGMENT = "Change training images at random (flip-crop also mirrors)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class DataConfig(Component):
 
     dataset: Annotated[str, MinLen(1), Option(_DATASET, complete="datasets")] = "fashion-mnist"
     image_size: Annotated[int | None, Ge(1), Le(MAX_SIZE), Option(_IMAGE_SIZE)] = None
-    resize: Annotated[Literal["crop", "squeeze", "pad"], Option(_RESIZE)] = "crop"
+    resize: Annotated[Literal["crop", "squeeze", "pad"], Option(_RESIZE, advanced=True)] = "crop"
     val_split: Annotated[float, Ge(0), Lt(1), Option(_VAL_SPLIT)] = 0.0
     split_seed: Annotated[int, Ge(0), Lt(2**32), Option(_SPLIT_SEED, advanced=True)] = 42
     sampler: Annotated[SamplerName, Option(_SAMPLER, advanced=True)] = "shuffle"

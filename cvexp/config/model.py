@@ -26,9 +26,9 @@ DEFAULT_WEIGHTS = "default"
 _MODEL = "linear, mlp, tinyvgg, torchvision:NAME, timm:NAME, a plug-in, or package.module:factory (see: cvexp models)."
 _MODEL_ARGS = "The model's own argument; may be repeated (mlp: output_relu=false)."
 _HIDDEN_UNITS = "Hidden units, or channels."
-_WEIGHTS = "Initial weights: a safetensors file, a state_dict, or default for those that its library publishes."
+_WEIGHTS = "Initial weights: safetensors, a state_dict, or default (the library's)."
 _SHA256 = "The digest that the file of --weights must have. Without it, the file's own, which the run records."
-_FREEZE = "What is not trained: features, all-but-head, or how many top-level blocks from the first."
+_FREEZE = "What is not trained: features, all-but-head, or the first N blocks."
 _CACHE = "With --freeze all-but-head, run the frozen part over the data once; the head is trained on its outputs."
 _FROZEN = ("features", "all-but-head")
 _SHA256_FORM = re.compile("[0-9a-f]{64}")

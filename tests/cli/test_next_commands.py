@@ -16,6 +16,8 @@ from cvexp.cli.main import app
 from cvexp.events import EpochEnded
 from cvexp.report.train import TrainConsole
 
+pytestmark = pytest.mark.slow
+
 FLAGS = ("--tracking-uri", "sqlite:///my runs.db", "--experiment", "it's mine", "--data-dir", "my data")
 STORE_FLAGS = FLAGS[:4]
 TRAIN = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu")

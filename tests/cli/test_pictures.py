@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 VERBS = {
     "compare": ("compare", "--plot"),
     "confmat": ("confmat", "RUN", "--out"),

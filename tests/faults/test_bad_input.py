@@ -775,6 +775,10 @@ AS_COMMANDS = (
 )
 
 
+SLOW = ("server that answers 500 to train", "server that answers 500 to compare")
+"""MLflow's client tries again for seconds."""
+
+
 # ---- The bench
 
 
@@ -862,7 +866,7 @@ def runs_of(bench):
     return [(r.run_id, r.status) for r in search(open_store(store_settings(bench.uri, "Default"), create=False))]
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in TABLE])
 def test_bad_input_is_explained_at_once_and_leaves_no_run(name, cvexp, bench, answered):
     row = TABLE[name]
     words = answered(row)

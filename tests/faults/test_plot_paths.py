@@ -63,6 +63,7 @@ def test_where_the_command_runs_nothing_is_drawn(folder, lab, cvexp):
 
 
 @pytest.mark.parametrize("plot", ["again.png", "again.svg", "again.pdf", "sub/again.png"])
+@pytest.mark.slow
 def test_what_cvexp_drew_it_draws_anew(plot, folder, lab, cvexp):
     (folder / "sub").mkdir()
     file = experiment(folder, plot)

@@ -60,6 +60,7 @@ def test_the_names_one_can_ask_for_are_listed():
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "http://127.0.0.1:9"], ids=["stored", "in the journal only"])
+@pytest.mark.slow
 def test_the_history_of_a_run_is_a_row_an_epoch(uri, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cvexp.tracking.outbox.Deadline", functools.partial(Deadline, 1.0))

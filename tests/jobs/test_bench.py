@@ -126,6 +126,7 @@ def test_without_one_image_a_run_gets_no_latency_and_it_is_left_alone_when_asked
     assert json.loads(run.tags["cvexp.bench"])["batch"] == [8]
 
 
+@pytest.mark.slow
 def test_figures_are_logged_to_the_run_and_the_latest_ones_count(own, cvexp, quick):
     settings, run_id = own
     first = cvexp("bench", run_id, "--batch", "1,8", "--device", "cpu", "--json").document["results"]
@@ -183,6 +184,7 @@ def test_training_ends_with_a_bench_where_that_is_asked_for(record, cvexp, quick
     assert all(metrics[one["run_id"]][Metric.LATENCY_MS] > 0 for one in results)
 
 
+@pytest.mark.slow
 def test_a_bench_that_fails_takes_nothing_from_the_training(record, cvexp, monkeypatch):
     def fail(*_words, **_more):
         raise ConfigError("no memory for a batch of 256 images")

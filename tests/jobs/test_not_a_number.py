@@ -9,6 +9,8 @@ import pytest
 from cvexp.config import run_config
 from cvexp.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--limit", "60")
 
 

@@ -187,6 +187,7 @@ def test_a_model_that_cannot_be_trained_is_refused_before_a_run_is_opened(cvexp,
 
 
 @STEPS
+@pytest.mark.slow
 def test_a_last_batch_of_one_image_under_batch_normalisation_is_refused_with_a_size_that_works(cvexp, lab, nets, step):
     complaint = refused(cvexp, lab, f"{nets}:normalised", *TRAIN, "--batch-size", "32", "--step", step)
     assert "1 image" in complaint
@@ -195,11 +196,13 @@ def test_a_last_batch_of_one_image_under_batch_normalisation_is_refused_with_a_s
     assert outcome.code == 0, outcome.stderr
 
 
+@pytest.mark.slow
 def test_a_last_batch_of_one_image_is_trained_on_where_nothing_forbids_it(cvexp, lab, nets):
     assert cvexp("train", f"{nets}:wide", *TRAIN, "--batch-size", "32", "--json").code == 0
 
 
 @STEPS
+@pytest.mark.slow
 def test_integers_among_the_parameters_are_left_as_they_are(cvexp, lab, nets, step):
     outcome = cvexp("train", f"{nets}:integers", *TRAIN, "--step", step, "--json")
     assert outcome.code == 0, outcome.stderr
@@ -213,6 +216,7 @@ def test_a_model_that_takes_no_image_or_gives_no_logits_is_refused_where_it_is_s
     assert len(outcome.stderr.splitlines()) <= 3
 
 
+@pytest.mark.slow
 def test_layers_that_take_their_shape_from_the_first_image_are_trained_and_described(cvexp, lab, nets):
     assert cvexp("train", f"{nets}:lazy", *TRAIN, "--batch-size", "33", "--json").code == 0
     outcome = cvexp("models", f"{nets}:lazy", "--dataset", "digits", "--json")

@@ -72,6 +72,7 @@ def checkpoints(settings):
     return sorted(settings.state_dir.glob("runs/*/checkpoints/*.pt"))
 
 
+@pytest.mark.slow
 def test_the_disk_has_the_journal_before_a_checkpoint_that_counts_on_it(place, monkeypatch):
     events = []
 
@@ -148,6 +149,7 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_over(place):
     assert len(MlflowClient(place[0].tracking_uri).search_runs(["0"])) == 1
 
 
+@pytest.mark.slow
 def test_code_is_taken_from_the_command_line_only(place, tmp_path, monkeypatch):
     (tmp_path / "nets_of_mine.py").write_text(FACTORY)
     monkeypatch.syspath_prepend(tmp_path)
@@ -221,6 +223,7 @@ def test_as_many_checkpoints_stay_as_were_asked_for(place, keep):
     assert checkpoints(place[0])[-1].name.startswith("epoch-00006-step-00000000-")
 
 
+@pytest.mark.slow
 def test_checkpoints_come_every_so_many_epochs(place):
     train.run(config(epochs=5), place[0], policy=CheckpointPolicy(every=2, keep=9), **place[1])
     assert [file.name[:11] for file in checkpoints(place[0])] == ["epoch-00003", "epoch-00005", "epoch-00006"]
@@ -235,6 +238,7 @@ def test_checkpoints_come_within_an_epoch_too(place, monkeypatch):
     assert set(steps) <= set(range(1, 46))
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(place):
     interrupted(place, observer=StopsAfter(2))
     older, newest = checkpoints(place[0])

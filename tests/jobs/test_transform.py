@@ -36,6 +36,7 @@ def run_id(record, tmp_path, monkeypatch, request):
 
 
 @pytest.mark.parametrize(("run_id", "tolerance"), [("linear", 0), ("tinyvgg", 1e-6)], indirect=["run_id"])
+@pytest.mark.slow
 def test_evaluate_predict_exported_files_and_the_logged_model_agree_bit_for_bit(run_id, tolerance, tmp_path):
     settings = store_settings()
     test = datasets.load(find_spec("digits"), tmp_path).test

@@ -22,6 +22,8 @@ from cvexp.tracking.queries import search
 from cvexp.tracking.store import open_store
 from cvexp.training import session
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("train", "linear", "--dataset", "digits", "--epochs", "2", "--device", "cpu")
 
 

@@ -45,6 +45,7 @@ def stop_after(epoch):
 
 
 @pytest.mark.parametrize("val_split", [0.0, 0.2])
+@pytest.mark.slow
 def test_an_observer_that_answers_stop_ends_the_run_as_finished(settings, tmp_path, val_split):
     result = trained(settings, tmp_path, stop_after(2), val_split=val_split)
     assert [epoch.epoch for epoch in result.history] == [1, 2]
@@ -72,6 +73,7 @@ def test_a_run_that_was_stopped_early_can_be_trained_to_its_end(settings, tmp_pa
 
 
 @pytest.mark.parametrize("answer", [None, False, 1, "yes"])
+@pytest.mark.slow
 def test_no_other_answer_stops(settings, tmp_path, answer):
     assert len(trained(settings, tmp_path, lambda _: answer, epochs=2).history) == 2
 
