@@ -74,14 +74,15 @@ class TrainConsole:
     def _show_choice(self, start: TrainingStarted) -> None:
         """What is chosen by the validation part, which may have been set aside for that alone."""
         config = start.config
+        plural = "" if config.early_stop == 1 else "s"
         chosen = {
-            f"stops after {config.early_stop} without a better one": config.early_stop is not None,
-            "tests and stores the best one": config.keep_best,
-            "lowers the rate by its loss": config.schedule == "plateau",
+            f"stops after {config.early_stop} epoch{plural} without a better one": config.early_stop is not None,
+            "the best epoch is tested and stored": config.keep_best,
+            "the rate falls when the loss does not": config.schedule == "plateau",
         }
         if any(chosen.values()):
-            share = f"validation part, {config.val_split:.3g} of the training images"
-            self._say(f"epochs   judged by the {share}: {', '.join(text for text, on in chosen.items() if on)}")
+            texts = "; ".join(text for text, on in chosen.items() if on)
+            self._say(f"choice   by the validation split, {config.val_split:.3g} of the training images: {texts}")
 
     def _move_bar(self, progress: StepsRun) -> None:
         if not self._console.is_terminal:
