@@ -17,7 +17,7 @@ from cvexp.tracking.deadline import Deadline
 
 ROOT = Path(__file__).parents[2]
 MYPY = (sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=skip", "--ignore-missing-imports")
-CONFIG = ("__init__", "option", "model", "data", "optimizer", "loop", "execution", "run")
+CONFIG = ("__init__", "option", "model", "data", "optimizer", "schedule", "loss", "loop", "execution", "run")
 
 
 def test_importing_cvexp_loads_nothing_heavy():
