@@ -17,6 +17,7 @@ def test_the_test_ends_once_the_loss_diverges():
     assert not smoothed(losses)[-1] <= DIVERGED * min(smoothed(losses)[:-1])
 
 
+@pytest.mark.slow
 def test_rates_grow_and_nothing_changes():
     state = state_of(model_of("regular"), "adam")
     tensors, generator = [tensor.clone() for tensor in state.tensors()], torch.get_rng_state()

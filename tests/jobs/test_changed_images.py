@@ -121,6 +121,7 @@ def test_without_records_nothing_is_drawn_and_nothing_said(tmp_path):
 
 
 @pytest.mark.parametrize("pick", [False, True])
+@pytest.mark.slow
 def test_the_groups_that_decide_are_shown(lab, tmp_path, pick):
     named = [] if pick else [lab.runs["mlp"].run_id, lab.runs["linear"].run_id]
     comparison = compare.run(named, lab.settings, request=Request(pick=pick))

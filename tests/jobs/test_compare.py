@@ -80,6 +80,7 @@ def test_letters_go_on_after_zz():
     assert found == ["a", "z", "aa", "zz", "aaa", "aab", "zzz", "aaaa"]
 
 
+@pytest.mark.slow
 def test_a_picture_of_many_runs_shows_the_best_and_says_how_many_it_leaves_out(many, drawn, cvexp):
     many(300)
     outcome = cvexp("compare", "--plot", "x.png", "--json")

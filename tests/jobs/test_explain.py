@@ -31,6 +31,7 @@ def test_an_image_file_is_drawn_by_layers_and_by_classes(lab, image, tmp_path):
     assert result.stored is None
 
 
+@pytest.mark.slow
 def test_mistakes_are_explained_by_the_predicted_and_the_true_class(lab, tmp_path):
     run = lab.runs["tinyvgg"].run_id
     result = explain.of_test_images(

@@ -46,6 +46,7 @@ def test_names_that_make_one_file_name_get_a_file_each_and_all_lie_in_the_folder
     assert (owner(one), owner(two)) == (first, second)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_export_is_left_as_it_is(record, cvexp, tmp_path):
     run_id = trained(cvexp, "mine")
     (tmp_path / "models").mkdir()

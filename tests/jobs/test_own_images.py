@@ -68,6 +68,7 @@ def here(_trained, monkeypatch):
     return _trained
 
 
+@pytest.mark.slow
 def test_a_run_names_its_dataset_as_typed_and_what_was_left_out(here):
     from cvexp.settings import store_settings
     from cvexp.tracking.queries import find

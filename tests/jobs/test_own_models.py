@@ -240,6 +240,7 @@ def test_the_parameters_of_the_layers_add_up_to_the_total(cvexp, lab, nets, fact
         assert [layer["parameters"] for layer in layers if layer["name"] == "second"] == [64]
 
 
+@pytest.mark.slow
 def test_arguments_that_may_be_given_by_position_too_are_known(cvexp, lab, nets):
     outcome = cvexp("train", f"{nets}:wide", *TRAIN, "--model-arg", "dropout=0.5", "--json")
     assert outcome.code == 0, outcome.stderr

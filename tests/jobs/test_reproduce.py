@@ -179,6 +179,7 @@ def test_settings_that_cannot_be_used_are_refused(record, cvexp, text):
     assert "the settings of run run cannot be used here" in outcome.stderr
 
 
+@pytest.mark.slow
 def test_a_training_keeps_the_changes_it_was_made_with(record, cvexp, commit):
     Path("net.py").write_text("width = 12\n")
     trained = cvexp("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--json")

@@ -13,6 +13,7 @@ def matrix(n_classes):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 10, 25, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_confusion_matrix_of_any_size_is_labelled_and_fits_its_picture(n_classes, tmp_path):
     names = [f"class {k}" for k in range(n_classes)]
     figure = confusion_matrix(matrix(n_classes), names, title="title")

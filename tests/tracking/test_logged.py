@@ -141,6 +141,7 @@ def test_with_a_validation_part_the_test_split_is_measured_once(lab):
     assert only.step == lab.runs["tinyvgg"].config.epochs
 
 
+@pytest.mark.slow
 def test_the_loss_of_every_so_many_steps_is_logged_where_it_is_asked_for(cvexp, lab):
     words = ("--dataset", "digits", "--epochs", "2", "--log-every", "10", "--experiment", "steps", "--json")
     trained = cvexp("train", "linear", *words)
@@ -159,6 +160,7 @@ def test_how_steps_were_run_is_tagged(lab):
     assert tags["tinyvgg"]["cvexp.memory_format"] == "channels_last"
 
 
+@pytest.mark.slow
 def test_the_tag_says_when_steps_were_replayed_from_python(cvexp, lab, monkeypatch):
     def missing(_source):
         raise RuntimeError("TorchScript has left")

@@ -162,6 +162,7 @@ class Slow(Sink):
         return super().deliver(record)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_slow_but_takes_every_record_gets_all_of_them(tmp_path):
     journal = Journal(tmp_path)
     for n in range(40):

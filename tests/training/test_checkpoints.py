@@ -73,6 +73,7 @@ def torch_files(folder):
     return sorted(folder.rglob("epoch-*.pt"))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_writes_as_many_bytes_after_300_epochs_as_after_5(tmp_path):
     checkpoints = Checkpoints(tmp_path, 1000)
     grown = {}

@@ -45,6 +45,7 @@ def planted(monkeypatch):
     monkeypatch.setattr(Fit, "_evaluated", worse)
 
 
+@pytest.mark.slow
 def test_the_best_epochs_weights_are_tested_and_stored(settings, tmp_path, planted):
     result = trained(settings, tmp_path, keep_best=True)
     val = [epoch.held_out.metrics.accuracy for epoch in result.history]
