@@ -7,32 +7,18 @@ import torch
 
 from cvexp.config import run_config
 from cvexp.data.augment.source import MIXINGS, POLICIES
-from cvexp.data.dataset import Dataset, Split
 from cvexp.device import choose, seed_everything
 from cvexp.engine.assembly import choose_step
 from cvexp.engine.fit import Fit
 from cvexp.errors import ConfigError
 from cvexp.models.registry import build, find_entry
+from tests.engine.noise import SHAPE, Left, noise_dataset
 
-SHAPE, N = (1, 8, 8), 75
+N = 75
 PRESETS = (*POLICIES, *MIXINGS)
 
 
-class Left(Exception):  # noqa: N818 - what the test raises to leave a training
-    """The training was left here."""
-
-
-def noise(n_images, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return Split(
-        images=torch.randint(0, 256, (n_images, *SHAPE), dtype=torch.uint8, generator=generator),
-        labels=torch.randint(0, 3, (n_images,), generator=generator),
-    )
-
-
-DATA = Dataset(
-    name="noise", class_names=("a", "b", "c"), train=noise(N, 1), val=None, test=noise(40, 2), digest="0", place="-"
-)
+DATA = noise_dataset(N, 40)
 
 
 def fit_of(augment, *, callback=None, step="eager", **settings):

@@ -9,30 +9,13 @@ import torch
 from torch import nn
 
 from cvexp.config import run_config
-from cvexp.data.dataset import Dataset, Split
 from cvexp.device import choose, seed_everything
 from cvexp.engine.fit import Fit
 from cvexp.errors import TrainingError, WeightsError
 from cvexp.models.registry import build, find_entry
+from tests.engine.noise import SHAPE, Left, noise_dataset
 
-SHAPE = (1, 8, 8)
-
-
-class Left(Exception):  # noqa: N818 - what the test raises to leave a training
-    """The training was left here."""
-
-
-def noise(n_images, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return Split(
-        images=torch.randint(0, 256, (n_images, *SHAPE), dtype=torch.uint8, generator=generator),
-        labels=torch.randint(0, 3, (n_images,), generator=generator),
-    )
-
-
-DATA = Dataset(
-    name="noise", class_names=("a", "b", "c"), train=noise(150, 1), val=None, test=noise(1200, 2), digest="0", place="-"
-)
+DATA = noise_dataset(150, 1200)
 
 
 def model_of(name):

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvexp.data.own.files import Files
+from cvexp.data.own.files import file_listing
 from cvexp.data.own.folder import NAMES
-from cvexp.data.own.listing import SPLITS, Listing, check_classes, check_splits, with_test_part
+from cvexp.data.own.listing import SPLITS, check_classes, check_splits
 from cvexp.errors import DatasetError
 from cvexp.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cvexp.data.named import Located
+    from cvexp.data.own.listing import Listing
 
 _EXAMPLE = "wanted: a first line path,label or path,label,split, then a line for each image"
 _SPLIT_OF = {name: SPLITS.index(split) for split, names in NAMES.items() for name in names}
@@ -43,22 +44,9 @@ def listing(located: Located) -> Listing:
     check_classes(located, names)
     index = {name: label for label, name in enumerate(names)}
     numbers = np.array([index[label] for label in labels], np.int64)
-    chosen = np.array(splits, np.int8) if splits else with_test_part(numbers, located, names)
-    order = np.argsort(chosen, kind="stable")
-    ordered = [paths[row] for row in order]
-    _check_there(located, ordered)
-    place = str(located.path.absolute()) + ("" if splits else ", a fifth of each class for testing")
-    return check_splits(
-        Listing(
-            names=ordered,
-            labels=numbers[order],
-            splits=chosen[order],
-            class_names=names,
-            reader=Files(located.path.parent, ordered),
-            place=place,
-        ),
-        located,
-    )
+    found = file_listing(located, located.path.parent, paths, labels=numbers, splits=splits or None, names=names)
+    _check_there(located, found.names)
+    return check_splits(found, located)
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str, str, str | None]]:
@@ -93,7 +81,7 @@ def _inside(path: str, where: str) -> str:
     return plain
 
 
-def _check_there(located: Located, paths: list[str]) -> None:
+def _check_there(located: Located, paths: Sequence[str]) -> None:
     """Refuse a list of files that are not there, or that links lead out of the folder to."""
     root = os.path.realpath(located.path.parent)
     for folder in {os.path.dirname(path) for path in paths}:  # noqa: PTH120 - strings, for many files

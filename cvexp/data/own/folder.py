@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvexp.data.own.files import SUFFIXES, Files
-from cvexp.data.own.listing import LAYOUT, SPLITS, Listing, check_classes, check_splits, with_test_part
+from cvexp.data.own.files import SUFFIXES, file_listing
+from cvexp.data.own.listing import LAYOUT, SPLITS, check_classes, check_splits
 from cvexp.errors import DatasetError
 from cvexp.text import clean
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.data.named import Located
+    from cvexp.data.own.listing import Listing
 
 NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 """What the folders of splits may be called."""
@@ -41,22 +42,10 @@ def listing(located: Located) -> Listing:
             labels += [names.index(name)] * len(classes[name])
             splits += [SPLITS.index(split or "train")] * len(classes[name])
     numbers = np.array(labels, np.int64)
-    chosen = np.array(splits, np.int8) if "" not in found else with_test_part(numbers, located, names)
-    order = np.argsort(chosen, kind="stable")
-    ordered = [paths[row] for row in order]
-    place = str(root.absolute()) if "" not in found else f"{root.absolute()}, a fifth of each class for testing"
-    return check_splits(
-        Listing(
-            names=ordered,
-            labels=numbers[order],
-            splits=chosen[order],
-            class_names=names,
-            reader=Files(root, ordered),
-            place=place,
-            n_others=sum(n_others for _, n_others in found.values()),
-        ),
-        located,
-    )
+    n_others = sum(n_others for _, n_others in found.values())
+    asked = None if "" in found else splits
+    listed = file_listing(located, root, paths, labels=numbers, splits=asked, names=names, n_others=n_others)
+    return check_splits(listed, located)
 
 
 def _is_folder(path: Path) -> bool:
