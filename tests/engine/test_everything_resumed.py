@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from cvexp.config import run_config
-from cvexp.data.dataset import Dataset
 from cvexp.device import choose
 from cvexp.engine.fit import Fit
-from tests.engine.test_resume import Left, model_of, noise, outcome, stored
+from tests.engine.noise import Left, noise, noise_dataset
+from tests.engine.test_resume import model_of, outcome, stored
 
-DATA = Dataset(
-    name="noise",
-    class_names=("a", "b", "c"),
-    train=noise(150, 1),
-    val=noise(60, 3),
-    test=noise(60, 2),
-    digest="0",
-    place="-",
-)
+DATA = replace(noise_dataset(150, 60), val=noise(60, 3))
 EVERYTHING = {
     "optimizer": "adamw",
     "decay": "matrices",
