@@ -327,7 +327,8 @@ def _fastai(folder: str, side: int, model: str) -> dict[str, Any]:
     from fastai.losses import CrossEntropyLossFlat
     from fastai.metrics import accuracy
     from fastai.optimizer import SGD
-    from fastai.vision.data import ImageDataLoaders, Resize
+    from fastai.vision.augment import Resize
+    from fastai.vision.data import ImageDataLoaders
 
     class Clock(Callback):  # type: ignore[misc]  # fastai carries no types
         seconds: list[float] = []  # noqa: RUF012 - of one learner
