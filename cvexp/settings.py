@@ -41,7 +41,7 @@ _VERBS = ("train", "evaluate", "bench", "confmat", "predict", "explain", "export
 STORE_VERBS = (*_VERBS, "compare", "sync", "ui")
 """Verbs that take --tracking-uri and --experiment."""
 
-DATA_VERBS = (*_VERBS, "data")
+DATA_VERBS = (*_VERBS, "compare", "data")
 """Verbs that take --data-dir."""
 
 

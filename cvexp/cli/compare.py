@@ -65,6 +65,7 @@ def compare(
     output: Annotated[Format, typer.Option("--format", help=_FORMAT)] = Format.TABLE,
     plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
     publish_it: Annotated[bool, typer.Option("--publish", help=_PUBLISH)] = False,
+    data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
     as_json: options.Json = False,
@@ -94,7 +95,7 @@ def compare(
         budget=budget,
         pick=pick,
     )
-    store = store_settings(tracking_uri, experiment)
+    store = store_settings(tracking_uri, experiment, data_dir)
     comparison = job(runs or [], store, request=request, plot=plot)
     if as_json or output is Format.JSON:
         print_json(report.document(comparison))

@@ -70,6 +70,11 @@ class Setting:
         kinds = [EXPECTED[one] for one in (self.type, *get_args(self.type)) if one in EXPECTED]
         return f"one of {', '.join(self.choices)}" if self.choices else kinds[0]
 
+    def as_text(self, value: Any) -> Any:
+        """`value`, but where text is wanted and YAML reads a whole number, as in `freeze: 2`, that number as text."""
+        wants_text = str in (self.type, *get_args(self.type)) and not self.is_mapping
+        return str(value) if wants_text and isinstance(value, int) else value
+
     def default_with(self, others: Mapping[str, Any]) -> Any:
         """The default in effect beside these values of other fields."""
         if self.option.default_by is None:
@@ -175,7 +180,7 @@ def validated(kind: type[C], settings: Mapping[str, Any]) -> C:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(dict(settings))
+        return TypeAdapter(kind).validate_python({name: known[name].as_text(value) for name, value in settings.items()})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         flag, reason = known[str(first["loc"][0])].flag, str(first["msg"])

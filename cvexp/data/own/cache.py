@@ -45,8 +45,8 @@ MARGIN_BYTES = 2**26
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
-    """How images are made: by which versions of the decoders, in which shape (C, H, W), fitted how."""
+class Decoding:
+    """How files become images: by which versions of the decoders, in which shape (C, H, W), fitted how."""
 
     shape: tuple[int, int, int]
     resize: str
@@ -83,37 +83,37 @@ def open_cache(listing: Listing, scan: Scan, shape: tuple[int, int, int], fittin
     import PIL
     from filelock import FileLock
 
-    recipe = Recipe(
+    decoding = Decoding(
         shape=shape,
         resize=fitting.resize,
         interpolation=fitting.interpolation,
         pillow=PIL.__version__,
         torch=torch.__version__.partition("+")[0],
     )
-    key = _key(recipe, scan)
+    key = _key(decoding, scan)
     folder = root / key
-    found = _opened(folder, recipe, len(listing.names))
+    found = _opened(folder, decoding, len(listing.names))
     if found is not None:
         return found
     with _explained(root):
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f"{key}.lock"):
-            found = _opened(folder, recipe, len(listing.names))
+            found = _opened(folder, decoding, len(listing.names))
             if found is None:
-                _make(folder, listing, scan, recipe, fitting)
-                found = _opened(folder, recipe, len(listing.names), was_there=False)
+                _make(folder, listing, scan, decoding, fitting)
+                found = _opened(folder, decoding, len(listing.names), was_there=False)
     if found is None:
         raise StorageError(f"the cache {folder} cannot be read after it was written", "check the disk")
     return found
 
 
-def _key(recipe: Recipe, scan: Scan) -> str:
-    digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, asdict(recipe)], sort_keys=True).encode())
+def _key(decoding: Decoding, scan: Scan) -> str:
+    digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, asdict(decoding)], sort_keys=True).encode())
     digest.update(scan.digests.data)
     return digest.hexdigest()[:KEY_DIGITS]
 
 
-def _opened(folder: Path, recipe: Recipe, n_listed: int, *, was_there: bool = True) -> Cached | None:
+def _opened(folder: Path, decoding: Decoding, n_listed: int, *, was_there: bool = True) -> Cached | None:
     """The cache in `folder`, without reading its images; None where there is none, or a damaged one."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -122,7 +122,7 @@ def _opened(folder: Path, recipe: Recipe, n_listed: int, *, was_there: bool = Tr
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
         return None
-    if images.dtype != np.uint8 or images.shape != (n_listed, *recipe.shape):
+    if images.dtype != np.uint8 or images.shape != (n_listed, *decoding.shape):
         return None
     with warnings.catch_warnings():
         # torch warns of read-only arrays. A private writable mapping cannot be larger than the memory there is.
@@ -131,24 +131,24 @@ def _opened(folder: Path, recipe: Recipe, n_listed: int, *, was_there: bool = Tr
     return Cached(images=tensor[: len(rows)], rows=rows, reasons=reasons, folder=folder, was_there=was_there)
 
 
-def _make(folder: Path, listing: Listing, scan: Scan, recipe: Recipe, fitting: Fitting) -> None:
+def _make(folder: Path, listing: Listing, scan: Scan, decoding: Decoding, fitting: Fitting) -> None:
     """Decode into a new folder, then rename it to `folder`; only the holder of its lock does this."""
     for left in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)  # damaged, or it would have been opened
     n_images = len(listing.names)
-    wanted, free = n_images * int(np.prod(recipe.shape)), shutil.disk_usage(folder.parent).free
+    wanted, free = n_images * int(np.prod(decoding.shape)), shutil.disk_usage(folder.parent).free
     if wanted + MARGIN_BYTES > free:
         raise OSError(errno.ENOSPC, f"{wanted / 2**30:,.1f} GiB are needed and {free / 2**30:,.1f} free")
     made = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     made.mkdir()
     try:
-        images = np.lib.format.open_memmap(made / IMAGES, "w+", np.uint8, (n_images, *recipe.shape))
+        images = np.lib.format.open_memmap(made / IMAGES, "w+", np.uint8, (n_images, *decoding.shape))
         _allocate(made / IMAGES)
         reasons = dict(scan.reasons) | _decoded(images, listing, scan, fitting)
         _close_gaps(images, reasons)
         images.flush()
-        files.write_atomically(made / MANIFEST, _manifest(listing, recipe, reasons))
+        files.write_atomically(made / MANIFEST, _manifest(listing, decoding, reasons))
         made.rename(folder)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
@@ -194,12 +194,12 @@ def _close_gaps(images: npt.NDArray[np.uint8], left_out: dict[int, str]) -> None
             target += 1
 
 
-def _manifest(listing: Listing, recipe: Recipe, reasons: dict[int, str]) -> bytes:
+def _manifest(listing: Listing, decoding: Decoding, reasons: dict[int, str]) -> bytes:
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "cvexp": VERSION,
         "place": listing.place,
-        "recipe": asdict(recipe),
+        "decoding": asdict(decoding),
         "n_images": len(listing.names) - len(reasons),
         "left_out": {str(row): reason for row, reason in sorted(reasons.items())},
     }
