@@ -92,9 +92,9 @@ def _check(steps: Sequence[Step], data_dir: Path) -> None:
     for config in wanted:
         made = (config.dataset, config.image_size, config.resize, interpolation_of(config))
         datasets.setdefault(made, config)
-    _, *later = datasets.items()  # training begins by reading the first one
-    for (*_, interpolation), config in later:
-        load_dataset(config, data_dir, interpolation=interpolation)
+    _, *later = datasets.values()  # training begins by reading the first one
+    for config in later:
+        load_dataset(config, data_dir, interpolation=interpolation_of(config))
 
 
 def run(

@@ -220,6 +220,7 @@ class Training:
 
     def _training_started(self, size: ModelSize) -> events.TrainingStarted:
         dataset, device, at = self.prepared.dataset, self.prepared.device, self._fit.progress
+        cached = self.prepared.cached
         return events.TrainingStarted(
             run_id=self.tracked.run_id,
             run_name=self.tracked.name,
@@ -234,7 +235,7 @@ class Training:
             n_test=len(dataset.test),
             n_parameters=size.parameters,
             n_trained=size.trainable_parameters,
-            notes=self.prepared.notes,
+            notes=(*self.prepared.notes, *([] if cached is None else [f"features {cached}"])),
             fewer_threads=self.prepared.layout.fewer,
             resumed_at=events.StepsRun(epoch=at.epoch, step=at.step, n_steps=at.n_steps) if self.resumed else None,
             store_answers="run_id" in self.tracked.journal.facts,
