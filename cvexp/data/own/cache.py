@@ -1,7 +1,8 @@
 """Decoded images in one memory-mapped file, keyed by the content of their files and by how they were made.
 
 A cache is a folder with `images.npy`, uint8 (N, C, H, W), and `manifest.json`. It appears complete, by a rename, or not
-at all. Processes that want the same one wait for the first. Nothing is ever changed in it.
+at all. Processes that want the same one wait for the first. Nothing is ever changed in it. Old ones make room for new
+ones; see room.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 from cvexp import files
 from cvexp.data.images import Unreadable, decode
 from cvexp.data.own.parallel import for_each
+from cvexp.data.own.room import MANIFEST, MARGIN_BYTES, hold, make_room
 from cvexp.errors import DatasetError, StorageError
 from cvexp.settings import VERSION
 
@@ -39,9 +41,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 KEY_DIGITS = 32
-IMAGES, MANIFEST = "images.npy", "manifest.json"
-MARGIN_BYTES = 2**26
-"""Of the disk, to be left free."""
+IMAGES = "images.npy"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +116,7 @@ def _key(decoding: Decoding, scan: Scan) -> str:
 def _opened(folder: Path, decoding: Decoding, n_listed: int, *, was_there: bool = True) -> Cached | None:
     """The cache in `folder`, without reading its images; None where there is none, or a damaged one."""
     try:
+        hold(folder)
         manifest = json.loads((folder / MANIFEST).read_bytes())
         reasons = {int(row): str(reason) for row, reason in manifest["left_out"].items()}
         rows = np.array(sorted(set(range(n_listed)) - reasons.keys()), np.int64)
@@ -137,7 +138,9 @@ def _make(folder: Path, listing: Listing, scan: Scan, decoding: Decoding, fittin
         shutil.rmtree(left, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)  # damaged, or it would have been opened
     n_images = len(listing.names)
-    wanted, free = n_images * int(np.prod(decoding.shape)), shutil.disk_usage(folder.parent).free
+    wanted = n_images * int(np.prod(decoding.shape))
+    make_room(folder.parent, wanted)
+    free = shutil.disk_usage(folder.parent).free
     if wanted + MARGIN_BYTES > free:
         raise OSError(errno.ENOSPC, f"{wanted / 2**30:,.1f} GiB are needed and {free / 2**30:,.1f} free")
     made = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
@@ -215,10 +218,3 @@ def _explained(root: Path) -> Iterator[None]:
             f"the decoded images cannot be written to {root}: {error.strerror or error}",
             "make room, choose a smaller --image-size, or set XDG_CACHE_HOME to another folder",
         ) from error
-
-
-def cached_bytes(folder: Path) -> int:
-    """What a cache takes of the disk."""
-    with contextlib.suppress(OSError):
-        return sum(file.stat().st_size for file in folder.iterdir())
-    return 0
