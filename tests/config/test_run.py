@@ -55,6 +55,13 @@ def test_augmentations_that_are_unknown_or_do_not_go_together_are_refused(names,
     assert "flip-crop" in second or "--help" in second
 
 
+def test_a_whole_number_stands_for_text_where_text_is_wanted():
+    assert run_config({"model": "mlp", "freeze": 2}) == run_config({"model": "mlp", "freeze": "2"})
+    assert run_config({"model": "mlp", "freeze": 2}).params()["freeze"] == "2"
+    with pytest.raises(ConfigError, match="--freeze 0: features, all-but-head, or how many blocks"):
+        run_config({"model": "mlp", "freeze": 0})
+
+
 def test_a_config_cannot_be_changed_afterwards():
     config = run_config({"model": "mlp"})
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -66,7 +73,7 @@ def test_a_config_cannot_be_changed_afterwards():
     [
         ("model", ""),
         ("dataset", ""),
-        ("dataset", 3),
+        ("dataset", 2.5),
         ("device", ""),
         ("epochs", 0),
         ("epochs", 2.5),

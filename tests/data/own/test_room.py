@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_what_killed_processes_left_is_removed_unless_one_is_at_work_there(root)
 
 def test_without_a_limit_half_of_the_disk_that_they_could_have_is_the_most(root, monkeypatch):
     monkeypatch.delenv(IMAGE_CACHE_GB, raising=False)
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: (0, 0, 9000))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=9000))
     cache(root, "a")
     assert room.limit(root) == 5000
     monkeypatch.setattr(room, "MARGIN_BYTES", 100)
