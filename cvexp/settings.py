@@ -184,7 +184,9 @@ def image_cache_limit() -> int | None:
             return int(n_bytes)
     except ValueError:
         pass
-    raise ConfigError(f"{IMAGE_CACHE_GB}={shown(typed)}: not a number of gigabytes", f"for example: {IMAGE_CACHE_GB}=20")
+    raise ConfigError(
+        f"{IMAGE_CACHE_GB}={shown(typed)}: not a number of gigabytes", f"for example: {IMAGE_CACHE_GB}=20"
+    )
 
 
 def cached_data_dir() -> Path:

@@ -111,7 +111,10 @@ def info(setting: Setting, *, panel: str | None = None) -> Any:
     if len(metavar) > WIDEST:
         text, metavar = f"{text.rstrip('.')}: {', '.join(choices[:-1])} or {choices[-1]}.", "NAME"
     if option.combines:
-        text, metavar = f"{text.rstrip('.')}; or together, as {option.combines[0][0]},{option.combines[-1][0]}.", "NAMES"
+        text, metavar = (
+            f"{text.rstrip('.')}; or together, as {option.combines[0][0]},{option.combines[-1][0]}.",
+            "NAMES",
+        )
     if option.default_by:
         text += f" Without it: {', '.join(f'{name} {value:g}' for name, value in option.default_by[1].items())}."
     return typer.Option(

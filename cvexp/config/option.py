@@ -111,7 +111,9 @@ class Component:
         names = [one.strip() for one in value.split(",")]
         for one in names:
             if one not in setting.choices:
-                raise ConfigError(f"{setting.flag} {_typed(value)}: unknown: {shown(one)}", nearest(one, setting.choices))
+                raise ConfigError(
+                    f"{setting.flag} {_typed(value)}: unknown: {shown(one)}", nearest(one, setting.choices)
+                )
         if NONE in names and names[1:]:
             self.refuse(name, f"{NONE} goes with no other")
         for group in setting.option.combines:

@@ -130,9 +130,7 @@ class LastFeatures:
         return replace(self._kept[1], head=head, is_shared=True)
 
 
-def _identity(
-    model: nn.Module, dataset: Dataset, config: RunConfig, device: Device, n_threads: int | None
-) -> str:
+def _identity(model: nn.Module, dataset: Dataset, config: RunConfig, device: Device, n_threads: int | None) -> str:
     """A digest of all that features follow from: the frozen weights to the bit, the images, and how they are run."""
     head = head_of(model, dataset.n_classes)
     settings = {name: value for name, value in config.params().items() if name not in _NOT_OF_FEATURES}

@@ -12,7 +12,7 @@ from cvexp.config.model import names_code
 from cvexp.errors import Interrupted, StorageError
 from cvexp.redaction import without_credentials
 from cvexp.results import Timing, TrainResult
-from cvexp.runs import ID_DIGITS
+from cvexp.runs import ID_DIGITS, READ_AHEAD
 from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule
 from cvexp.training.figures import ContentionNotice, busy_text, history_figures, is_over, stopped_text
 from cvexp.training.out_of_memory import memory_explained
@@ -229,7 +229,7 @@ class Training:
             device_name=device.name,
             threads=device.threads,
             step_runner=self.prepared.steps.runner.name,
-            data_source=dataset.place,
+            data_source="; ".join([dataset.place, *filter(None, [dataset.tags.get(READ_AHEAD)])]),
             n_train=len(dataset.train),
             n_val=0 if dataset.val is None else len(dataset.val),
             n_test=len(dataset.test),

@@ -15,8 +15,7 @@ from cvexp.data.named import check_known
 from cvexp.errors import RunError, WeightsError
 from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, LEFT_OUT, RECIPE, SEEDS
-from cvexp.text import clean
+from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, RECIPE, SEEDS
 from cvexp.training import initial_weights
 from cvexp.training.out_of_memory import memory_explained
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cvexp.config import ModelArg, RunConfig
-    from cvexp.data.dataset import Dataset, LeftOut
+    from cvexp.data.dataset import Dataset
     from cvexp.device import Device
     from cvexp.engine.backends.choice import Choice
     from cvexp.engine.fit import Fit, Progress
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
     from cvexp.training.features import CachedFeatures, LastFeatures
     from cvexp.training.initial_weights import InitialWeights
     from cvexp.training.request import Request
-
-NAMED_FILES = 20
-"""Unreadable image files that a run names; `cvexp data` names all."""
 
 ONE_AT_A_TIME = threading.RLock()
 """Held during a training: generators and thread counts belong to the process. Reentrant: an observer may train too."""
@@ -245,16 +241,9 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequ
         **({"cvexp.model_changes": "; ".join(prepared.notes)} if prepared.notes else {}),
         **({"cvexp.features": str(prepared.cached)} if prepared.cached is not None else {}),
         **({SEEDS: as_list(seeds)} if seeds else {}),
-        **({LEFT_OUT: left_out(dataset.left_out)} if dataset.left_out else {}),
+        **dataset.tags,
         **_identity_tags(prepared, config),
     }
-
-
-def left_out(files: Sequence[LeftOut]) -> str:
-    """Image files that could not be read, for a tag: how many, and the first of them by name with the reason."""
-    named = [f"{clean(one.path)} ({clean(one.reason)})" for one in files[:NAMED_FILES]]
-    more = [f"and {len(files) - NAMED_FILES:,} more"] if len(files) > NAMED_FILES else []
-    return f"{len(files):,}: " + "; ".join([*named, *more])
 
 
 def config_tags(prepared: Prepared, *, asked: RunConfig | None = None) -> dict[str, str]:

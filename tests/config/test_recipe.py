@@ -58,7 +58,9 @@ def test_the_seed_and_defaults_that_were_typed_make_no_other_recipe():
 
 
 def test_augmentations_typed_in_another_order_make_no_other_recipe():
-    one, other = (run_config({"model": "linear", "augment": names}) for names in ("mixup, flip-crop", "flip-crop,mixup"))
+    one, other = (
+        run_config({"model": "linear", "augment": names}) for names in ("mixup, flip-crop", "flip-crop,mixup")
+    )
     assert recipe(one.params(), {}) == recipe(other.params(), {})
     assert one.augment == "flip-crop,mixup"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -10,9 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from tests.journeys.own_images import DAMAGED, N_TEST, N_TRAIN, N_TWICE, write_images
+from tests.journeys.own_images import write_images
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = 80
@@ -41,7 +39,12 @@ JOURNEY = {
 def process(words, folder):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": str(COLUMNS), "XDG_CACHE_HOME": str(folder / "c")}
     return subprocess.run(
-        [sys.executable, "-m", "cvexp", *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "cvexp", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
