@@ -10,14 +10,13 @@ import contextlib
 import os
 import secrets
 import shutil
+import sys
 from typing import IO, TYPE_CHECKING
 
 from cvexp.settings import image_cache_limit
 
-try:
+if sys.platform != "win32":  # there, what is mapped cannot be removed or renamed
     import fcntl
-except ImportError:  # Windows, where what is mapped cannot be removed or renamed
-    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +36,7 @@ def hold(folder: Path) -> None:
         return
     stream = (folder / MANIFEST).open("rb")
     try:
-        if fcntl is not None:
+        if sys.platform != "win32":
             fcntl.flock(stream, fcntl.LOCK_SH)
         if not _is_the_one(stream, folder):  # it was removed before it was locked
             raise FileNotFoundError(folder)
@@ -106,12 +105,12 @@ def _removed(folder: Path) -> bool:
 @contextlib.contextmanager
 def _exclusively(folder: Path) -> Iterator[None]:
     """Within the block, be the only one with the cache in `folder`; OSError if another has it in use."""
-    if fcntl is None:
+    if sys.platform == "win32":
         yield
-        return
-    with (folder / MANIFEST).open("rb") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+    else:
+        with (folder / MANIFEST).open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
 
 
 def _remove_left(folder: Path) -> None:
