@@ -1,8 +1,8 @@
 """Reading some images of a file that is larger than the memory there is for it.
 
-A page fault reads what is around the page too: up to 8 MiB on the disks of cloud machines. In a random order all of that
-is gone again before it is used. To ask for the images of a batch before they are touched reads these alone, and many at
-once.
+A page fault reads what is around the page too: up to 8 MiB on the disks of cloud machines. In a random order all of
+that is gone again before it is used. To ask for the images of a batch before they are touched reads these alone, and
+many at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def exceeds_memory(n_bytes: int) -> bool:
 
 
 def read_ahead(images: Tensor, rows: Tensor) -> None:
-    """Let the system begin to read `rows`, int64 (M,), of mapped `images` (N, ...); elsewhere than on Unix, do nothing."""
+    """Let the system begin to read `rows`, int64 (M,), of mapped `images` (N, ...); does nothing on Windows."""
     advise = _advise()
     if advise is None:
         return

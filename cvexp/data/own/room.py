@@ -34,15 +34,13 @@ def hold(folder: Path) -> None:
     """Keep the cache in `folder` from being removed until this process ends; OSError if there is none."""
     if folder in _held and _is_the_one(_held[folder], folder):
         return
-    stream = (folder / MANIFEST).open("rb")
-    try:
+    with contextlib.ExitStack() as closing:
+        stream = closing.enter_context((folder / MANIFEST).open("rb"))
         if sys.platform != "win32":
             fcntl.flock(stream, fcntl.LOCK_SH)
         if not _is_the_one(stream, folder):  # it was removed before it was locked
             raise FileNotFoundError(folder)
-    except BaseException:
-        stream.close()
-        raise
+        closing.pop_all()
     _held[folder] = stream
     with contextlib.suppress(OSError):  # a cache that is read-only is none that is removed here
         os.utime(folder / MANIFEST)
