@@ -74,7 +74,8 @@ def compare(
 
     Runs that differ in nothing but their seed are one row: the mean, and half of its 95% interval. Accuracies are
     ranked within one test set. Training times are ranked only among runs under the same conditions (device, threads,
-    step runner, versions, batch size, epochs, data); where conditions differ, each time carries the letter of its own.
+    step runner, versions, batch size, epochs, data, augmentation, cached features); where conditions differ, each time
+    carries the letter of its own.
     Two runs or groups that are named alone are compared in detail.
     """
     from cvexp.comparison.request import Request

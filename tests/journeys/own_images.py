@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ARTICLES = {"bag": 8, "sneaker": 7, "trouser": 1}
 DIGITS = {"digit one": 1, "digit zero": 0}
+CLASSES = (*ARTICLES, *DIGITS)
 N_TRAIN, N_TEST = 60, 20
 """Of each class."""
 
@@ -35,7 +36,6 @@ KINDS = (
 )
 ORIENTATION, TURNED = 0x0112, 6
 DAMAGED = ("cut.jpg", "empty.png", "text.png")
-N_TWICE = 3
 
 
 def write_images(root: Path) -> None:

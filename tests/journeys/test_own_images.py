@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.journeys.own_images import write_images
+from tests.journeys.own_images import CLASSES, DAMAGED, N_TEST, N_TRAIN, write_images
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = 80
@@ -70,3 +72,34 @@ def test_every_verb_takes_a_folder_and_says_nothing_that_is_not_its_own(name, do
     assert outcome.stdout.strip()
     assert not NOISE.search(outcome.stderr), outcome.stderr
     assert not NOISE.search(outcome.stdout)
+    assert max(map(len, outcome.stdout.splitlines())) <= COLUMNS
+
+
+@pytest.mark.slow
+@pytest.mark.full
+def test_every_picture_is_there_and_can_be_opened(done, folder):
+    assert all(outcome.returncode == 0 for outcome in done.values())
+    found = {path.relative_to(folder) for path in folder.glob("*.png")}
+    assert {str(path) for path in found} >= {
+        *("samples.png", "mixed.png", "reliability.png", "confused.png", "wrong.png", "compare.png", "two.png"),
+        *("two-images.png",),
+    }
+    for path in found:
+        with Image.open(folder / path) as picture:
+            picture.load()
+            assert min(picture.size) > 200
+
+
+@pytest.mark.slow
+@pytest.mark.full
+def test_what_is_damaged_or_twice_is_counted_and_named(folder):
+    found = json.loads(process(("data", "pictures", "--json"), folder).stdout)
+    per_class = {split: set(counts["per_class"].values()) for split, counts in found["splits"].items()}
+    assert per_class == {"train": {N_TRAIN, N_TRAIN + 1}, "test": {N_TEST, N_TEST + 2}}
+    assert {one["path"] for one in found["unreadable"]} == {f"train/bag/{name}" for name in DAMAGED}
+    assert set(found["splits"]["test"]["per_class"]) == set(CLASSES)
+    exact = [set(one["paths"]) for one in found["duplicates"] if one["kind"] == "exact"]
+    assert {"train/sneaker/000.png", "test/sneaker/copied.png"} in exact
+    assert {"train/trouser/002.png", "train/trouser/copied.png"} in exact
+    near = [set(one["paths"]) for one in found["duplicates"] if one["kind"] == "near"]
+    assert any({"train/sneaker/008.jpeg", "test/sneaker/again.jpg"} <= paths for paths in near)
