@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cvexp.runs import RunSummary
+
+
+RECOMPUTED = "recomputed"
+"""How the features of a frozen backbone come about: in every step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,15 +36,25 @@ class Conditions:
     train_images: int
     split: str
     step_runner: str
+    augment: str = "none"
+    features: str = RECOMPUTED
 
     @property
     def key(self) -> str:
         """See `digest`."""
-        return digest(asdict(self))
+        return digest(self._plain())
 
     def to_json(self) -> str:
         """The conditions as canonical JSON, so that two runs' differences can be named."""
-        return json.dumps(asdict(self), sort_keys=True, allow_nan=False)
+        return json.dumps(self._plain(), sort_keys=True, allow_nan=False)
+
+    def _plain(self) -> dict[str, object]:
+        """Without those at their default, which earlier versions did not have: their runs keep their keys."""
+        return {name: value for name, value in asdict(self).items() if value != LATER.get(name)}
+
+
+LATER = {field.name: field.default for field in fields(Conditions) if field.default is not MISSING}
+"""Conditions that earlier versions did not record, and what they are where nothing is said."""
 
 
 def digest(conditions: Mapping[str, object]) -> str:
@@ -88,11 +102,15 @@ def condition_groups(runs: Sequence[RunSummary]) -> tuple[tuple[str, ...], dict[
         return groups, {}
     conditions = {letter: run.conditions for letter, run in zip(groups, runs, strict=True)}
     names = sorted({name for one in conditions.values() for name in one})
-    differing = [name for name in names if len({str(one.get(name)) for one in conditions.values()}) > 1]
+    differing = [name for name in names if len({_of(one, name) for one in conditions.values()}) > 1]
     return groups, {
-        letter: ", ".join(f"{name.replace('_', ' ')} {one.get(name, 'unknown')}" for name in differing)
+        letter: ", ".join(f"{name.replace('_', ' ')} {_of(one, name)}" for name in differing)
         for letter, one in conditions.items()
     }
+
+
+def _of(conditions: Mapping[str, object], name: str) -> str:
+    return str(conditions.get(name, LATER.get(name, "unknown")))
 
 
 def group_label(n: int) -> str:

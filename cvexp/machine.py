@@ -1,4 +1,4 @@
-"""How busy the machine is: CPUs that other programs use, load average, CPU pressure."""
+"""How busy the machine is: CPUs that other programs use, load average, CPU pressure; and its memory for files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from pathlib import Path
 
 PROC = Path("/proc")
 """Where Linux says what it does; another folder in tests."""
+
+GROUPS = Path("/sys/fs/cgroup")
+"""Where Linux says what control groups may have; another folder in tests."""
 
 LEAST_SECONDS = 0.1
 """Between two readings of CPU times, which the system counts in hundredths of a second."""
@@ -110,6 +113,49 @@ def read_machine_state() -> MachineState:
         found = re.search(r"^some avg10=([\d.]+)", (PROC / "pressure/cpu").read_text(), re.MULTILINE)
         pressure = float(found[1]) if found else None
     return MachineState(load=load, pressure=pressure)
+
+
+def memory_for_files() -> int | None:
+    """Bytes of memory that could hold what is read of files, what does now among them; None where it is not known.
+
+    Of the machine, or of the strictest control group that this process is in. Resource limits (RLIMIT_AS, RLIMIT_DATA)
+    do not count pages of files.
+    """
+    found = [_machine_memory(), *map(_left_for_files, _memory_groups())]
+    return min((one for one in found if one is not None), default=None)
+
+
+def _machine_memory() -> int | None:
+    with contextlib.suppress(OSError):
+        found = re.search(r"^MemAvailable:\s+(\d+) kB$", (PROC / "meminfo").read_text(), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
+    return None
+
+
+def _memory_groups() -> list[Path]:
+    """The folders of the control groups that count this process's memory, of version 1 and 2, and those above them."""
+    folders: list[Path] = []
+    with contextlib.suppress(OSError):
+        for line in (PROC / "self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "memory"):
+                group = GROUPS / controllers / path.lstrip("/")
+                folders += [one for one in (group, *group.parents) if one.is_relative_to(GROUPS) and one.is_dir()]
+    return folders
+
+
+def _left_for_files(group: Path) -> int | None:
+    """A group's limit less what it holds besides files; None without a limit."""
+    for limit, used, cache in (
+        ("memory.max", "memory.current", "file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"),
+    ):
+        with contextlib.suppress(OSError, ValueError, KeyError):  # ValueError: "max" is none
+            most, taken = int((group / limit).read_text()), int((group / used).read_text())
+            held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            return max(0, most - taken + int(held[cache]))
+    return None
 
 
 def _times_by_cpu() -> dict[int, tuple[float, float]]:

@@ -44,6 +44,9 @@ SEEDS = "cvexp.seeds"
 LEFT_OUT = "cvexp.unreadable_images"
 """The tag with the image files that were left out because they cannot be read: how many, and the first by name."""
 
+READ_AHEAD = "cvexp.reading"
+"""The tag that says so where the images are more than memory holds."""
+
 BEST_EPOCH = "cvexp.best_epoch"
 """The tag with the epoch whose weights were tested and stored, of runs with `--keep-best`."""
 

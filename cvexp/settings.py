@@ -6,11 +6,14 @@ A flag beats its environment variable, which beats the default.
 import os
 import re
 import shlex
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from cvexp.errors import ConfigError
 from cvexp.redaction import without_credentials
+from cvexp.text import shown
 
 VERSION = "0.1.0"
 """Of cvexp; the package's metadata takes it from here."""
@@ -30,6 +33,9 @@ ADMIN = "admin"
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 """The folder of Debian's dataset packages."""
 
+IMAGE_CACHE_GB = "CVEXP_IMAGE_CACHE_GB"
+"""The environment variable with the most that decoded images may take on the disk, in gigabytes."""
+
 URI = "--tracking-uri"
 
 RUNS, CHECKPOINTS = "runs", "checkpoints"
@@ -41,7 +47,7 @@ _VERBS = ("train", "evaluate", "bench", "confmat", "predict", "explain", "export
 STORE_VERBS = (*_VERBS, "compare", "sync", "ui")
 """Verbs that take --tracking-uri and --experiment."""
 
-DATA_VERBS = (*_VERBS, "data")
+DATA_VERBS = (*_VERBS, "compare", "data")
 """Verbs that take --data-dir."""
 
 
@@ -161,6 +167,26 @@ def image_cache_dir() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("cvexp") / "images"
+
+
+def image_cache_limit() -> int | None:
+    """Bytes that decoded images may take on the disk, from `CVEXP_IMAGE_CACHE_GB`; None where it is not set.
+
+    Raises:
+        ConfigError: It is no number of gigabytes.
+    """
+    typed = os.environ.get(IMAGE_CACHE_GB)
+    if not typed:
+        return None
+    try:
+        n_bytes = float(typed) * 10**9
+        if 0 <= n_bytes <= sys.maxsize:
+            return int(n_bytes)
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"{IMAGE_CACHE_GB}={shown(typed)}: not a number of gigabytes", f"for example: {IMAGE_CACHE_GB}=20"
+    )
 
 
 def cached_data_dir() -> Path:

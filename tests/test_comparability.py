@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from cvexp.comparability import Conditions
+from cvexp.comparability import LATER, Conditions, condition_groups, digest
 
 CONDITIONS = Conditions(
     device="a CPU",
@@ -34,6 +35,19 @@ def test_each_condition_changes_the_key(field):
     other = dataclasses.replace(CONDITIONS, **{field: value + 1 if isinstance(value, int) else value + "1"})
     assert other != CONDITIONS
     assert other.key != CONDITIONS.key
+
+
+def test_conditions_that_a_version_before_did_not_have_leave_its_keys_as_they_were():
+    assert (CONDITIONS.augment, CONDITIONS.features) == ("none", "recomputed")
+    before = {name: value for name, value in dataclasses.asdict(CONDITIONS).items() if name not in LATER}
+    assert CONDITIONS.key == digest(before)
+    assert json.loads(CONDITIONS.to_json()) == before
+
+
+def test_a_run_that_says_nothing_of_augmentation_is_one_without():
+    plain, mixed = (dataclasses.replace(CONDITIONS, augment=name) for name in ("none", "mixup"))
+    runs = [SimpleNamespace(comparability_key=one.key, conditions=json.loads(one.to_json())) for one in (plain, mixed)]
+    assert condition_groups(runs) == (("a", "b"), {"a": "augment none", "b": "augment mixup"})
 
 
 def test_values_that_merely_change_places_change_the_key():

@@ -10,7 +10,14 @@ from typing import NamedTuple
 import pytest
 
 from cvexp import machine
-from cvexp.machine import MachineTimes, Occupancy, occupancy_since, read_machine_state, read_machine_times
+from cvexp.machine import (
+    MachineTimes,
+    Occupancy,
+    memory_for_files,
+    occupancy_since,
+    read_machine_state,
+    read_machine_times,
+)
 
 TICKS = os.sysconf("SC_CLK_TCK")
 STAT = """cpu  900 0 0 900 0 0 0 0 0 0
@@ -129,3 +136,50 @@ def test_load_and_pressure_in_words(proc, monkeypatch, pressure, text):
 def test_a_system_without_either_says_nothing(proc, monkeypatch):
     monkeypatch.delattr(os, "getloadavg")
     assert str(read_machine_state()) == ""
+
+
+@pytest.fixture
+def groups(proc, monkeypatch):
+    """A folder in place of /sys/fs/cgroup, on a machine with 8 GB of memory available."""
+    (proc / "meminfo").write_text("MemTotal: 9999999 kB\nMemAvailable:    8000000 kB\n")
+    monkeypatch.setattr(machine, "GROUPS", proc / "groups")
+
+    def group(path, cgroup_line, **content):
+        (proc / "self").mkdir(exist_ok=True)
+        (proc / "self/cgroup").write_text(cgroup_line)
+        (proc / "groups" / path).mkdir(parents=True, exist_ok=True)
+        for name, value in content.items():
+            (proc / "groups" / path / f"memory.{name}").write_text(f"{value}\n")
+
+    return group
+
+
+def test_files_may_have_the_memory_that_is_available(groups):
+    assert memory_for_files() == 8_192_000_000
+
+
+def test_without_such_counts_the_memory_for_files_is_not_known(proc):
+    assert memory_for_files() is None
+
+
+@pytest.mark.parametrize("where", ["own group", "group above", "no such group"])
+def test_a_memory_group_of_version_2_counts_what_is_not_of_files(groups, where):
+    above = {"own group": "a/b", "group above": "a", "no such group": ""}[where]
+    line = "0::/elsewhere\n" if where == "no such group" else "0::/a/b\n"
+    groups("a/b", line, max="max", current=5)
+    groups(above, line, max=1000, current=700, stat="anon 300\nfile 400\nfile_mapped 17")
+    assert memory_for_files() == 1000 - 700 + 400
+
+
+def test_a_memory_group_of_version_1_counts_what_is_not_of_files(groups):
+    lines = "4:cpu,cpuacct:/other\n3:memory:/a\n0::/\n"
+    groups("memory", lines, limit_in_bytes=2**63 - 4096, usage_in_bytes=1, stat="total_cache 0")
+    groups("memory/a", lines, limit_in_bytes=1000, usage_in_bytes=900, stat="cache 5\ntotal_cache 600")
+    assert memory_for_files() == 700
+
+
+def test_a_group_without_limit_or_with_counts_that_cannot_be_read_is_passed_over(groups):
+    groups("a", "0::/a\n", max="max", current=5, stat="file 3")
+    assert memory_for_files() == 8_192_000_000
+    groups("a", "0::/a\n", max="10", current="much", stat="file 3")
+    assert memory_for_files() == 8_192_000_000

@@ -65,6 +65,7 @@ def compare(
     output: Annotated[Format, typer.Option("--format", help=_FORMAT)] = Format.TABLE,
     plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
     publish_it: Annotated[bool, typer.Option("--publish", help=_PUBLISH)] = False,
+    data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
     as_json: options.Json = False,
@@ -73,7 +74,8 @@ def compare(
 
     Runs that differ in nothing but their seed are one row: the mean, and half of its 95% interval. Accuracies are
     ranked within one test set. Training times are ranked only among runs under the same conditions (device, threads,
-    step runner, versions, batch size, epochs, data); where conditions differ, each time carries the letter of its own.
+    step runner, versions, batch size, epochs, data, augmentation, cached features); where conditions differ, each time
+    carries the letter of its own.
     Two runs or groups that are named alone are compared in detail.
     """
     from cvexp.comparison.request import Request
@@ -94,7 +96,7 @@ def compare(
         budget=budget,
         pick=pick,
     )
-    store = store_settings(tracking_uri, experiment)
+    store = store_settings(tracking_uri, experiment, data_dir)
     comparison = job(runs or [], store, request=request, plot=plot)
     if as_json or output is Format.JSON:
         print_json(report.document(comparison))

@@ -40,11 +40,11 @@ def data(
         if samples or given.settings:
             flags_given = ", ".join([*(["--samples"] if samples else []), *given.flags.values()])
             raise ConfigError(f"a dataset is missing: {flags_given}", "for example: cvexp data mnist-5k")
-        listed = job.list_all(folder)
+        listed, decoded = job.list_all(folder), job.decoded()
         if as_json:
-            print_json(report.list_document(listed, str(folder)))
+            print_json(report.list_document(listed, str(folder), decoded))
         else:
-            report.show_list(listed, str(folder))
+            report.show_list(listed, str(folder), decoded)
             suggest(flags.command("data", "NAME"))
         return
     config = validated(DataConfig, {"dataset": name, **given.settings})

@@ -101,7 +101,8 @@ def info(setting: Setting, *, panel: str | None = None) -> Any:
     option, choices = setting.option, setting.choices
 
     def complete(incomplete: str) -> list[str]:
-        return [name for name in choices or _known(option.complete) if name.startswith(incomplete)]
+        before, comma, typed = incomplete.rpartition(",") if option.combines else ("", "", incomplete)
+        return [before + comma + name for name in choices or _known(option.complete) if name.startswith(typed)]
 
     completion = complete if choices or option.complete else None
     if setting.default is MISSING:
@@ -109,6 +110,11 @@ def info(setting: Setting, *, panel: str | None = None) -> Any:
     text, metavar = option.help, "|".join(choices)
     if len(metavar) > WIDEST:
         text, metavar = f"{text.rstrip('.')}: {', '.join(choices[:-1])} or {choices[-1]}.", "NAME"
+    if option.combines:
+        text, metavar = (
+            f"{text.rstrip('.')}; or together, as {option.combines[0][0]},{option.combines[-1][0]}.",
+            "NAMES",
+        )
     if option.default_by:
         text += f" Without it: {', '.join(f'{name} {value:g}' for name, value in option.default_by[1].items())}."
     return typer.Option(

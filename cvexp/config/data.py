@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, Lt, MinLen
 
-from cvexp.config.option import MAX_COUNT, Component, Option
+from cvexp.config.option import MAX_COUNT, NONE, Component, Option
 
 SamplerName = Literal["shuffle", "balanced"]
 
@@ -20,6 +20,8 @@ _SPLIT_SEED = "Seeds which images are set aside, and which ones --limit keeps."
 _SAMPLER = "How an epoch's images are drawn; balanced: with replacement, every class as often."
 _LIMIT = "At most so many images of each split."
 _AUGMENT = "Change training images at random (flip-crop also mirrors)."
+AUGMENTATIONS = (("flip-crop",), ("trivial", "randaugment"), ("mixup", "cutmix"))
+"""In the order they are applied; one of each group at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class DataConfig(Component):
     split_seed: Annotated[int, Ge(0), Lt(2**32), Option(_SPLIT_SEED, advanced=True)] = 42
     sampler: Annotated[SamplerName, Option(_SAMPLER, advanced=True)] = "shuffle"
     limit: Annotated[int | None, Ge(1), Le(MAX_COUNT), Option(_LIMIT)] = None
-    augment: Annotated[Literal["none", "flip-crop", "trivial", "randaugment", "mixup", "cutmix"], Option(_AUGMENT)] = (
-        "none"
-    )
+    augment: Annotated[str, Option(_AUGMENT, combines=AUGMENTATIONS)] = NONE
+
+    def check(self) -> None:
+        """Refuse names of augmentations that are unknown or do not go together; the others get one order."""
+        object.__setattr__(self, "augment", self.combined("augment"))

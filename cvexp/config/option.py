@@ -1,5 +1,6 @@
 """How a field becomes an option: flag, help, completion, YAML key, validation and MLflow parameter come from it."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar, get_args, get_origin
@@ -9,6 +10,7 @@ from cvexp.text import shown
 
 SEE_HELP = "see: cvexp train --help"
 MAX_COUNT = 2**31 - 1
+NONE = "none"
 EXPECTED = {int: "an integer", float: "a number", str: "text"}
 
 C = TypeVar("C", bound="Component")
@@ -23,6 +25,7 @@ class Option:
         flag: By default `--` and the field's name with dashes.
         advanced: Whether only `--help-all` lists it.
         complete: What its values are completed from; fields of type Literal need nothing.
+        combines: Names that a value may have, joined by commas: one of each group at most; `none` is without any.
         default_by: Another field, and the default in effect for each of its values; the field's own default is None.
     """
 
@@ -30,6 +33,7 @@ class Option:
     flag: str | None = None
     advanced: bool = False
     complete: Literal["models", "datasets"] | None = None
+    combines: tuple[tuple[str, ...], ...] = ()
     default_by: tuple[str, Mapping[str, Any]] | None = None
 
 
@@ -50,7 +54,9 @@ class Setting:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """Of a Literal; empty for every other type."""
+        """Of a Literal, or what may be combined; empty for every other type."""
+        if self.option.combines:
+            return (NONE, *itertools.chain(*self.option.combines))
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
     @property
@@ -63,6 +69,11 @@ class Setting:
         """What a value should be, in words."""
         kinds = [EXPECTED[one] for one in (self.type, *get_args(self.type)) if one in EXPECTED]
         return f"one of {', '.join(self.choices)}" if self.choices else kinds[0]
+
+    def as_text(self, value: Any) -> Any:
+        """`value`, but where text is wanted and YAML reads a whole number, as in `freeze: 2`, that number as text."""
+        wants_text = str in (self.type, *get_args(self.type)) and not self.is_mapping
+        return str(value) if wants_text and isinstance(value, int) else value
 
     def default_with(self, others: Mapping[str, Any]) -> Any:
         """The default in effect beside these values of other fields."""
@@ -92,6 +103,23 @@ class Component:
     def refuse(self, name: str, reason: str) -> NoReturn:
         """Raise ConfigError about the field called `name`, as `--flag value: reason`."""
         raise ConfigError(f"{settings_of(type(self))[name].flag} {_typed(getattr(self, name))}: {reason}", SEE_HELP)
+
+    def combined(self, name: str) -> str:
+        """The names in the field called `name`, in the order of its option's groups, however they were typed."""
+        setting = settings_of(type(self))[name]
+        value = getattr(self, name)
+        names = [one.strip() for one in value.split(",")]
+        for one in names:
+            if one not in setting.choices:
+                raise ConfigError(
+                    f"{setting.flag} {_typed(value)}: unknown: {shown(one)}", nearest(one, setting.choices)
+                )
+        if NONE in names and names[1:]:
+            self.refuse(name, f"{NONE} goes with no other")
+        for group in setting.option.combines:
+            if sum(one in group for one in names) > 1:
+                self.refuse(name, f"at most one of {', '.join(group)}")
+        return ",".join(sorted(names, key=setting.choices.index))
 
     def effective(self, name: str) -> Any:
         """The value in effect of the field called `name`: where it is None, the default beside the other fields."""
@@ -154,7 +182,7 @@ def validated(kind: type[C], settings: Mapping[str, Any]) -> C:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(dict(settings))
+        return TypeAdapter(kind).validate_python({name: known[name].as_text(value) for name, value in settings.items()})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         flag, reason = known[str(first["loc"][0])].flag, str(first["msg"])

@@ -17,6 +17,7 @@ from cvexp.data.sources import NotThisDataset
 from cvexp.data.split import Split, cut, limited
 from cvexp.data.transforms import Transform
 from cvexp.errors import DatasetError
+from cvexp.runs import LEFT_OUT, READ_AHEAD
 from cvexp.settings import cached_data_dir
 from cvexp.text import clean
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from cvexp.results import HeldOutName
 
 DIGEST_DIGITS = 16
+NAMED_FILES = 20
+"""Unreadable image files that a run names; `cvexp data` names all."""
 
 
 class LeftOut(NamedTuple):
@@ -91,6 +94,18 @@ class Dataset:
         """Identifies the images at the size and proportions that they have here."""
         shape = "x".join(map(str, self.image_shape))
         return f"{self.digest}, {shape}, {self.fitting.resize}" if self.is_fitted else self.digest
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What a run says of the image files: which could not be read, and how they are read where memory is small."""
+        found = {}
+        if self.left_out:
+            named = [f"{clean(one.path)} ({clean(one.reason)})" for one in self.left_out[:NAMED_FILES]]
+            more = [f"and {len(self.left_out) - NAMED_FILES:,} more"] if len(self.left_out) > NAMED_FILES else []
+            found[LEFT_OUT] = f"{len(self.left_out):,}: " + "; ".join([*named, *more])
+        if self.train.reads_ahead:
+            found[READ_AHEAD] = "more images than memory holds: those of a batch are read ahead, in the usual order"
+        return found
 
     @property
     def n_classes(self) -> int:

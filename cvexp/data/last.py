@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from cvexp.data.fitting import Interpolation
 
 
+NOT_LOADED = {"augment", "sampler"}
+"""Settings that change what is done with a dataset, and not the dataset."""
+
+
 class LastDataset:
     """Loads the dataset of a configuration, or gives the one it loaded last, if that is the same; keeps no other."""
 
@@ -25,7 +29,7 @@ class LastDataset:
         """The dataset, split as `config` says; raises what `data.dataset.load_dataset` does."""
         from cvexp.data.dataset import load_dataset
 
-        wanted = (interpolation, *(getattr(config, name) for name in settings_of(DataConfig)))
+        wanted = (interpolation, *(getattr(config, name) for name in settings_of(DataConfig) if name not in NOT_LOADED))
         if self._kept is None or self._kept[0] != wanted:
             self._kept = None  # before another one takes its memory
             self._kept = wanted, load_dataset(config, self.data_dir, interpolation=interpolation)

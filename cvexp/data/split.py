@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
+from cvexp.data.read_ahead import read_ahead
 from cvexp.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Split:
         images: On the labels' device, or memory-mapped on the host. In a part of a mapped split, they are `MappedRows`.
         labels: On the device that trains.
         is_mapped: Whether the images are in a file, of which memory holds what is used.
+        reads_ahead: Whether that file exceeds the memory there is, so that a batch is asked for before it is touched.
         identity: uint8 (N, ...), on the host: what identifies each image at any size; None where the images do.
         names: Of the image files, in order; None where there are none.
     """
@@ -33,6 +35,7 @@ class Split:
     images: Tensor
     labels: Tensor
     is_mapped: bool = False
+    reads_ahead: bool = False
     identity: Tensor | None = None
     names: npt.NDArray[np.object_] | None = None
 
@@ -46,7 +49,10 @@ class Split:
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images and labels at `indices`, int64 (M,), all three on the labels' device."""
-        images = self.images.index_select(0, indices.to(self.images.device))
+        where = indices.to(self.images.device)
+        if self.reads_ahead:
+            read_ahead(*_in_the_file(self.images, where))
+        images = self.images.index_select(0, where)
         if images.device != self.labels.device:
             images = images.pin_memory().to(self.labels.device, non_blocking=True)
         return images, self.labels.index_select(0, indices)
@@ -56,7 +62,7 @@ class Split:
         labels = self.labels.to(device)
         if self.is_mapped and (device.type == "cpu" or not _fits(self.images, device)):
             return replace(self, labels=labels)
-        return replace(self, images=self.images.to(device), labels=labels, is_mapped=False)
+        return replace(self, images=self.images.to(device), labels=labels, is_mapped=False, reads_ahead=False)
 
     def take(self, indices: npt.NDArray[np.int64], *, copy: bool = False) -> Split:
         """The images at `indices`, in that order: copied, or, of a mapped split, unless `copy` says so, not."""
@@ -66,6 +72,7 @@ class Split:
             images=_rows(self.images, where) if stay else self.images[where],
             labels=self.labels[where],
             is_mapped=stay,
+            reads_ahead=stay and self.reads_ahead,
             identity=None if self.identity is None else self.identity[where],
             names=None if self.names is None else self.names[indices],
         )
@@ -110,9 +117,12 @@ class MappedRows:
 
 def _rows(images: object, where: Tensor) -> Tensor:
     """Rows of mapped images, which may be rows themselves."""
-    if isinstance(images, MappedRows):
-        return cast("Tensor", MappedRows(images.whole, images.rows[where]))
-    return cast("Tensor", MappedRows(cast("Tensor", images), where))
+    return cast("Tensor", MappedRows(*_in_the_file(images, where)))
+
+
+def _in_the_file(images: object, where: Tensor) -> tuple[Tensor, Tensor]:
+    """All of the mapped images, and which of them those at `where` are."""
+    return (images.whole, images.rows[where]) if isinstance(images, MappedRows) else (cast("Tensor", images), where)
 
 
 _AT_ONCE = 1024

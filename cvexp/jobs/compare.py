@@ -16,7 +16,7 @@ from cvexp.jobs.drawing import draw
 from cvexp.jobs.evidence import StoredEvidence
 from cvexp.plots.files import check_path, save
 from cvexp.results import Metric, rank
-from cvexp.settings import data_dir
+from cvexp.settings import data_dir as resolve_data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,7 @@ class Comparison:
         captions: What has to be known to read any of the tables.
         pick: What was chosen under a budget, if a choice was asked for.
         pair: What sets the two groups apart, where exactly two were named.
+        data_dir: Where their datasets are looked for.
     """
 
     analysis: Analysis
@@ -60,6 +61,7 @@ class Comparison:
     captions: tuple[str, ...]
     pick: Pick | None
     pair: Pair | None
+    data_dir: Path
 
     @property
     def runs(self) -> tuple[RunSummary, ...]:
@@ -85,14 +87,15 @@ def run(
     recover(settings)
     store = open_store(settings, create=False)
     found, notes = _selected(store, selectors, request)
-    analysis = analyse(found, request, StoredEvidence(store, request))
+    data_dir = resolve_data_dir(settings.flags.data_dir)
+    analysis = analyse(found, request, StoredEvidence(store, request, data_dir))
     tables, left_out = tables_of(analysis)
     sides = named_pair(tables, analysis.evidence, first=found[0].run_id) if selectors else None
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
     if plot is not None:
         notes += draw(tables, settings, plot)
-        notes += _draw_changes(sides, tables, analysis, plot)
+        notes += _draw_changes(sides, tables, analysis, plot, data_dir=data_dir)
     return Comparison(
         analysis=analysis,
         best=_best(analysis.runs),
@@ -103,14 +106,17 @@ def run(
         captions=left_out,
         pick=pick_of(tables, analysis),
         pair=sides,
+        data_dir=data_dir,
     )
 
 
-def _draw_changes(sides: Pair | None, tables: Sequence[Table], analysis: Analysis, plot: Path) -> tuple[str, ...]:
+def _draw_changes(
+    sides: Pair | None, tables: Sequence[Table], analysis: Analysis, plot: Path, *, data_dir: Path
+) -> tuple[str, ...]:
     """Draw the images that two groups do not have in common beside `plot`, and say where, or why not."""
     if sides is None:
         return ()
-    figure, why = changed_images(sides, tables, analysis.evidence, data_dir=data_dir())
+    figure, why = changed_images(sides, tables, analysis.evidence, data_dir=data_dir)
     if figure is None:
         return (why,) if why else ()
     beside = check_path(plot.with_stem(f"{plot.stem}-images"))

@@ -31,6 +31,15 @@ class Listed:
     location: str | None
 
 
+class Decoded(NamedTuple):
+    """Decoded image files of all datasets: the folder, how many sets, and the bytes they take and may take."""
+
+    folder: Path
+    n_sets: int
+    n_bytes: int
+    limit: int
+
+
 class Duplicated(NamedTuple):
     """Images of a dataset that are the same: their names, how, and whether they are in several splits or classes."""
 
@@ -98,6 +107,18 @@ def list_all(data_dir: Path) -> list[Listed]:
     return [Listed(spec=spec, location=next(iter(spec.source.find(data_dir)), None)) for spec in specs().values()]
 
 
+def decoded() -> Decoded | None:
+    """What is decoded on this machine; None if nothing ever was."""
+    from cvexp.data.own.room import caches, limit
+    from cvexp.settings import image_cache_dir
+
+    folder = image_cache_dir()
+    if not folder.is_dir():
+        return None
+    found = caches(folder)
+    return Decoded(folder, len(found), sum(size for _, size in found), limit(folder))
+
+
 def describe(config: DataConfig, data_dir: Path, *, samples: Path | None = None) -> Description:
     """Fetch a dataset if need be, verify it, and describe the splits a run with the same options would get.
 
@@ -159,7 +180,7 @@ def _splits(dataset: Dataset) -> dict[str, Split]:
 
 
 def _files(own: OwnImages) -> Files:
-    from cvexp.data.own.cache import cached_bytes
+    from cvexp.data.own.room import cached_bytes
 
     scan, rows = own.scan, own.cached.rows
     n_bytes = np.sort(scan.n_bytes[rows])

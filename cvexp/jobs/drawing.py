@@ -199,6 +199,8 @@ def _training_words(run: RunSummary) -> str:
         f"torch {known['torch']}" if "torch" in known else "",
         known.get("precision", ""),
         f"{known['step_runner']} steps" if known.get("step_runner", "unknown") != "unknown" else "",
+        f"augment {known['augment']}" if "augment" in known else "",
+        f"features {known['features']}" if "features" in known else "",
     ]
     return ", ".join(filter(None, words)) + "."
 

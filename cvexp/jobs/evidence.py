@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparison.request import LAST, Request
 from cvexp.errors import ConfigError, InputError
-from cvexp.settings import data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from cvexp.comparison.evidence import Split
     from cvexp.image_records import ImageRecords
@@ -22,10 +22,10 @@ MAX_HISTORIES = 400
 
 
 class StoredEvidence:
-    """Reads from a store; see comparison.evidence.Reader."""
+    """Reads from a store, and classes from datasets, which `data_dir` may hold; see comparison.evidence.Reader."""
 
-    def __init__(self, store: Store, request: Request) -> None:
-        self._store, self._request = store, request
+    def __init__(self, store: Store, request: Request, data_dir: Path) -> None:
+        self._store, self._request, self._data_dir = store, request, data_dir
 
     def records(self, run: RunSummary, split: Split) -> tuple[ImageRecords | None, str]:
         """The per-image records of a run, or None and why they cannot be read; empty where it has none."""
@@ -38,7 +38,7 @@ class StoredEvidence:
         from cvexp.data.named import class_names_of
 
         with contextlib.suppress(InputError):
-            return class_names_of(run.params.get("dataset", ""), data_dir())
+            return class_names_of(run.params.get("dataset", ""), self._data_dir)
         return ()
 
     def at_epoch(self, runs: Sequence[RunSummary]) -> list[RunSummary]:

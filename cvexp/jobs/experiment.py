@@ -11,6 +11,7 @@ from cvexp.jobs import compare
 from cvexp.jobs.plan import Step, Trainer, steps_of
 from cvexp.plots.files import check_path, path_below
 from cvexp.settings import store_settings
+from cvexp.training.initial_weights import interpolation_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +76,10 @@ def plan(
 
 
 def _check(steps: Sequence[Step], data_dir: Path) -> None:
-    """Refuse a device or a dataset that cannot be had before anything is trained; datasets are fetched."""
+    """Refuse a device or a dataset that cannot be had before anything is trained.
+
+    Datasets are fetched, and image files decoded at each size that is asked for.
+    """
     wanted = [step.planned.config for step in steps if step.done is None]
     if not wanted:
         return
@@ -84,12 +88,13 @@ def _check(steps: Sequence[Step], data_dir: Path) -> None:
 
     for device in dict.fromkeys(config.device for config in wanted):
         choose(device)
-    datasets: dict[str, RunConfig] = {}
+    datasets: dict[tuple[object, ...], RunConfig] = {}
     for config in wanted:
-        datasets.setdefault(config.dataset, config)
+        made = (config.dataset, config.image_size, config.resize, interpolation_of(config))
+        datasets.setdefault(made, config)
     _, *later = datasets.values()  # training begins by reading the first one
     for config in later:
-        load_dataset(config, data_dir)
+        load_dataset(config, data_dir, interpolation=interpolation_of(config))
 
 
 def run(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cvexp.results import TrainResult
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
+    from cvexp.training.features import LastFeatures
 
     Known = tuple[RunSummary, Mapping[str, str], str]
     """A run, its settings as they were asked for last, and its recipe if it recorded one."""
@@ -149,6 +150,7 @@ class Trainer:
     command: Sequence[str] | None = None
     started: float | None = None
     observer: Observer | None = None
+    _features: LastFeatures | None = None
 
     def run(
         self,
@@ -189,6 +191,9 @@ class Trainer:
         return _explained(state, f"{label}seed {config.seed}", resumable=of_one_model)
 
     def _train(self, step: Step) -> TrainResult:
+        from cvexp.training.features import LastFeatures
+
+        self._features = self._features or LastFeatures()
         config, begun = step.planned.config, step.interrupted
         started, self.started = self.started or time.monotonic(), None
         if begun is None:
@@ -198,6 +203,7 @@ class Trainer:
         return start(
             data_dir=self.datasets.data_dir,
             dataset=self.datasets(config, interpolation=interpolation_of(config)),
+            features=self._features,
             seeds=self.seeds,
             policy=self.policy,
             command=self.command,

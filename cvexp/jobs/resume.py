@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.outbox import Outbox
+    from cvexp.training.features import LastFeatures
     from cvexp.training.request import Request
 
 
@@ -45,6 +46,7 @@ def run(
     max_time: float | None = None,
     allow_nan: bool | None = None,
     dataset: Dataset | None = None,
+    features: LastFeatures | None = None,
     seeds: Sequence[int] = (),
     policy: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
@@ -80,7 +82,9 @@ def run(
             name = journal.name or journal.run_id
             if journal.status == "FINISHED":
                 _check_unfinished(name, config, () if checkpoint is None else checkpoint.history)
-            prepared = prepare_resumed(request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset)
+            prepared = prepare_resumed(
+                request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset, features=features
+            )
             opening = reopen_run(
                 settings,
                 folder,

@@ -24,6 +24,9 @@ N_AUGMENTED, N_EPOCHS = 4, 4
 """Images that are shown augmented, and in how many epochs."""
 
 CELL_INCHES = (1.8, 2.3)
+"""Of a cell whose title has LEAST_LINES lines, each of LINE_INCHES."""
+
+LEAST_LINES, LINE_INCHES = 3, 0.17
 
 
 def draw_samples(dataset: Dataset, path: Path, *, augment: str = "none") -> None:
@@ -60,25 +63,29 @@ def _draw_augmented(dataset: Dataset, path: Path, *, augment: str) -> None:
     order = torch.from_numpy(random_choice(len(dataset.train), len(dataset.train), SAMPLE_SEED))
     n = min(N_AUGMENTED, len(order))
     images, labels = plain.gather(order[:n])
-    columns = [(images, [f"as stored:\n{shortened(dataset.class_names[k])}\n" for k in labels.tolist()])]
+    columns = [(images, [["as stored:", shortened(dataset.class_names[k])] for k in labels.tolist()])]
     for epoch in range(1, N_EPOCHS + 1):
         source.start_epoch(epoch)
         ((images, labels),) = source.chunks(order, n, start=0, stop=n, prefetch=False)
-        titles = [f"epoch {epoch}:\n{_done(dataset, source, labels, k)}" for k in range(n)]
-        columns.append((images, titles))
+        columns.append((images, [[f"epoch {epoch}:", *_done(dataset, source, labels, k)] for k in range(n)]))
     cells = [(images[k], titles[k]) for k in range(n) for images, titles in columns]
+    n_lines = max(LEAST_LINES, *(len(lines) for _, lines in cells))
+    width, height = CELL_INCHES
     pixels = np.rint(np.stack([image.numpy() for image, _ in cells]) * 255).astype(np.uint8)
     title = f"{dataset.name} with --augment {augment}: what training may see"
     figure = image_grid(
-        pixels, [words for _, words in cells], title=title, n_columns=len(columns), cell_inches=CELL_INCHES
+        pixels,
+        ["\n".join([*lines, *[""] * n_lines][:n_lines]) for _, lines in cells],
+        title=title,
+        n_columns=len(columns),
+        cell_inches=(width, height + LINE_INCHES * (n_lines - LEAST_LINES)),
     )
     save(figure, path)
 
 
-def _done(dataset: Dataset, source: AugmentedSource, labels: Tensor, k: int) -> str:
-    """What was done to the epoch's image number `k`, in two lines; of a mixed one, its label."""
-    lines = source.described(k)
-    if labels.is_floating_point():
-        shares = sorted(zip(labels[k].tolist(), dataset.class_names, strict=True), reverse=True)
-        lines = [f"{share:.1%} {shortened(name)}" for share, name in shares[:2] if share]
-    return "\n".join([*lines, "", ""][:2])
+def _done(dataset: Dataset, source: AugmentedSource, labels: Tensor, k: int) -> list[str]:
+    """What was done to the epoch's image number `k`, in lines; of a mixed one, its label."""
+    if not labels.is_floating_point():
+        return source.described(k)
+    shares = sorted(zip(labels[k].tolist(), dataset.class_names, strict=True), reverse=True)
+    return [f"{share:.1%} {shortened(name)}" for share, name in shares[:2] if share]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cvexp.events import Observer
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
+    from cvexp.training.features import LastFeatures
 
 
 def explain(settings: Settings) -> dict[str, Sourced]:
@@ -40,6 +41,7 @@ def run(
     data_dir: Path,
     name: str | None = None,
     dataset: Dataset | None = None,
+    features: LastFeatures | None = None,
     seeds: Sequence[int] = (),
     policy: CheckpointPolicy | None = None,
     command: Sequence[str] | None = None,
@@ -57,6 +59,7 @@ def run(
         data_dir: Where datasets are looked for first, and downloaded to.
         name: The run's name; by default the model's with the first digits of the run's id.
         dataset: The one that `config` names, where the caller has loaded it.
+        features: Those of an earlier run, which are taken over where this one's are the same.
         seeds: Those of the repeats that this run is one of; see jobs.repeats.
         policy: When checkpoints are written, and how many stay; by default after every epoch.
         command: What was typed, for a tag; by default this process's own arguments.
@@ -72,7 +75,7 @@ def run(
     policy = policy or CheckpointPolicy()
     with StopSignals() as signals, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
-        prepared = prepare(config, data_dir, dataset=dataset)
+        prepared = prepare(config, data_dir, dataset=dataset, features=features)
         from cvexp.tracking.outbox import open_run
         from cvexp.tracking.recovery import recover
 

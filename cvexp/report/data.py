@@ -5,15 +5,15 @@ from typing import Any
 
 from rich.table import Table
 
-from cvexp.jobs.data import Description, Duplicated, Files, Listed
+from cvexp.jobs.data import Decoded, Description, Duplicated, Files, Listed
 from cvexp.report.terminal import cell, console, hint, say, shape, table
 
 N_NAMED, N_IN_GROUP = 10, 4
 """Lines of each kind of finding, and images in one of them."""
 
 
-def show_list(listed: Sequence[Listed], data_dir: str) -> None:
-    """Print every dataset with its size, classes, image shape and location."""
+def show_list(listed: Sequence[Listed], data_dir: str, decoded: Decoded | None) -> None:
+    """Print every dataset with its size, classes, image shape and location, and what decoded images take."""
     made = table("dataset", ">train", ">test", ">classes", "image", "where")
     made.columns[0].no_wrap = True
     for item in listed:
@@ -23,9 +23,12 @@ def show_list(listed: Sequence[Listed], data_dir: str) -> None:
         made.add_row(cell(spec.name), *figures, where)
     console().print(made)
     hint(f"data directory: {data_dir}")
+    if decoded is not None:
+        sets = f"{decoded.n_sets:,} set{'' if decoded.n_sets == 1 else 's'}"
+        hint(f"decoded images: {decoded.folder}: {sets}, {_bytes(decoded.n_bytes)} of at most {_bytes(decoded.limit)}")
 
 
-def list_document(listed: Sequence[Listed], data_dir: str) -> dict[str, Any]:
+def list_document(listed: Sequence[Listed], data_dir: str, decoded: Decoded | None) -> dict[str, Any]:
     """The list for `--json`."""
     datasets = [
         {
@@ -40,7 +43,7 @@ def list_document(listed: Sequence[Listed], data_dir: str) -> dict[str, Any]:
         }
         for item in listed
     ]
-    return {"data_dir": data_dir, "datasets": datasets}
+    return {"data_dir": data_dir, "datasets": datasets, "decoded": None if decoded is None else decoded._asdict()}
 
 
 def show(description: Description) -> None:

@@ -7,6 +7,7 @@ steps have, a convolution sums in another order, and the last digits differ.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +15,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from cvexp.config.loop import LoopConfig
+from cvexp.config.loss import LossConfig
+from cvexp.config.optimizer import OptimizerConfig
+from cvexp.config.option import settings_of
+from cvexp.config.schedule import ScheduleConfig
+from cvexp.data.progress import tell
 from cvexp.data.split import Split
 from cvexp.data.transforms import Transform
 from cvexp.errors import ConfigError
@@ -43,12 +50,38 @@ class CachedFeatures:
         dataset: The features of the splits that training and its evaluations need.
         train_seconds: How long the training split's took.
         seconds: How long all of them took.
+        is_shared: Whether they were computed for an earlier run of this process, whose time that is.
     """
 
     head: nn.Module
     dataset: Dataset
     train_seconds: float
     seconds: float
+    is_shared: bool = False
+
+    @property
+    def own_seconds(self) -> float:
+        """What the run that has them spent on its training split's, which counts as training."""
+        return 0.0 if self.is_shared else self.train_seconds
+
+    @property
+    def condition(self) -> str:
+        """Where they come from, as a condition of the training time; see comparability.Conditions."""
+        return "cached by an earlier run" if self.is_shared else "cached"
+
+    def __str__(self) -> str:
+        if self.is_shared:
+            return f"taken over from an earlier run, which computed them in {self.seconds:.1f} s"
+        return f"computed in {self.seconds:.1f} s, of which {self.train_seconds:.1f} s count as training"
+
+
+_NOT_OF_FEATURES = {
+    *settings_of(LoopConfig),
+    *settings_of(LossConfig),
+    *settings_of(OptimizerConfig),
+    *settings_of(ScheduleConfig),
+}
+"""Settings of what is done with features; the seed matters only for the weights, which are compared themselves."""
 
 
 class HeadOnFeatures(nn.Module):
@@ -72,6 +105,44 @@ class AsTheyAre(Transform):
         return images if out is None else out.copy_(images)
 
 
+class LastFeatures:
+    """Computes a run's features, or gives the ones it computed last, if those are the same; keeps no others."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[str, CachedFeatures] | None = None
+
+    def __call__(
+        self, model: nn.Module, dataset: Dataset, config: RunConfig, device: Device, *, n_threads: int | None = None
+    ) -> CachedFeatures | None:
+        """As `cache_features`."""
+        if not config.cache_features:
+            self._kept = None
+            return None
+        key = _identity(model, dataset, config, device, n_threads)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = None  # before others take its memory
+            found = cache_features(model, dataset, config, device, n_threads=n_threads)
+            assert found is not None  # noqa: S101 - `config` asks for it
+            self._kept = key, found
+            return found
+        name, shape = _checked(model, dataset, config)
+        head = HeadOnFeatures(model.get_submodule(name), shape)
+        return replace(self._kept[1], head=head, is_shared=True)
+
+
+def _identity(model: nn.Module, dataset: Dataset, config: RunConfig, device: Device, n_threads: int | None) -> str:
+    """A digest of all that features follow from: the frozen weights to the bit, the images, and how they are run."""
+    head = head_of(model, dataset.n_classes)
+    settings = {name: value for name, value in config.params().items() if name not in _NOT_OF_FEATURES}
+    how = (settings, dataset.pixels, dataset.fitting, dataset.transform, str(device.torch), n_threads)
+    digest = hashlib.sha256(repr(how).encode())
+    for name, tensor in model.state_dict().items():
+        if not name.startswith(f"{head}."):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.stride()}".encode())
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def cache_features(
     model: nn.Module, dataset: Dataset, config: RunConfig, device: Device, *, n_threads: int | None = None
 ) -> CachedFeatures | None:
@@ -90,10 +161,8 @@ def cache_features(
     """
     if not config.cache_features:
         return None
-    name = head_of(model, dataset.n_classes)
+    name, shape = _checked(model, dataset, config)
     head = model.get_submodule(name)
-    _check_frozen(model, head, config)
-    shape = _check_repeatable(model, head, dataset)
     featured = partial(_featured, model, head, transform=dataset.transform, n_threads=n_threads)
     start = device.clock()
     train = featured(dataset.train)
@@ -106,6 +175,14 @@ def cache_features(
         train_seconds=train_seconds,
         seconds=device.clock() - start,
     )
+
+
+def _checked(model: nn.Module, dataset: Dataset, config: RunConfig) -> tuple[str, tuple[int, ...]]:
+    """The name of the head, and the shape of one image's features; raises what `cache_features` does."""
+    name = head_of(model, dataset.n_classes)
+    head = model.get_submodule(name)
+    _check_frozen(model, head, config)
+    return name, _check_repeatable(model, head, dataset)
 
 
 def _refuse(reason: str) -> ConfigError:
@@ -154,7 +231,12 @@ def _featured(model: nn.Module, head: nn.Module, split: Split, *, transform: Tra
     found: list[Tensor] = []
     device = split.labels.device
     size = images_per_batch(model, split.images.shape[1:], device)  # before the hook: it runs a copy
-    handle = head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].flatten(1)))
+
+    def keep(_: nn.Module, inputs: tuple[Tensor]) -> None:
+        found.append(inputs[0].flatten(1))
+        tell("computing features", min(len(found) * size, len(split)), len(split))
+
+    handle = head.register_forward_pre_hook(keep)
     try:
         logits_by_class(model, split.images, transform, device=device, batch_size=size, n_threads=n_threads)
     finally:

@@ -12,7 +12,7 @@ from cvexp.config.model import names_code
 from cvexp.errors import Interrupted, StorageError
 from cvexp.redaction import without_credentials
 from cvexp.results import Timing, TrainResult
-from cvexp.runs import ID_DIGITS
+from cvexp.runs import ID_DIGITS, READ_AHEAD
 from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule
 from cvexp.training.figures import ContentionNotice, busy_text, history_figures, is_over, stopped_text
 from cvexp.training.out_of_memory import memory_explained
@@ -220,6 +220,7 @@ class Training:
 
     def _training_started(self, size: ModelSize) -> events.TrainingStarted:
         dataset, device, at = self.prepared.dataset, self.prepared.device, self._fit.progress
+        cached = self.prepared.cached
         return events.TrainingStarted(
             run_id=self.tracked.run_id,
             run_name=self.tracked.name,
@@ -228,13 +229,13 @@ class Training:
             device_name=device.name,
             threads=device.threads,
             step_runner=self.prepared.steps.runner.name,
-            data_source=dataset.place,
+            data_source="; ".join([dataset.place, *filter(None, [dataset.tags.get(READ_AHEAD)])]),
             n_train=len(dataset.train),
             n_val=0 if dataset.val is None else len(dataset.val),
             n_test=len(dataset.test),
             n_parameters=size.parameters,
             n_trained=size.trainable_parameters,
-            notes=self.prepared.notes,
+            notes=(*self.prepared.notes, *([] if cached is None else [f"features {cached}"])),
             fewer_threads=self.prepared.layout.fewer,
             resumed_at=events.StepsRun(epoch=at.epoch, step=at.step, n_steps=at.n_steps) if self.resumed else None,
             store_answers="run_id" in self.tracked.journal.facts,

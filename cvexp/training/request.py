@@ -21,7 +21,10 @@ REQUEST = "request.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What a run was asked to do, and what else its bits depend on; `seeds` are those of its repeats, if any."""
+    """What a run was asked to do, and what else its bits and times depend on.
+
+    `seeds` are those of its repeats, if any; `features_shared` is whether an earlier run had computed its features.
+    """
 
     config: RunConfig
     threads: int
@@ -29,6 +32,7 @@ class Request:
     policy: str
     dataset_digest: str
     seeds: tuple[int, ...] = ()
+    features_shared: bool = False
 
 
 def request_of(prepared: Prepared, *, seeds: Sequence[int] = ()) -> Request:
@@ -40,6 +44,7 @@ def request_of(prepared: Prepared, *, seeds: Sequence[int] = ()) -> Request:
         policy=prepared.layout.policy,
         dataset_digest=prepared.dataset.digest,
         seeds=tuple(seeds),
+        features_shared=prepared.cached is not None and prepared.cached.is_shared,
     )
 
 
@@ -71,6 +76,7 @@ def read_request(folder: Path) -> Request:
             policy=str(read["policy"]),
             dataset_digest=str(read["dataset_digest"]),
             seeds=seeds_of(list(seeds), first=0, where="seeds") if seeds else (),
+            features_shared=read.get("features_shared") is True,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"cannot resume: {folder / REQUEST} is missing or damaged", "start a new run") from error

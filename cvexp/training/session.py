@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cvexp.comparability import TEST_SET, Conditions, test_set, train_split
+from cvexp.comparability import RECOMPUTED, TEST_SET, Conditions, test_set, train_split
 from cvexp.config.recipe import recipe
 from cvexp.config.seeds import as_list
 from cvexp.data.named import check_known
 from cvexp.errors import RunError, WeightsError
 from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, LEFT_OUT, RECIPE, SEEDS
-from cvexp.text import clean
+from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, RECIPE, SEEDS
 from cvexp.training import initial_weights
 from cvexp.training.out_of_memory import memory_explained
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cvexp.config import ModelArg, RunConfig
-    from cvexp.data.dataset import Dataset, LeftOut
+    from cvexp.data.dataset import Dataset
     from cvexp.device import Device
     from cvexp.engine.backends.choice import Choice
     from cvexp.engine.fit import Fit, Progress
@@ -36,12 +35,9 @@ if TYPE_CHECKING:
     from cvexp.models.registry import ModelEntry
     from cvexp.models.spec import ModelSpec
     from cvexp.training.checkpoints import Checkpoint
-    from cvexp.training.features import CachedFeatures
+    from cvexp.training.features import CachedFeatures, LastFeatures
     from cvexp.training.initial_weights import InitialWeights
     from cvexp.training.request import Request
-
-NAMED_FILES = 20
-"""Unreadable image files that a run names; `cvexp data` names all."""
 
 ONE_AT_A_TIME = threading.RLock()
 """Held during a training: generators and thread counts belong to the process. Reentrant: an observer may train too."""
@@ -86,7 +82,7 @@ class Prepared:
             runner=self.steps.runner,
             evaluation_threads=self.layout.evaluation_threads,
             callback=callback,
-            seconds_before=0.0 if cached is None else cached.train_seconds,
+            seconds_before=0.0 if cached is None else cached.own_seconds,
         )
 
     def save_weights(self, folder: Path) -> ModelSpec:
@@ -118,11 +114,16 @@ def complete(
 
 
 def prepare(
-    config: RunConfig, data_dir: Path, *, dataset: Dataset | None = None, evaluation_threads: int | None = None
+    config: RunConfig,
+    data_dir: Path,
+    *,
+    dataset: Dataset | None = None,
+    features: LastFeatures | None = None,
+    evaluation_threads: int | None = None,
 ) -> Prepared:
     """Load the data, or take `dataset`, build the model, and choose the step runner; nothing is written.
 
-    `evaluation_threads` are those of a run that is resumed; by default they follow from the model.
+    `features` has those of an earlier run; `evaluation_threads` are a resumed run's, and by default the model's.
 
     Raises:
         InputError: The model, dataset or device cannot be used as asked.
@@ -133,7 +134,7 @@ def prepare(
     from cvexp.device import check_precision, choose, seed_everything, threads
     from cvexp.engine.assembly import choose_step
     from cvexp.engine.layout import apply_layout, choose_layout
-    from cvexp.training.features import cache_features
+    from cvexp.training.features import LastFeatures
     from cvexp.training.initial_model import initial_data, initial_model
     from cvexp.training.memory import reset_peaks
 
@@ -157,7 +158,7 @@ def prepare(
     with threads(layout.threads), memory_explained():
         model = apply_layout(model.to(device.torch), layout)
         dataset = dataset.to(device.torch)
-        cached = cache_features(model, dataset, config, device, n_threads=layout.evaluation_threads)
+        cached = (features or LastFeatures())(model, dataset, config, device, n_threads=layout.evaluation_threads)
     trained, data = (model, dataset) if cached is None else (cached.head, cached.dataset)
     if cached is not None:
         layout = replace(layout, threads=laid_out(trained, data.image_shape).threads)
@@ -191,6 +192,7 @@ def prepare_resumed(
     checkpoint: Checkpoint | None,
     name: str,
     dataset: Dataset | None = None,
+    features: LastFeatures | None = None,
 ) -> Prepared:
     """As `prepare`, for a run called `name` that is resumed: with its threads and data, and with what is asked now.
 
@@ -199,7 +201,11 @@ def prepare_resumed(
         WeightsError: The checkpoint does not fit.
     """
     asked = replace(config, threads=request.threads)
-    prepared = prepare(asked, data_dir, dataset=dataset, evaluation_threads=request.evaluation_threads)
+    prepared = prepare(
+        asked, data_dir, dataset=dataset, features=features, evaluation_threads=request.evaluation_threads
+    )
+    if prepared.cached is not None and checkpoint is not None:  # its times are those of its first epoch
+        prepared = replace(prepared, cached=replace(prepared.cached, is_shared=request.features_shared))
     layout = replace(prepared.layout, policy=request.policy)
     prepared = replace(prepared, config=replace(prepared.config, threads=config.threads), layout=layout)
     if prepared.dataset.digest != request.dataset_digest:
@@ -233,17 +239,11 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequ
         TEST_SET: test_set(dataset.digest, limit=limit, split_seed=config.split_seed),
         **({} if prepared.weights is None else prepared.weights.tags()),
         **({"cvexp.model_changes": "; ".join(prepared.notes)} if prepared.notes else {}),
+        **({"cvexp.features": str(prepared.cached)} if prepared.cached is not None else {}),
         **({SEEDS: as_list(seeds)} if seeds else {}),
-        **({LEFT_OUT: left_out(dataset.left_out)} if dataset.left_out else {}),
+        **dataset.tags,
         **_identity_tags(prepared, config),
     }
-
-
-def left_out(files: Sequence[LeftOut]) -> str:
-    """Image files that could not be read, for a tag: how many, and the first of them by name with the reason."""
-    named = [f"{clean(one.path)} ({clean(one.reason)})" for one in files[:NAMED_FILES]]
-    more = [f"and {len(files) - NAMED_FILES:,} more"] if len(files) > NAMED_FILES else []
-    return f"{len(files):,}: " + "; ".join([*named, *more])
 
 
 def config_tags(prepared: Prepared, *, asked: RunConfig | None = None) -> dict[str, str]:
@@ -279,6 +279,8 @@ def _identity_tags(prepared: Prepared, asked: RunConfig) -> dict[str, str]:
         train_images=len(dataset.train),
         split=split,
         step_runner=prepared.steps.runner.name,
+        augment=config.augment,
+        features=RECOMPUTED if prepared.cached is None else prepared.cached.condition,
     )
     return {
         "cvexp.comparability_key": conditions.key,

@@ -14,6 +14,7 @@ GOLDEN = {
     "linear": ({"model": "linear"}, {}, "48e386db6aa50d18"),
     "mlp": ({"model": "mlp", "model_args": {"output_relu": False}, "epochs": 5}, MLP, "68c6937bd49a6e22"),
     "adamw": ({"model": "tinyvgg", "optimizer": "adamw", "val_split": 0.1, "limit": 300}, {}, "126bc34c22226522"),
+    "augmented": ({"model": "linear", "augment": "trivial"}, {}, "b6e1c3a912a4ce62"),
 }
 
 
@@ -54,6 +55,14 @@ def test_the_seed_and_defaults_that_were_typed_make_no_other_recipe():
     plain = recipe(run_config({"model": "mlp"}).params(), MLP)
     assert recipe(run_config({"model": "mlp", "seed": 7, "lr": 0.1, "model_args": MLP}).params(), MLP) == plain
     assert recipe(run_config({"model": "mlp", "model_args": {"output_relu": False}}).params(), MLP) != plain
+
+
+def test_augmentations_typed_in_another_order_make_no_other_recipe():
+    one, other = (
+        run_config({"model": "linear", "augment": names}) for names in ("mixup, flip-crop", "flip-crop,mixup")
+    )
+    assert recipe(one.params(), {}) == recipe(other.params(), {})
+    assert one.augment == "flip-crop,mixup"
 
 
 def test_settings_agree_where_both_have_them():

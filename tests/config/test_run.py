@@ -38,6 +38,30 @@ def test_what_is_not_said_takes_the_course_settings():
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ("flip-crp,mixup", "unknown: 'flip-crp'"),
+        ("flip-crop,", "unknown: ''"),
+        ("", "unknown: ''"),
+        ("none,mixup", "none goes with no other"),
+        ("trivial,mixup,randaugment", "at most one of trivial, randaugment"),
+        ("flip-crop,flip-crop", "at most one of flip-crop"),
+    ],
+)
+def test_augmentations_that_are_unknown_or_do_not_go_together_are_refused(names, reason):
+    first, second = refusal(augment=names)
+    assert first == f"--augment {names}: {reason}"
+    assert "flip-crop" in second or "--help" in second
+
+
+def test_a_whole_number_stands_for_text_where_text_is_wanted():
+    assert run_config({"model": "mlp", "freeze": 2}) == run_config({"model": "mlp", "freeze": "2"})
+    assert run_config({"model": "mlp", "freeze": 2}).params()["freeze"] == "2"
+    with pytest.raises(ConfigError, match="--freeze 0: features, all-but-head, or how many blocks"):
+        run_config({"model": "mlp", "freeze": 0})
+
+
 def test_a_config_cannot_be_changed_afterwards():
     config = run_config({"model": "mlp"})
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -49,7 +73,7 @@ def test_a_config_cannot_be_changed_afterwards():
     [
         ("model", ""),
         ("dataset", ""),
-        ("dataset", 3),
+        ("dataset", 2.5),
         ("device", ""),
         ("epochs", 0),
         ("epochs", 2.5),

@@ -95,6 +95,30 @@ def test_a_file_that_is_wrong_is_explained(text, complaint, tmp_path):
     assert complaint in " ".join(refused.value.lines())
 
 
+def test_images_are_read_at_every_size_before_anything_is_trained(tmp_path, monkeypatch):
+    class Reached(Exception):  # noqa: N818 - no fault
+        pass
+
+    loaded = []
+
+    def load(config, _data_dir, **how):
+        loaded.append((config.dataset, config.image_size, how["interpolation"]))
+
+    def train_nothing(**_):
+        assert loaded == [("digits", 16, "bilinear"), ("mnist-5k", None, "bilinear")]
+        raise Reached
+
+    monkeypatch.setattr("cvexp.data.dataset.load_dataset", load)
+    monkeypatch.setattr("cvexp.jobs.experiment.Trainer", train_nothing)
+    text = """
+defaults: {device: cpu, model: linear}
+runs: [{dataset: digits}, {dataset: digits, image_size: 16}, {dataset: digits, lr: 1}, {dataset: mnist-5k}]
+"""
+    planned = experiment.plan(written(tmp_path, text), tracking_uri=f"sqlite:///{tmp_path}/none.db")
+    with pytest.raises(Reached):
+        experiment.run(planned, data_dir=tmp_path)
+
+
 @pytest.mark.slow
 def test_what_is_trained_is_skipped_unless_asked_for_again(cvexp, lab, tmp_path):
     path = str(written(tmp_path, TWO))

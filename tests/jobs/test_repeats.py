@@ -195,7 +195,7 @@ def test_a_dataset_is_loaded_once_for_runs_that_cut_it_alike(tmp_path, monkeypat
     loaded = []
     monkeypatch.setattr("cvexp.data.dataset.load_dataset", lambda config, *_, **__: loaded.append(config) or object())
     dataset, config = LastDataset(tmp_path), run_config(CONFIG)
-    assert dataset(config) is dataset(run_config({**CONFIG, "seed": 7, "epochs": 9}))
+    assert dataset(config) is dataset(run_config({**CONFIG, "seed": 7, "epochs": 9, "augment": "mixup"}))
     assert len(loaded) == 1
     first = dataset(config)
     assert dataset(run_config({**CONFIG, "limit": 100})) is not first

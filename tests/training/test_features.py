@@ -6,6 +6,7 @@ from torch import nn
 
 from cvexp.config import run_config
 from cvexp.data.dataset import load
+from cvexp.data.progress import told_to
 from cvexp.data.registry import find_spec
 from cvexp.data.transforms import Transform
 from cvexp.device import choose, seed_everything
@@ -14,7 +15,7 @@ from cvexp.errors import ConfigError
 from cvexp.inference.evaluate import evaluate
 from cvexp.inference.predictor import images_per_batch, logits_by_class
 from cvexp.models.freeze import freeze
-from cvexp.training.features import cache_features
+from cvexp.training.features import LastFeatures, cache_features
 
 SHAPE, K = (1, 8, 8), 10
 CPU = choose("cpu")
@@ -86,6 +87,70 @@ def test_a_head_trained_on_cached_features_is_the_models_and_learns_what_it_lear
     whole = evaluate(model, dataset.test, transform=Transform(), class_names=dataset.class_names)
     assert whole.metrics.loss == pytest.approx(history[-1].held_out.metrics.loss, rel=1e-6)
     assert history[0].timing.train_seconds > cached.train_seconds
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """How many images went through the backbone, split by split."""
+    counts = []
+
+    def counted(model, images, *rest, **how):
+        counts.append(len(images))
+        return logits_by_class(model, images, *rest, **how)
+
+    monkeypatch.setattr("cvexp.training.features.logits_by_class", counted)
+    return counts
+
+
+def test_runs_with_the_same_frozen_weights_share_their_features_and_train_heads_of_their_own(seen):
+    features = LastFeatures()
+    model, dataset = prepared()
+    first = features(model, dataset, config(), CPU)
+    other, dataset = prepared()
+    nn.init.zeros_(other.head.weight)
+    second = features(other, dataset, config(seed=7, epochs=9, lr=0.5, batch_size=8), CPU)
+    assert seen == [300, 300]
+    assert second.dataset.train.images is first.dataset.train.images
+    assert second.head.head is other.head
+    assert (first.own_seconds, second.own_seconds) == (first.train_seconds, 0)
+    assert second.seconds == first.seconds
+    assert "earlier run" in str(second)
+    assert (first.condition, second.condition) == ("cached", "cached by an earlier run")
+
+
+@pytest.mark.parametrize("what", ["weights", "statistics", "images", "precision"])
+def test_features_are_computed_anew_where_they_would_be_others(what, seen):
+    features = LastFeatures()
+    model, dataset = prepared()
+    features(model, dataset, config(), CPU)
+    model, dataset = prepared(val_split=0.2 if what == "images" else 0)
+    with torch.no_grad():
+        if what == "weights":
+            model.backbone[0].weight[0, 0, 0, 0] += 1
+        if what == "statistics":
+            model.backbone[1].running_var[3] *= 2
+    changed = {"images": {"val_split": 0.2}, "precision": {"precision": "bf16"}}.get(what, {})
+    found = features(model, dataset, config(**changed), CPU)
+    assert len(seen) == 4
+    assert not found.is_shared
+
+
+def test_features_are_not_kept_beside_a_run_without_them(seen):
+    features = LastFeatures()
+    model, dataset = prepared()
+    features(model, dataset, config(), CPU)
+    assert features(model, dataset, config(cache_features=False), CPU) is None
+    features(model, dataset, config(), CPU)
+    assert len(seen) == 4
+
+
+def test_how_far_the_features_are_is_told():
+    told = []
+    model, dataset = prepared()
+    with told_to(lambda *state: told.append(state)):
+        cache_features(model, dataset, config(), CPU)
+    assert told[0][0] == "computing features"
+    assert told[-1] == ("computing features", 300, 300)
 
 
 def test_the_test_split_is_not_looked_at_where_there_is_a_validation_split():

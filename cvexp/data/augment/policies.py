@@ -60,11 +60,14 @@ class Policy(Protocol):
     """Changes each image by parameters of its own."""
 
     def draw(self, n_images: int, image_shape: Sequence[int], rng: np.random.Generator) -> Draws:
-        """The parameters of an epoch for images of shape (C, H, W)."""
+        """The parameters of an epoch for images of shape (C, H, W), by names that no policy it combines with has."""
         ...
 
     def apply(self, images: Tensor, drawn: Draws) -> Tensor:
-        """Images uint8 (B, C, H, W), changed by the parameters of their positions; the given ones stay as they are."""
+        """Images uint8 (B, C, H, W), changed by the parameters of their positions; the given ones stay as they are.
+
+        `drawn` may hold the draws of other policies too.
+        """
         ...
 
     def described(self, drawn: Draws, position: int) -> list[str]:
@@ -89,8 +92,8 @@ class FlipCrop:
 
     def apply(self, images: Tensor, drawn: Draws) -> Tensor:
         """See Policy."""
-        there = {name: values.to(images.device) for name, values in drawn.items()}
-        return geometry.flip_crop(images, **there)
+        rows, columns, flips = (drawn[name].to(images.device) for name in ("rows", "columns", "flips"))
+        return geometry.flip_crop(images, rows=rows, columns=columns, flips=flips)
 
     def described(self, drawn: Draws, position: int) -> list[str]:
         """See Policy."""

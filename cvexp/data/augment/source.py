@@ -34,20 +34,22 @@ STREAM = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
-    """What a preset does to an epoch; both parts may be left out.
+    """What is done to an epoch's images; both parts may be empty.
 
     Attributes:
-        policy: Changes single images, before they are mixed.
+        policies: Change single images, one after the other, before they are mixed.
         mixing: Mixes pairs of transformed images.
     """
 
-    policy: Policy | None = None
+    policies: tuple[Policy, ...] = ()
     mixing: Mixing | None = None
 
 
-def augmentation(name: str) -> Augmentation:
-    """The preset called `name`, any of those of `--augment` but `none`."""
-    return Augmentation(policy=POLICIES.get(name), mixing=MIXINGS.get(name))
+def augmentation(names: str) -> Augmentation:
+    """The presets in a value of `--augment`, as `DataConfig` has it."""
+    chosen = names.split(",")
+    mixing = next((MIXINGS[name] for name in chosen if name in MIXINGS), None)
+    return Augmentation(policies=tuple(POLICIES[name] for name in chosen if name in POLICIES), mixing=mixing)
 
 
 class AugmentedSource:
@@ -79,14 +81,14 @@ class AugmentedSource:
         """Draw the parameters of an epoch, counted from 1."""
         rng, shape, n_images = np.random.default_rng((self._seed, epoch, STREAM)), self._source.image_shape, len(self)
         self.drawn: Draws = {}
-        if self._how.policy is not None:
-            self.drawn |= self._how.policy.draw(n_images, shape, rng)
+        for policy in self._how.policies:
+            self.drawn |= policy.draw(n_images, shape, rng)
         if self._how.mixing is not None:
             self.drawn |= self._how.mixing.draw(n_images, shape, rng)
 
     def described(self, position: int) -> list[str]:
         """What is done to the image at a position of the epoch, before it is mixed, in a few words each."""
-        return [] if self._how.policy is None else self._how.policy.described(self.drawn, position)
+        return [words for policy in self._how.policies for words in policy.described(self.drawn, position)]
 
     def gather(self, indices: Tensor) -> Batch:
         """The images at `indices`, augmented as if they were the epoch's first."""
@@ -113,8 +115,9 @@ class AugmentedSource:
     def _augmented(self, order: Tensor, positions: Tensor) -> Batch:
         """Single images at `positions`, int64 (B,) on the CPU, transformed."""
         images, labels = self._source.stored(order[positions.to(order.device)])
-        if self._how.policy is not None:
-            images = self._how.policy.apply(images, {name: values[positions] for name, values in self.drawn.items()})
+        drawn = {name: values[positions] for name, values in self.drawn.items()}
+        for policy in self._how.policies:
+            images = policy.apply(images, drawn)
         return self._source.transform(images), labels
 
 

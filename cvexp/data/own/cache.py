@@ -1,7 +1,8 @@
 """Decoded images in one memory-mapped file, keyed by the content of their files and by how they were made.
 
 A cache is a folder with `images.npy`, uint8 (N, C, H, W), and `manifest.json`. It appears complete, by a rename, or not
-at all. Processes that want the same one wait for the first. Nothing is ever changed in it.
+at all. Processes that want the same one wait for the first. Nothing is ever changed in it. Old ones make room for new
+ones; see room.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 from cvexp import files
 from cvexp.data.images import Unreadable, decode
 from cvexp.data.own.parallel import for_each
+from cvexp.data.own.room import MANIFEST, MARGIN_BYTES, hold, make_room
 from cvexp.errors import DatasetError, StorageError
 from cvexp.settings import VERSION
 
@@ -39,14 +41,12 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 KEY_DIGITS = 32
-IMAGES, MANIFEST = "images.npy", "manifest.json"
-MARGIN_BYTES = 2**26
-"""Of the disk, to be left free."""
+IMAGES = "images.npy"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
-    """How images are made: by which versions of the decoders, in which shape (C, H, W), fitted how."""
+class Decoding:
+    """How files become images: by which versions of the decoders, in which shape (C, H, W), fitted how."""
 
     shape: tuple[int, int, int]
     resize: str
@@ -83,46 +83,47 @@ def open_cache(listing: Listing, scan: Scan, shape: tuple[int, int, int], fittin
     import PIL
     from filelock import FileLock
 
-    recipe = Recipe(
+    decoding = Decoding(
         shape=shape,
         resize=fitting.resize,
         interpolation=fitting.interpolation,
         pillow=PIL.__version__,
         torch=torch.__version__.partition("+")[0],
     )
-    key = _key(recipe, scan)
+    key = _key(decoding, scan)
     folder = root / key
-    found = _opened(folder, recipe, len(listing.names))
+    found = _opened(folder, decoding, len(listing.names))
     if found is not None:
         return found
     with _explained(root):
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f"{key}.lock"):
-            found = _opened(folder, recipe, len(listing.names))
+            found = _opened(folder, decoding, len(listing.names))
             if found is None:
-                _make(folder, listing, scan, recipe, fitting)
-                found = _opened(folder, recipe, len(listing.names), was_there=False)
+                _make(folder, listing, scan, decoding, fitting)
+                found = _opened(folder, decoding, len(listing.names), was_there=False)
     if found is None:
         raise StorageError(f"the cache {folder} cannot be read after it was written", "check the disk")
     return found
 
 
-def _key(recipe: Recipe, scan: Scan) -> str:
-    digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, asdict(recipe)], sort_keys=True).encode())
+def _key(decoding: Decoding, scan: Scan) -> str:
+    digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, asdict(decoding)], sort_keys=True).encode())
     digest.update(scan.digests.data)
     return digest.hexdigest()[:KEY_DIGITS]
 
 
-def _opened(folder: Path, recipe: Recipe, n_listed: int, *, was_there: bool = True) -> Cached | None:
+def _opened(folder: Path, decoding: Decoding, n_listed: int, *, was_there: bool = True) -> Cached | None:
     """The cache in `folder`, without reading its images; None where there is none, or a damaged one."""
     try:
+        hold(folder)
         manifest = json.loads((folder / MANIFEST).read_bytes())
         reasons = {int(row): str(reason) for row, reason in manifest["left_out"].items()}
         rows = np.array(sorted(set(range(n_listed)) - reasons.keys()), np.int64)
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
         return None
-    if images.dtype != np.uint8 or images.shape != (n_listed, *recipe.shape):
+    if images.dtype != np.uint8 or images.shape != (n_listed, *decoding.shape):
         return None
     with warnings.catch_warnings():
         # torch warns of read-only arrays. A private writable mapping cannot be larger than the memory there is.
@@ -131,24 +132,26 @@ def _opened(folder: Path, recipe: Recipe, n_listed: int, *, was_there: bool = Tr
     return Cached(images=tensor[: len(rows)], rows=rows, reasons=reasons, folder=folder, was_there=was_there)
 
 
-def _make(folder: Path, listing: Listing, scan: Scan, recipe: Recipe, fitting: Fitting) -> None:
+def _make(folder: Path, listing: Listing, scan: Scan, decoding: Decoding, fitting: Fitting) -> None:
     """Decode into a new folder, then rename it to `folder`; only the holder of its lock does this."""
     for left in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)  # damaged, or it would have been opened
     n_images = len(listing.names)
-    wanted, free = n_images * int(np.prod(recipe.shape)), shutil.disk_usage(folder.parent).free
+    wanted = n_images * int(np.prod(decoding.shape))
+    make_room(folder.parent, wanted)
+    free = shutil.disk_usage(folder.parent).free
     if wanted + MARGIN_BYTES > free:
         raise OSError(errno.ENOSPC, f"{wanted / 2**30:,.1f} GiB are needed and {free / 2**30:,.1f} free")
     made = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     made.mkdir()
     try:
-        images = np.lib.format.open_memmap(made / IMAGES, "w+", np.uint8, (n_images, *recipe.shape))
+        images = np.lib.format.open_memmap(made / IMAGES, "w+", np.uint8, (n_images, *decoding.shape))
         _allocate(made / IMAGES)
         reasons = dict(scan.reasons) | _decoded(images, listing, scan, fitting)
         _close_gaps(images, reasons)
         images.flush()
-        files.write_atomically(made / MANIFEST, _manifest(listing, recipe, reasons))
+        files.write_atomically(made / MANIFEST, _manifest(listing, decoding, reasons))
         made.rename(folder)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
@@ -194,12 +197,12 @@ def _close_gaps(images: npt.NDArray[np.uint8], left_out: dict[int, str]) -> None
             target += 1
 
 
-def _manifest(listing: Listing, recipe: Recipe, reasons: dict[int, str]) -> bytes:
+def _manifest(listing: Listing, decoding: Decoding, reasons: dict[int, str]) -> bytes:
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "cvexp": VERSION,
         "place": listing.place,
-        "recipe": asdict(recipe),
+        "decoding": asdict(decoding),
         "n_images": len(listing.names) - len(reasons),
         "left_out": {str(row): reason for row, reason in sorted(reasons.items())},
     }
@@ -215,10 +218,3 @@ def _explained(root: Path) -> Iterator[None]:
             f"the decoded images cannot be written to {root}: {error.strerror or error}",
             "make room, choose a smaller --image-size, or set XDG_CACHE_HOME to another folder",
         ) from error
-
-
-def cached_bytes(folder: Path) -> int:
-    """What a cache takes of the disk."""
-    with contextlib.suppress(OSError):
-        return sum(file.stat().st_size for file in folder.iterdir())
-    return 0

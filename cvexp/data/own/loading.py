@@ -15,6 +15,7 @@ from cvexp.data.images import COLOUR, GREY
 from cvexp.data.own.cache import open_cache
 from cvexp.data.own.listing import SPLITS, check_splits, listing_of
 from cvexp.data.own.scan import scan
+from cvexp.data.read_ahead import exceeds_memory
 from cvexp.data.split import Split
 from cvexp.errors import DatasetError
 from cvexp.settings import image_cache_dir
@@ -129,6 +130,7 @@ def _split(kept: Listing, found: Scan, cached: Cached, number: int) -> Split | N
         images=cached.images[start:stop],
         labels=torch.from_numpy(kept.labels[start:stop].copy()),
         is_mapped=True,
+        reads_ahead=exceeds_memory(cached.images.nbytes),
         identity=torch.from_numpy(found.digests[cached.rows[start:stop]]),
         names=np.array(kept.names[start:stop], dtype=object),
     )

@@ -11,7 +11,7 @@ from cvexp.report.html.definitions import definitions
 from cvexp.report.html.elements import element, page, terms
 from cvexp.report.html.provenance import provenance
 from cvexp.report.html.sections import answer, conditions, images_section, pair_section, test_set
-from cvexp.settings import VERSION, data_dir
+from cvexp.settings import VERSION
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,7 +37,7 @@ def to_html(comparison: Comparison, *, made_at: datetime) -> str:
         *(test_set(comparison, table, drawn) for table in comparison.tables),
         None if comparison.tables else element("p", "No run here matches."),
         pair_section(comparison.pair),
-        images_section(deciding_images(comparison, data_dir=data_dir())),
+        images_section(deciding_images(comparison, data_dir=comparison.data_dir)),
         conditions(comparison),
         element("section", element("h2", "How the figures were measured"), terms(measured)) if measured else None,
         element("section", element("h2", "Where the figures come from"), provenance(comparison.runs))

@@ -5,6 +5,7 @@ import torch
 
 from cvexp.config.data import DataConfig
 from cvexp.config.option import settings_of
+from cvexp.data.augment.policies import TRIVIAL, FlipCrop
 from cvexp.data.augment.source import MIXINGS, POLICIES, AugmentedSource, augmentation, training_source
 from cvexp.data.batches import ResidentSource
 from cvexp.data.dataset import Dataset, Split
@@ -12,6 +13,7 @@ from cvexp.data.transforms import Transform
 
 N = 53
 PRESETS = (*POLICIES, *MIXINGS)
+TOGETHER = ("flip-crop,mixup", "trivial,cutmix", "flip-crop,randaugment,cutmix")
 SPLIT = Split(
     images=torch.randint(0, 256, (N, 1, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)),
     labels=torch.arange(N) % 3,
@@ -37,7 +39,7 @@ def test_every_preset_of_the_option_is_one_here():
     assert settings_of(DataConfig)["augment"].choices == ("none", *PRESETS)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [*PRESETS, *TOGETHER])
 def test_neither_the_batch_size_nor_a_resumption_nor_another_thread_changes_an_epoch(name):
     whole = epoch(source_of(name), 4)
     assert len(whole[0]) == N
@@ -51,7 +53,7 @@ def test_neither_the_batch_size_nor_a_resumption_nor_another_thread_changes_an_e
     assert same(epoch(resumed, 4, size=8, start=24), [part[24:] for part in whole])
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [*PRESETS, *TOGETHER])
 def test_epochs_and_seeds_differ_and_the_default_generator_is_left_alone(name):
     before = torch.get_rng_state()
     first = epoch(source_of(name), 1)
@@ -59,6 +61,19 @@ def test_epochs_and_seeds_differ_and_the_default_generator_is_left_alone(name):
     assert not same(epoch(source_of(name), 2), first)
     assert not same(epoch(source_of(name, seed=8), 1), first)
     assert not torch.equal(first[0], SPLIT.images[ORDER] / 255)
+
+
+def test_presets_together_change_single_images_in_turn_and_mix_what_comes_out():
+    source = source_of("flip-crop,trivial,cutmix")
+    found, labels = epoch(source, 3)
+    alone = source_of("flip-crop")
+    alone.start_epoch(3)
+    assert all(torch.equal(source.drawn[name], values) for name, values in alone.drawn.items())
+    changed = TRIVIAL.apply(FlipCrop().apply(SPLIT.images[ORDER], source.drawn), source.drawn) / 255
+    mixed = MIXINGS["cutmix"].mix(changed, changed[source.drawn["partner"]], source.drawn)
+    assert torch.equal(found, mixed)
+    assert labels.shape == (N, 3)
+    assert len(source.described(0)) >= 2
 
 
 def test_an_image_that_comes_twice_in_an_epoch_is_augmented_in_two_ways():
