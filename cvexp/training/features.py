@@ -1,8 +1,8 @@
 """The outputs of a frozen backbone, computed once, and the training of the head alone on them.
 
-The backbone runs exactly as in an evaluation: the same batches, without gradients, in evaluation mode. So an
-evaluation of the whole model has the same inputs of the head, bit for bit; in batches of another size, as training
-steps have, a convolution sums in another order, and the last digits differ.
+The backbone runs without gradients, in evaluation mode: over what is evaluated in the batches of an evaluation, so that
+the head has the same inputs then, bit for bit, and over the training split in batches as large as a step's. Those hold
+other images than a step's do, so a convolution may sum in another order, and the last digits differ.
 """
 
 from __future__ import annotations
@@ -134,7 +134,15 @@ def _identity(model: nn.Module, dataset: Dataset, config: RunConfig, device: Dev
     """A digest of all that features follow from: the frozen weights to the bit, the images, and how they are run."""
     head = head_of(model, dataset.n_classes)
     settings = {name: value for name, value in config.params().items() if name not in _NOT_OF_FEATURES}
-    how = (settings, dataset.pixels, dataset.fitting, dataset.transform, str(device.torch), n_threads)
+    how = (
+        settings,
+        config.batch_size,
+        dataset.pixels,
+        dataset.fitting,
+        dataset.transform,
+        str(device.torch),
+        n_threads,
+    )
     digest = hashlib.sha256(repr(how).encode())
     for name, tensor in model.state_dict().items():
         if not name.startswith(f"{head}."):
@@ -165,7 +173,7 @@ def cache_features(
     head = model.get_submodule(name)
     featured = partial(_featured, model, head, transform=dataset.transform, n_threads=n_threads)
     start = device.clock()
-    train = featured(dataset.train)
+    train = featured(dataset.train, batch_size=config.batch_size)
     train_seconds = device.clock() - start
     val = None if dataset.val is None else featured(dataset.val)
     test = dataset.test if val is not None else featured(dataset.test)
@@ -226,11 +234,19 @@ def _check_repeatable(model: nn.Module, head: nn.Module, dataset: Dataset) -> tu
     return tuple(evaluated.shape[1:])
 
 
-def _featured(model: nn.Module, head: nn.Module, split: Split, *, transform: Transform, n_threads: int | None) -> Split:
-    """The split with features float32 (N, F, 1, 1) in place of its images."""
+def _featured(
+    model: nn.Module,
+    head: nn.Module,
+    split: Split,
+    *,
+    transform: Transform,
+    n_threads: int | None,
+    batch_size: int | None = None,
+) -> Split:
+    """The split with features float32 (N, F, 1, 1) in place of its images; by default in an evaluation's batches."""
     found: list[Tensor] = []
     device = split.labels.device
-    size = images_per_batch(model, split.images.shape[1:], device)  # before the hook: it runs a copy
+    size = batch_size or images_per_batch(model, split.images.shape[1:], device)  # before the hook: it runs a copy
 
     def keep(_: nn.Module, inputs: tuple[Tensor]) -> None:
         found.append(inputs[0].flatten(1))

@@ -58,14 +58,17 @@ def prepared(what="all-but-head", *, val_split=0.0, **options):
     return model, dataset
 
 
-def test_cached_features_are_those_of_an_evaluation_to_the_bit():
+def test_cached_features_are_those_of_an_evaluation_to_the_bit_and_in_training_of_a_steps_batches():
     model, dataset = prepared()
-    cached = cache_features(model, dataset, config(), CPU)
+    cached = cache_features(model, dataset, config(batch_size=48), CPU)
     assert cached.dataset.train.images.shape == (300, 108, 1, 1)
     found = []
-    size = images_per_batch(model, SHAPE, torch.device("cpu"))
+    of_evaluation = images_per_batch(model, SHAPE, torch.device("cpu"))
     model.head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].clone()))
-    for split, features in ((dataset.train, cached.dataset.train), (dataset.test, cached.dataset.test)):
+    for split, features, size in (
+        (dataset.train, cached.dataset.train, 48),
+        (dataset.test, cached.dataset.test, of_evaluation),
+    ):
         found.clear()
         logits_by_class(model, split.images, dataset.transform, device=torch.device("cpu"), batch_size=size)
         assert torch.equal(torch.cat(found), features.images[:, :, 0, 0])
@@ -108,7 +111,7 @@ def test_runs_with_the_same_frozen_weights_share_their_features_and_train_heads_
     first = features(model, dataset, config(), CPU)
     other, dataset = prepared()
     nn.init.zeros_(other.head.weight)
-    second = features(other, dataset, config(seed=7, epochs=9, lr=0.5, batch_size=8), CPU)
+    second = features(other, dataset, config(seed=7, epochs=9, lr=0.5), CPU)
     assert seen == [300, 300]
     assert second.dataset.train.images is first.dataset.train.images
     assert second.head.head is other.head
@@ -118,7 +121,7 @@ def test_runs_with_the_same_frozen_weights_share_their_features_and_train_heads_
     assert (first.condition, second.condition) == ("cached", "cached by an earlier run")
 
 
-@pytest.mark.parametrize("what", ["weights", "statistics", "images", "precision"])
+@pytest.mark.parametrize("what", ["weights", "statistics", "images", "precision", "batches"])
 def test_features_are_computed_anew_where_they_would_be_others(what, seen):
     features = LastFeatures()
     model, dataset = prepared()
@@ -129,7 +132,9 @@ def test_features_are_computed_anew_where_they_would_be_others(what, seen):
             model.backbone[0].weight[0, 0, 0, 0] += 1
         if what == "statistics":
             model.backbone[1].running_var[3] *= 2
-    changed = {"images": {"val_split": 0.2}, "precision": {"precision": "bf16"}}.get(what, {})
+    changed = {"images": {"val_split": 0.2}, "precision": {"precision": "bf16"}, "batches": {"batch_size": 8}}.get(
+        what, {}
+    )
     found = features(model, dataset, config(**changed), CPU)
     assert len(seen) == 4
     assert not found.is_shared
