@@ -27,6 +27,8 @@ CELL_INCHES = (1.8, 2.3)
 """Of a cell whose title has LEAST_LINES lines, each of LINE_INCHES."""
 
 LEAST_LINES, LINE_INCHES = 3, 0.17
+LEAST_SHARE = 0.0005
+"""Of a label: less is 0.0%."""
 
 
 def draw_samples(dataset: Dataset, path: Path, *, augment: str = "none") -> None:
@@ -88,4 +90,4 @@ def _done(dataset: Dataset, source: AugmentedSource, labels: Tensor, k: int) -> 
     if not labels.is_floating_point():
         return source.described(k)
     shares = sorted(zip(labels[k].tolist(), dataset.class_names, strict=True), reverse=True)
-    return [f"{share:.1%} {shortened(name)}" for share, name in shares[:2] if share]
+    return [f"{share:.1%} {shortened(name)}" for share, name in shares[:2] if share >= LEAST_SHARE]
