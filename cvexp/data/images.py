@@ -74,7 +74,9 @@ def read_image(
     """
     if image_shape[0] not in (GREY, COLOUR):
         raise DatasetError(f"this model takes images of {image_shape[0]} channels, and image files have 1 or 3")
-    if path.exists() and not path.is_file():
+    if not path.exists():
+        raise DatasetError(f"no such file: {path}", "name an image file")
+    if not path.is_file():
         raise DatasetError(f"not a file: {path}", "name image files, not folders or devices")
     try:
         with path.open("rb") as stream:
