@@ -32,7 +32,7 @@ class Matrices:
 
 
 class MatricesExporter:
-    def write(self, path, model, spec, *, options):
+    def write(self, path, model, spec, **_):
         assert spec.model == "linear"
         content = json.dumps([parameter.tolist() for parameter in model.parameters()]).encode()
         return checkpoint.write(path, content)
