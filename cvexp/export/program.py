@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import json
 import logging
 import warnings
@@ -112,11 +113,11 @@ def metadata(spec: ModelSpec, options: ExportOptions) -> dict[str, str]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Within the block, no warning and no log record of any library is printed."""
-    before = logging.root.manager.disable
+    """Within the block, libraries print nothing: no warning, no log record, no graph that could not be traced."""
+    before, nowhere = logging.root.manager.disable, io.StringIO()
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -278,7 +278,7 @@ REFUSED = {
     file_access: "the operator",
     text_for_an_operator: "is given text",
     foreign_memory: "the operator",
-    higher_order: "the field 'as_graph'",
+    higher_order: "the text",
     subgraph: "the field 'as_graph'",
     guards: "guards, metadata or objects",
     imported_tree: "something else than tensors",
