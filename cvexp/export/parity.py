@@ -93,6 +93,16 @@ def compare_logits(expected: Tensor, found: Tensor, labels: Tensor) -> Parity:
     )
 
 
+def why_probabilities_fail(logits: Tensor, probabilities: Tensor) -> str:
+    """Why a file's probabilities are none, in words; empty where they are the softmax of its logits, both (N, K)."""
+    if logits.shape != probabilities.shape:
+        return "it does not give a probability for every logit"
+    expected = logits.double().softmax(dim=1)
+    same = probabilities.isnan() & expected.isnan()
+    worst = float((probabilities - expected).abs().masked_fill(same, 0.0).nan_to_num(nan=torch.inf).max())
+    return "" if worst <= EXACT else f"its probabilities are not the softmax of its logits: {worst:.2g} off"
+
+
 def why_it_fails(parity: Parity, *, quantized: bool, tolerance: float | None = None) -> str:
     """Why a file is not to be shipped, in words; empty where it may be.
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from cvexp.jobs.source import TrainedModel
 
 N_THREADS = 1
+N_PROBABLE = 500
+"""Test images whose probabilities are compared with the softmax of their logits, where a file answers both."""
+
 MEMORY_IMAGES = 64
 """Test images that a new process predicts while its memory is watched."""
 
@@ -83,14 +86,19 @@ def prove(
         GateError: A file cannot be read back.
     """
     from cvexp.export.card import load_card
-    from cvexp.export.parity import compare_logits, why_it_fails
+    from cvexp.export.parity import compare_logits, why_it_fails, why_probabilities_fail
+    from cvexp.inference.predictor import Answering
 
     expected = trained.predictor.logits(test.images)
     proven = []
     for one in written:
         path = folder / one.path.name
         predictor = _read(path, trained, trusted_factory, shown=one.path)
-        parity = compare_logits(expected, predictor.logits(test.images), test.labels)
+        logits = predictor.logits(test.images)
+        parity = compare_logits(expected, logits, test.labels)
+        reason = why_it_fails(parity, quantized=one.variant == "int8", tolerance=tolerance)
+        if not reason and isinstance(predictor, Answering):
+            reason = why_probabilities_fail(logits[:N_PROBABLE], predictor.probabilities(test.images[:N_PROBABLE]))
         proven.append(
             Proven(
                 planned=one,
@@ -98,7 +106,7 @@ def prove(
                 sha256=load_card(path).spec.weights_sha256,
                 predictor=predictor,
                 parity=parity,
-                reason=why_it_fails(parity, quantized=one.variant == "int8", tolerance=tolerance),
+                reason=reason,
             )
         )
     return proven, float((expected.argmax(dim=1) == test.labels).double().mean())

@@ -47,9 +47,8 @@ def exported(monkeypatch, lab, cvexp, tmp_path):
     monkeypatch.setitem(EXPORT_SUFFIXES, "json-matrices", ".matrix")
     monkeypatch.setitem(sys.modules, "cvexp.export.json_matrices", SimpleNamespace(EXPORTER=MatricesExporter()))
     out = tmp_path / "linear.matrix"
-    answer = cvexp(
-        "export", lab.runs["linear"].run_id, "--format", "json-matrices", "--out", str(out), "--no-bench", "--json"
-    )
+    words = ("--format", "json-matrices", "--out", str(out), "--no-bench", "--no-log", "--json")
+    answer = cvexp("export", lab.runs["linear"].run_id, *words)
     assert answer.code == 0, answer.stderr
     return out, answer.document
 
