@@ -113,7 +113,8 @@ def _proven(
     files = []
     for one in proven:
         too_slow = "" if wanted.keep_slower else _too_slow(one, sound, times)
-        files.append(_placed(one, folder, too_slow=too_slow, cost=costs.get(one.planned.kind)))
+        path = None if too_slow else put_in_place(one, device.name)
+        files.append(_described(one, path, too_slow=too_slow, cost=costs.get(one.planned.kind)))
     return ExportResult(
         run_id=trained.card.run_id,
         name=trained.name,
@@ -148,19 +149,17 @@ def _too_slow(proven: Proven, sound: Sequence[Proven], times: BatchTimes | None)
     return f"it takes {ratio.value:.2f}{spread} times as long as fp32"
 
 
-def _placed(proven: Proven, folder: Path, *, too_slow: str, cost: Cost | None) -> ExportedFile:
-    """Put a file in its place, or out of the way, or leave it to vanish with `folder`."""
+def _described(proven: Proven, path: Path | None, *, too_slow: str, cost: Cost | None) -> ExportedFile:
+    """A file that lies at `path` now, or was not kept."""
     from cvexp.export.card import card_path
 
     parity, planned, passed = proven.parity, proven.planned, not proven.reason
-    n_bytes = proven.path.stat().st_size
-    path = None if too_slow else put_in_place(planned, folder, passed=passed)
     return ExportedFile(
         format=planned.format,
         kind=planned.kind,
         path=path,
         card=None if path is None else card_path(path),
-        n_bytes=n_bytes,
+        n_bytes=proven.n_bytes,
         sha256=proven.sha256,
         identical=parity.identical,
         max_logit_difference=parity.max_logit_difference,

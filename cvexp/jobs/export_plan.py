@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from cvexp.jobs.export_proof import Proven
     from cvexp.jobs.source import TrainedModel
 
 DEFAULT_FOLDER = Path("models")
@@ -207,14 +208,22 @@ def _write(trained: TrainedModel, planned: Planned, path: Path, calibration: Ten
     files.write_atomically(card_path(path), card.to_json().encode())
 
 
-def put_in_place(planned: Planned, folder: Path, *, passed: bool) -> Path:
-    """Move a file and its card from `folder` to where they belong, or, if it did not pass, out of the way beside it."""
-    from cvexp.export.card import card_path
+def put_in_place(proven: Proven, device_name: str) -> Path:
+    """Move a file and its card to where they belong, or, if it did not pass, out of the way beside it.
 
-    source, target = folder / planned.path.name, planned.path
-    if not passed:
+    The card of a program gets the program's own figures, measured on `device_name`, in the place of the run's.
+    """
+    from cvexp import files
+    from cvexp.export.card import card_path, load_card
+
+    source, target = proven.path, proven.planned.path
+    if proven.reason:
         target = target.with_name(f"{target.name}{FAILED}")
     try:
+        if not proven.holds_weights_only:
+            card = load_card(source)
+            card = replace(card, metrics={**card.metrics, **proven.figures}, device_name=device_name)
+            files.write_atomically(card_path(source), card.to_json().encode())
         source.replace(target)
         card_path(source).replace(card_path(target))
     except OSError as error:

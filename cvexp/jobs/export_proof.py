@@ -41,17 +41,20 @@ class Proven:
     """A file that was read back.
 
     Attributes:
-        path: Where it lies now.
+        path: Where it lies while it is proven.
         predictor: Runs what is in it.
         parity: Its logits beside the model's, on all test images.
+        figures: Loss and accuracy on them, by metric key.
         reason: Why it is not to be shipped; empty where it may be.
     """
 
     planned: Planned
     path: Path
+    n_bytes: int
     sha256: str
     predictor: Predictor
     parity: Parity
+    figures: dict[str, float]
     reason: str
 
     @property
@@ -87,9 +90,10 @@ def prove(
     """
     from cvexp.export.card import load_card
     from cvexp.export.parity import compare_logits, why_it_fails, why_probabilities_fail
+    from cvexp.inference.evaluate import score
     from cvexp.inference.predictor import Answering
 
-    expected = trained.predictor.logits(test.images)
+    expected, class_names = trained.predictor.logits(test.images), trained.card.spec.class_names
     proven = []
     for one in written:
         path = folder / one.path.name
@@ -103,9 +107,11 @@ def prove(
             Proven(
                 planned=one,
                 path=path,
+                n_bytes=path.stat().st_size,
                 sha256=load_card(path).spec.weights_sha256,
                 predictor=predictor,
                 parity=parity,
+                figures=score(logits.t(), test.labels, class_names=class_names).metrics.keyed("test"),
                 reason=reason,
             )
         )
