@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.errors import CvexpError, GateError, WeightsError
+from cvexp.runs import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor
 
     from cvexp.data.split import Split
@@ -193,14 +196,30 @@ def peak_bytes(path: Path, images: Tensor, *, trusted_factory: str | None) -> in
 def main() -> None:
     """What a new process does: read the file, predict the images, print the peak of its memory."""
     import numpy as np
+
+    from cvexp.process import resident_peak
+
+    path, images, factory = Path(sys.argv[1]), np.load(sys.argv[2], allow_pickle=False), sys.argv[3] or None
+    predict = _predict_with_onnxruntime if path.suffix == EXPORT_SUFFIXES["onnx"] else _predict_with_torch
+    predict(path, images, factory)
+    sys.stdout.write(f"{json.dumps(resident_peak())}\n")
+
+
+def _predict_with_torch(path: Path, images: npt.NDArray[np.uint8], factory: str | None) -> None:
     import torch
 
     from cvexp.export.card import load_card
     from cvexp.export.formats import exporter_of
-    from cvexp.process import resident_peak
 
-    path, images, factory = Path(sys.argv[1]), sys.argv[2], sys.argv[3] or None
     card = load_card(path)
     predictor = exporter_of(card.format).read(path, card.spec, device=torch.device("cpu"), trusted_factory=factory)
-    predictor.logits(torch.from_numpy(np.load(images, allow_pickle=False)))
-    sys.stdout.write(f"{json.dumps(resident_peak())}\n")
+    predictor.logits(torch.from_numpy(images))
+
+
+def _predict_with_onnxruntime(path: Path, images: npt.NDArray[np.uint8], _factory: str | None) -> None:
+    """Without torch, as where such a file is served."""
+    from cvexp.inference.onnx_session import open_session
+
+    session = open_session(path, n_threads=N_THREADS)
+    (given,) = session.get_inputs()
+    session.run(None, {given.name: images.astype("float32") if given.type == "tensor(float)" else images})
