@@ -38,6 +38,7 @@ def show(result: ExportResult) -> None:
 
 def _show_tables(result: ExportResult) -> None:
     console().print(_answers(result))
+    say(f"on all {result.n_images:,} test images; in brackets the 95% interval, paired by image", "dim")
     if n_ties := sum(one.n_ties for one in result.files):
         say(f"{n_ties:,} ties count as the same class: the two logits are within {TIE:g} of each other", "dim")
     if result.n_calibration:
@@ -51,9 +52,7 @@ def _show_tables(result: ExportResult) -> None:
 
 def _answers(result: ExportResult) -> Table:
     """Every file's answers on the test split."""
-    made = table(
-        f"{result.n_images:,} test images", ">same class", ">logits by", ">test acc", ">less the run's, points"
-    )
+    made = table("", ">same class", ">logits by", ">test acc", ">less the run's, points")
     made.add_row(OWN, "", "", f"{result.accuracy:.2%}", "")
     for one in result.files:
         low, high = one.accuracy_interval
