@@ -197,10 +197,10 @@ class TrainResult:
     """A finished training run.
 
     `figures` are of the whole run, by metric key: those of `cvexp.training.figures`, as far as there are any. `busy`
-    says in one line why its times are not to be ranked, `stopped` why there are fewer epochs than were asked for; both
-    are empty otherwise, and `unlogged` why it has no logged model. `best_epoch` is the one whose weights were tested and stored, where the best ones were kept.
-    `undelivered` counts records that the tracking store does not know yet, until `cvexp sync`
-    delivers them; `trouble` says why, in one line.
+    says in one line why its times are not to be ranked, `stopped` why there are fewer epochs than were asked for, and
+    `unlogged` why it has no logged model; each is empty otherwise. `best_epoch` is the one whose weights were tested
+    and stored, where the best ones were kept. `undelivered` counts records that the tracking store does not know yet,
+    until `cvexp sync` delivers them; `trouble` says why, in one line.
     """
 
     run_id: str

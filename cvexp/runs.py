@@ -14,12 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 SHOWN_ANYWAY = ("model", "dataset", "device")
-EXPORT_SUFFIXES = {
-    "state-dict": ".pt",
-    "safetensors": ".safetensors",
-    "onnx": ".onnx",
-    "torch-export": ".pt2",
-}
+EXPORT_SUFFIXES = {"state-dict": ".pt", "safetensors": ".safetensors", "onnx": ".onnx", "torch-export": ".pt2"}
 """Suffixes by export format (see `cvexp.export.formats`); an argument with such a suffix names a file, not a run."""
 
 NAME_DIGITS = 6

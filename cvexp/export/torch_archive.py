@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 REMEDY = "export the run again: cvexp export RUN --format torch-export"
 METADATA = "cvexp.json"
 PROGRAM, EXAMPLES = "models/model.json", "data/sample_inputs/model.pt"
-CONFIGS = {"weights": "data/weights/model_weights_config.json", "constants": "data/constants/model_constants_config.json"}
+CONFIGS = {
+    "weights": "data/weights/model_weights_config.json",
+    "constants": "data/constants/model_constants_config.json",
+}
 MEMBER = re.compile(
     r"archive_format|archive_version|byteorder|\.data/(version|serialization_id)|models/model\.json|extra/cvexp\.json"
     r"|data/sample_inputs/model\.pt|data/weights/(weight_\d+|model_weights_config\.json)"
@@ -46,7 +49,9 @@ REFUSED = frozenset(
 )
 """Operators of ATen that read or write files, give a tensor memory that is not its own, or touch global state."""
 
-WITH_TEXT = frozenset(("einsum", "gelu", "gelu_", "div", "div_", "pad", "conv1d", "conv2d", "meshgrid", "scatter_reduce"))
+WITH_TEXT = frozenset(
+    ("einsum", "gelu", "gelu_", "div", "div_", "pad", "conv1d", "conv2d", "meshgrid", "scatter_reduce")
+)
 TEXT = re.compile(r"[A-Za-z, .>-]{1,64}")
 NAME = re.compile(r"(?!__)[A-Za-z0-9_]{1,300}(\.(?!__)[A-Za-z0-9_]{1,300}){0,50}")
 VERSION = re.compile(r"[0-9A-Za-z.+]{1,40}")
@@ -54,6 +59,15 @@ SIZE = re.compile(
     r"(Symbol\('[a-z]{1,3}\d{1,6}'(, (positive|integer|nonnegative)=True){0,3}\)|Integer\(-?\d{1,15}\)"
     r"|(Add|Mul|Max|Min|FloorDiv|Mod|CeilDiv)\(|[), ]){1,60}"
 )
+TEXTS = {
+    "expr_str": SIZE,
+    "torch_version": VERSION,
+    "as_string": TEXT,
+    "as_float": re.compile(r"-?Infinity|NaN"),
+    "target": re.compile(f"{OPERATOR.pattern}|{SCALAR_OPERATOR.pattern}"),
+}
+"""By the field of a text that is no mere name."""
+
 FORBIDDEN = ("as_graph", "as_custom_obj", "as_operator", "as_opaque", "as_string_to_argument", "as_strings")
 UINT8, FLOAT = 1, 7
 """torch's serialized dtypes."""
@@ -91,7 +105,9 @@ def _members(content: bytes) -> dict[str, bytes]:
     """The archive's members by name, without its outer folder; none is compressed."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         infos = archive.infolist()
-        if any(one.compress_type != zipfile.ZIP_STORED for one in infos) or sum(i.file_size for i in infos) > len(content):
+        if any(one.compress_type != zipfile.ZIP_STORED for one in infos) or sum(i.file_size for i in infos) > len(
+            content
+        ):
             raise _Refused("it is compressed")
         found = {info.filename.partition("/")[2]: archive.read(info) for info in infos}
     strange = next((name for name in found if not MEMBER.fullmatch(name)), None)
@@ -114,7 +130,12 @@ def _check_program(program: Mapping[str, Any]) -> None:
     module = program["graph_module"]
     graph = module["graph"]
     calls = module["module_call_graph"]
-    extras = (program["guards_code"], module["metadata"], module["treespec_namedtuple_fields"], graph["custom_obj_values"])
+    extras = (
+        program["guards_code"],
+        module["metadata"],
+        module["treespec_namedtuple_fields"],
+        graph["custom_obj_values"],
+    )
     if any(extras) or len(calls) != 1:
         raise _Refused("it has guards, metadata or objects")
     specs = calls[0]["signature"].pop("in_spec"), calls[0]["signature"].pop("out_spec")
@@ -138,16 +159,14 @@ def _check_text(document: Any, key: str = "") -> None:
     """Refuse keys and strings that are more than names, and values that are graphs, objects or on another device."""
     if isinstance(document, dict):
         for name, value in document.items():
-            if name in FORBIDDEN and value is not None or not NAME.fullmatch(name):
+            if (name in FORBIDDEN and value is not None) or not NAME.fullmatch(name):
                 raise _Refused(f"it has the field {shown(name)}")
             _check_text(value, name)
     elif isinstance(document, list):
         for value in document:
             _check_text(value, key)
-    elif isinstance(document, str):
-        pattern = {"expr_str": SIZE, "torch_version": VERSION, "as_string": TEXT, "target": None}.get(key, NAME)
-        if not (document == "" and key == "fqn") and pattern is not None and not pattern.fullmatch(document):
-            raise _Refused(f"it has the text {shown(document)}")
+    elif isinstance(document, str) and (document or key != "fqn") and not TEXTS.get(key, NAME).fullmatch(document):
+        raise _Refused(f"it has the text {shown(document)}")
 
 
 def _check_node(node: Mapping[str, Any]) -> None:
@@ -164,7 +183,7 @@ def _check_node(node: Mapping[str, Any]) -> None:
 def _check_tensors(config: Mapping[str, Any], kind: str, members: Mapping[str, bytes]) -> None:
     """Each tensor is plain bytes of the archive, and has no more elements than it has bytes."""
     for name, one in config.items():
-        _check_text({"name": name, "meta": one["tensor_meta"]})
+        _check_text({"name": name, "path": one["path_name"], "meta": one["tensor_meta"]})
         path = f"data/{kind}/{one['path_name']}"
         if one["use_pickle"] is not False or path in CONFIGS.values() or path not in members:
             raise _Refused(f"the tensor {shown(name)} is pickled, or not there")

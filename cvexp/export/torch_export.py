@@ -80,7 +80,7 @@ class TorchExportExporter:
 
 
 def strip(program: torch.export.ExportedProgram) -> None:
-    """Remove the example batch, and what tells of the code that each node comes from, such as the paths of its files."""
+    """Remove the example batch, and what tells of the code that a node comes from, such as the paths of its files."""
     program._example_inputs = None  # noqa: SLF001 - torch has no other way to leave it out
     program._guards_code = []  # noqa: SLF001 - Python text, which a reader would have to execute
     for node in program.graph.nodes:

@@ -49,27 +49,40 @@ def checked(content: bytes, *, origin: str) -> Signature:
             domains beyond those expected, or other inputs and outputs.
     """
     import onnx
-    from google.protobuf.message import DecodeError
 
     if len(content) >= MAX_BYTES:
         raise WeightsError(f"{origin} takes {len(content):,} bytes, more than an ONNX file can", REMEDY)
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
-    except DecodeError as error:
+        reason = next(_faults(model), "")
+        signature = None if reason else _signature(model.graph)
+    except _RefusedError as error:
+        reason = str(error)
+    except Exception as error:  # protobuf's own errors, and what names that are no text lead to
         raise WeightsError(f"{origin} is no ONNX file, or is cut off", REMEDY) from error
-    for reason in _faults(model):
+    if reason or signature is None:
         raise WeightsError(f"{origin} is not an ONNX file as cvexp writes them: {reason}", REMEDY)
-    signature = _signature(model.graph, origin)
+    _check_shapes(model, origin)
+    return signature
+
+
+class _RefusedError(Exception):
+    """Why a file is refused."""
+
+
+def _check_shapes(model: Any, origin: str) -> None:
+    """Refuse layers that do not fit each other, and those with a result that is too large for one image."""
+    import onnx
+
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        values = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph.value_info
     except Exception as error:  # what its C++ finds has several types
         raise WeightsError(f"{origin} holds layers that do not fit each other", REMEDY) from error
-    for value in inferred.graph.value_info:
-        if math.prod(_dims(value)) > MAX_VALUES:
-            what = f"{shown(value.name)} has {math.prod(_dims(value)):,} values for one image"
+    for value in values:
+        if (size := math.prod(_dims(value))) > MAX_VALUES:
+            what = f"{shown(value.name)} has {size:,} values for one image"
             raise WeightsError(f"{origin} asks for too much memory: {what}", REMEDY)
-    return signature
 
 
 def _faults(model: Any) -> Iterator[str]:
@@ -87,7 +100,12 @@ def _faults(model: Any) -> Iterator[str]:
             yield f"it has the operator {shown(node.op_type)}"
     attributes = [attribute for node in graph.node for attribute in node.attribute]
     for attribute in attributes:
-        if attribute.HasField("g") or attribute.graphs or attribute.ref_attr_name or attribute.HasField("sparse_tensor"):
+        if (
+            attribute.HasField("g")
+            or attribute.graphs
+            or attribute.ref_attr_name
+            or attribute.HasField("sparse_tensor")
+        ):
             yield f"the attribute {shown(attribute.name)} holds a graph, a reference or a sparse tensor"
     tensors = [tensor for attribute in attributes for tensor in (attribute.t, *attribute.tensors)]
     for tensor in (*graph.initializer, *tensors):
@@ -115,7 +133,7 @@ def _tensor_fault(tensor: Any) -> str:
     return "" if stored == wanted else f"has {wanted:,} elements, and values for {int(stored):,}"
 
 
-def _signature(graph: Any, origin: str) -> Signature:
+def _signature(graph: Any) -> Signature:
     from onnx import TensorProto
 
     stored = {tensor.name for tensor in graph.initializer}
@@ -130,9 +148,9 @@ def _signature(graph: Any, origin: str) -> Signature:
     if not fits or len(shapes[0]) != IMAGE_DIMS or any(shape != (1, n_classes) for shape in shapes[1:]):
         found = ", ".join([*(value.name for value in inputs), *names][:6])
         wanted = f"{IMAGES} (N, C, H, W) to {' and '.join(outputs)} (N, K)"
-        raise WeightsError(f"{origin} has the inputs and outputs {shown(found)}, where cvexp has {wanted}", REMEDY)
+        raise _RefusedError(f"its inputs and outputs are {shown(found)}, instead of {wanted}")
     if not _is_dynamic([*inputs, *graph.output]) or math.prod(shapes[0]) > MAX_VALUES or not n_classes:
-        raise WeightsError(f"{origin} takes a fixed number of images, or images without a size", REMEDY)
+        raise _RefusedError("it takes a fixed number of images, or images without a size")
     return Signature(raw=raw, image_shape=shapes[0][1:], n_classes=n_classes)
 
 

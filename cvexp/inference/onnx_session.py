@@ -85,7 +85,7 @@ class OnnxPredictor:
         return self._answers(images, LOGITS)
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """What the file itself answers as probabilities, float32 (N, K); of the network alone, softmax of its logits."""
+        """What the file itself answers as probabilities, float32 (N, K); without any, softmax of its logits."""
         return self.logits(images).softmax(1) if self.signature.raw else self._answers(images, PROBABILITIES)
 
     @contextlib.contextmanager

@@ -34,7 +34,7 @@ class ProgramPredictor:
         return self._answers(images)[0]
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """What the program itself answers as probabilities, float32 (N, K); of the network alone, softmax of its logits."""
+        """What the program itself answers as probabilities, float32 (N, K); without any, softmax of its logits."""
         logits, *rest = self._answers(images)
         return rest[0] if rest else logits.softmax(1)
 

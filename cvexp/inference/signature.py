@@ -10,8 +10,8 @@ class Signature:
     """The input and outputs of a program, for any number N of images.
 
     Attributes:
-        raw: Whether it takes float32 images that were transformed, and answers logits alone; else it takes uint8 images,
-            and answers logits and probabilities.
+        raw: Whether it takes float32 images that were transformed, and answers logits alone; others take uint8 images,
+            and answer logits and probabilities.
         image_shape: (C, H, W).
         n_classes: K of the outputs (N, K).
     """

@@ -204,7 +204,12 @@ def test_an_onnx_file_runs_where_neither_cvexp_nor_torch_can_be_imported(tmp_pat
     images = images_of((3, 16, 16), 11)
     np.save(tmp_path / "images.npy", images.numpy())
     done = subprocess.run(
-        [sys.executable, "-I", "-c", ALONE], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", ALONE],
+        cwd=tmp_path,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "b" in json.loads(json.loads(done.stdout))
@@ -223,7 +228,7 @@ def test_altered_files_and_cards_of_other_models_are_refused(tmp_path, format_na
         read(path, replace(spec, image_shape=(1, 9, 8)), device=CPU)
     with pytest.raises(WeightsError, match="takes other images"):
         read(path, replace(spec, class_names=("a", "b")), device=CPU)
-    with pytest.raises(DeviceError, match="not on meta|does not run on meta"):
+    with pytest.raises(DeviceError, match=r"not on meta|does not run on meta"):
         read(path, spec, device=torch.device("meta"))
     path.write_bytes(content[:-1])
     with pytest.raises(WeightsError, match="damaged or altered"):
