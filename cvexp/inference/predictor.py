@@ -48,6 +48,15 @@ class Preparing(Protocol):
         ...
 
 
+@runtime_checkable
+class Answering(Protocol):
+    """A predictor of a file that answers probabilities too."""
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """What the file itself answers as probabilities, float32 (N, K), of images uint8 (N, C, H, W)."""
+        ...
+
+
 class TorchPredictor:
     """A torch module, moved to `device`, with the transform of its images; it uses `n_threads` CPU threads."""
 

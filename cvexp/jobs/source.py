@@ -53,7 +53,10 @@ class TrainedModel:
         from cvexp.inference.predictor import TorchPredictor
 
         if not isinstance(self.predictor, TorchPredictor):
-            raise WeightsError(f"{self.name} holds no weights to rebuild a model with", "name its run instead")
+            raise WeightsError(
+                f"{self.name} holds no weights to rebuild a model with",
+                f"it is a program, without layers and gradients to look at: name its run, {self.card.run_id[:12]}",
+            )
         return self.predictor.model
 
     def load_dataset(self, data_dir: Path, name: str | None = None, *, val_split: float = 0.0) -> Dataset:
