@@ -43,12 +43,7 @@ class Promotion:
 
 
 def judge_promotion(
-    new: RunSummary,
-    present: RunSummary,
-    repeats: Sequence[RunSummary],
-    reader: Reader,
-    *,
-    margin: float = MARGIN,
+    new: RunSummary, present: RunSummary, repeats: Sequence[RunSummary], reader: Reader, *, margin: float = MARGIN
 ) -> Promotion:
     """Judge the new run against the present one, on the same test images.
 

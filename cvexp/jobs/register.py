@@ -102,9 +102,7 @@ def run(
     model = logged_model(store, found)
     reader, repeats = _reader(store, margin), repeats_of(store, found)
     records, _ = stored_records(store, found, "test")
-    proof = version_tags(
-        found, records=records, repeats=repeats, n_classes=len(reader.class_names(found)) or None
-    )
+    proof = version_tags(found, records=records, repeats=repeats, n_classes=len(reader.class_names(found)) or None)
     present = None if alias is None else holder(store, name, alias)
     tags = proof | {WEIGHTS: weights, FORMAT: TORCH}
     version, is_new = add_version(store, found, name, model=model, tags=tags)
@@ -118,7 +116,9 @@ def run(
         tags=version.tags,
         source=version.source,
         n_images=None if records is None else len(records.labels),
-        alias=None if alias is None else _settle(store, found, version, alias, present, if_better=if_better, margin=margin),
+        alias=None
+        if alias is None
+        else _settle(store, found, version, alias, present, if_better=if_better, margin=margin),
         note=note,
     )
 
@@ -175,9 +175,7 @@ def _settle(
     return Alias(name=alias, previous=previous, moved=True, promotion=promotion)
 
 
-def _promotion(
-    store: Store, run: RunSummary, present: ModelVersion, margin: float
-) -> tuple[Promotion | None, str]:
+def _promotion(store: Store, run: RunSummary, present: ModelVersion, margin: float) -> tuple[Promotion | None, str]:
     """What is found out about a run and the present version; None and why, where the latter cannot be compared."""
     from cvexp.comparison.promotion import judge_promotion
     from cvexp.tracking.queries import find

@@ -1,4 +1,4 @@
-"""Queries for runs: by id, name, `@last`, `@best` or `models:/`, or in MLflow's own filter language. They never write."""
+"""Queries for runs: by id, name, `@last`, `@best`, `models:/`, or in MLflow's filter language. They never write."""
 
 from __future__ import annotations
 
@@ -149,7 +149,9 @@ def _registered(store: Store, uri: str) -> Selection:
     run = _by_id(store, version.run_id)
     again = store.settings.command("register", "RUN", "--name", version.name)
     if run is None:
-        raise RunError(f"{shown(uri)} is run {version.run_id}, which this store does not have", f"register one: {again}")
+        raise RunError(
+            f"{shown(uri)} is run {version.run_id}, which this store does not have", f"register one: {again}"
+        )
     if "cvexp.version" not in run.tags:
         raise foreign(run)
     registered = version.tags.get(WEIGHTS)

@@ -64,22 +64,20 @@ def resolve(store: Store, uri: str) -> ModelVersion:
         RunError: There is no such name, version or alias, or no run is behind it.
         StoreError: The registry cannot be read.
     """
-    name, version, alias = _parsed(uri)
+    name, number, alias = _parsed(uri)
     with translated(store.settings):
         model = registered(store, name)
         if model is None:
             raise _unknown_name(store, name)
-        if alias:
-            version = _number(_aliases(model).get(alias, ""))
-            if version is None:
-                raise _unknown_alias(name, alias, model)
-        if version is None:
-            version = _latest(model)
+        if alias and alias not in _aliases(model):
+            raise _unknown_alias(name, alias, model)
+        version = _number(_aliases(model)[alias] if alias else number or _latest(model))
         found = None if version is None else version_of(store, name, version)
     if found is None:
-        raise _unknown_version(name, version, model)
+        raise _unknown_version(name, number, model)
     if not _RUN_ID.fullmatch(found.run_id):
-        raise RunError(f"{shown(uri)} names no run, so cvexp did not register it", "cvexp register RUN --name NAME")
+        again = store.settings.command("register", "RUN", "--name", name)
+        raise RunError(f"no run is behind {shown(uri)}: cvexp did not register it", f"register one: {again}")
     return found
 
 
@@ -91,19 +89,20 @@ def holder(store: Store, name: str, alias: str) -> ModelVersion | None:
         return None if version is None else version_of(store, name, version)
 
 
-def _parsed(uri: str) -> tuple[str, int | None, str]:
-    """The name in a URI, and a version or an alias; neither for the latest version."""
+def _parsed(uri: str) -> tuple[str, str, str]:
+    """The name in a URI, and a version's number or an alias; neither for the latest version."""
     rest = uri.removeprefix(MODEL_URI)
     name, slash, last = rest.rpartition("/")
     if slash and (last.lower() == LATEST or _NUMBER.fullmatch(last)) and "/" not in name and name.strip():
-        return name, _number(last), ""
+        return name, "" if last.lower() == LATEST else last, ""
     name, at, alias = rest.rpartition("@")
     if at and "/" not in rest and name.strip() and alias.strip():
-        return name, None, "" if alias.lower() == LATEST else alias
+        return name, "", "" if alias.lower() == LATEST else alias
     raise RunError(f"cannot read {shown(uri)}", f"valid: {FORMS}")
 
 
 def _number(text: object) -> int | None:
+    """A version's number, from 1 on, or None for anything else."""
     return int(str(text)) if _NUMBER.fullmatch(str(text)) and int(str(text)) else None
 
 
@@ -169,9 +168,9 @@ def _unknown_alias(name: str, alias: str, model: Any) -> RunError:
     return RunError(f"{shown(name)} has no alias {shown(alias)}", hint or "it has no versions either")
 
 
-def _unknown_version(name: str, version: int | None, model: Any) -> RunError:
+def _unknown_version(name: str, number: str, model: Any) -> RunError:
     latest = _latest(model)
-    what = f"{shown(name)} has no version{'s' if version is None else f' {version}'}"
+    what = f"{shown(name)} has no version{f' {number}' if number else 's'}"
     return RunError(what, f"the latest: {MODEL_URI}{name}/{latest}" if latest else "register one: cvexp register")
 
 
