@@ -32,6 +32,9 @@ EFFECTIVE = {"epochs": "cvexp.epochs", "max_time": "cvexp.max_time", "allow_nan"
 BENCH = "cvexp.bench"
 """The tag with the conditions of a run's `bench/` figures, as JSON."""
 
+EXPORTS = "cvexp.exports"
+"""The tag with the conditions of a run's `export/` figures, as JSON: an object for each kind of file."""
+
 ASKED_EPOCHS = "cvexp.asked_epochs"
 """The tag with the epochs that were asked for, where fewer were trained because `max_time` had passed."""
 
@@ -56,7 +59,10 @@ FRONT = "cvexp.front"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
-    """A run as the store remembers it: `params` as first asked for (see `settings`), and the metrics' last values."""
+    """A run as the store remembers it: `params` as first asked for (see `settings`), and the metrics' last values.
+
+    `export` is empty, but for an exported file that `cvexp.comparison.exports` puts beside its run.
+    """
 
     run_id: str
     name: str
@@ -67,6 +73,7 @@ class RunSummary:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    export: str = ""
 
     @property
     def settings(self) -> dict[str, str]:
