@@ -42,8 +42,10 @@ def register(
 
     store, margin = store_settings(tracking_uri, experiment), Request(margin=margin / 100).margin
     result = job(run, store, name=name, alias=alias, if_better=if_better, margin=margin)
-    selector = f"models:/{name}@{alias}" if result.alias is not None and result.alias.moved else result.uri
-    then = (store.command("evaluate", selector), store.command("export", selector))
-    present(result, report, as_json=as_json, then=then)
-    if result.alias is not None and not result.alias.moved:
-        raise GateError(*report.why_it_stays(result), "move it anyway: leave out --if-better")
+    if result.alias is None or result.alias.moved:
+        selector = result.uri if alias is None else f"models:/{name}@{alias}"
+        present(result, report, as_json=as_json, then=[store.command(v, selector) for v in ("evaluate", "export")])
+        return
+    present(result, report, as_json=as_json, then=(store.command("compare", result.uri, f"models:/{name}@{alias}"),))
+    anyway = store.command("register", result.uri, "--name", name, "--alias", result.alias.name)
+    raise GateError(report.why_it_stays(result.name, result.alias), f"move it anyway: {anyway}")

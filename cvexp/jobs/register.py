@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cvexp.errors import ConfigError, InputError, RunError
+from cvexp.jobs.recipe_seeds import over_seeds, repeats_of
 from cvexp.jobs.source import selected
-from cvexp.jobs.version_tags import repeats_of, version_tags
+from cvexp.jobs.version_tags import version_tags
 from cvexp.runs import EXPORT_SUFFIXES, ID_DIGITS
 from cvexp.stats.verdicts import MARGIN
 from cvexp.text import shown
@@ -100,9 +101,10 @@ def run(
     if not weights:
         raise RunError(f"run {found.name} has no digest of its weights", "train it again, and register that run")
     model = logged_model(store, found)
-    reader, repeats = _reader(store, margin), repeats_of(store, found)
     records, _ = stored_records(store, found, "test")
-    proof = version_tags(found, records=records, repeats=repeats, n_classes=len(reader.class_names(found)) or None)
+    n_classes = len(_reader(store, margin).class_names(found)) or None
+    seeds = over_seeds(repeats_of(store, found), n_classes=n_classes)
+    proof = version_tags(found, records=records, seeds=seeds)
     present = None if alias is None else holder(store, name, alias)
     tags = proof | {WEIGHTS: weights, FORMAT: TORCH}
     version, is_new = add_version(store, found, name, model=model, tags=tags)

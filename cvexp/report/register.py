@@ -59,15 +59,12 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper() if text.startswith(('cannot', 'these')) else text[0]}{text[1:]}." if text else ""
 
 
-def why_it_stays(result: RegisterResult) -> tuple[str, ...]:
-    """Why the alias was not moved, as the first line of an error."""
-    alias = result.alias
-    if alias is None or alias.moved:
-        return ()
+def why_it_stays(name: str, alias: Alias) -> str:
+    """Why an alias was not moved, as the first line of an error."""
     found = alias.promotion
     verdict = {"worse": "is worse", "tied": "is as accurate, and not shown to be faster"}
     why = alias.trouble if found is None else f"this run {verdict.get(found.verdict, 'is not shown to be better')}"
-    return (f"{alias.name} stays on version {alias.previous}: {why}",)
+    return f"{name}@{alias.name} stays on version {alias.previous}: {why}"
 
 
 def document(result: RegisterResult) -> dict[str, Any]:

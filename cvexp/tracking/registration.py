@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cvexp.errors import ConfigError, RunError, StoreError
+from cvexp.files import sha256_of
 from cvexp.redaction import without_credentials
 from cvexp.text import shown
+from cvexp.tracking.artifacts import local_path
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.model import LOGGED_NAME
 from cvexp.tracking.registry import (
@@ -22,16 +24,20 @@ from cvexp.tracking.registry import (
     registered,
     version_of,
 )
-from cvexp.tracking.store import make_state_dir
+from cvexp.tracking.store import artifact_root, make_state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from cvexp.runs import RunSummary
     from cvexp.tracking.store import Store
 
 LONGEST_NAME, LONGEST_ALIAS = 250, 250
 LOCK_SECONDS = 60
+LOGGED_WEIGHTS = "data/weights/state_dict.pt"
+"""In the folder of a logged model, unless it holds an exported program; see `tracking.model.write_model`."""
+
 _ALIAS = re.compile(r"[\w-]+")
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 
@@ -72,7 +78,7 @@ def logged_model(store: Store, run: RunSummary) -> LoggedModel:
     """The newest complete model that a run logged.
 
     Raises:
-        RunError: It has none.
+        RunError: It has none, or, in a local store, one that is not there any more or holds other weights than the run.
     """
     with translated(store.settings):
         own = f"source_run_id = '{run.run_id}'"
@@ -84,7 +90,29 @@ def logged_model(store: Store, run: RunSummary) -> LoggedModel:
             f"finish it: {store.settings.command('train', '--resume', run.run_id)}",
         )
     newest = max(ready, key=lambda one: one.creation_timestamp)
-    return LoggedModel(model_id=str(newest.model_id), location=str(newest.artifact_location))
+    model = LoggedModel(model_id=str(newest.model_id), location=str(newest.artifact_location))
+    return (
+        model
+        if store.settings.sqlite_file is None
+        else _verified(model, run, artifact_root(store.settings.sqlite_file))
+    )
+
+
+def _verified(model: LoggedModel, run: RunSummary, root: Path) -> LoggedModel:
+    """The model with the folder where it is: under `root`, where the recorded one does not exist."""
+    folder = local_path(model.location)
+    if folder is not None and not folder.is_dir() and model.model_id.replace("-", "").isalnum():
+        folder = root / run.experiment_id / "models" / model.model_id / "artifacts"
+        model = replace(model, location=str(folder))
+    if folder is None or not folder.is_dir():
+        raise RunError(f"the logged model of run {run.name} is not in {model.location}", "was the folder moved?")
+    weights = folder / LOGGED_WEIGHTS
+    if weights.is_file() and sha256_of(weights) != run.tags.get(WEIGHTS):
+        raise RunError(
+            f"the logged model of run {run.name} does not hold the run's weights: {weights} was altered",
+            "train it again, and register that run",
+        )
+    return model
 
 
 def add_version(

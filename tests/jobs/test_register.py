@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from cvexp.image_records import write_records
 from cvexp.settings import store_settings
@@ -18,8 +19,10 @@ N = 2000
 
 
 @pytest.fixture
-def store(record):
-    return open_store(store_settings(record.uri), create=False)
+def store(record, tmp_path):
+    """An empty store whose runs have their artifacts beside it."""
+    MlflowClient(record.uri).create_experiment("mine", artifact_location=str(tmp_path / "mlruns" / "1"))
+    return open_store(store_settings(record.uri, "mine"), create=False)
 
 
 @pytest.fixture
@@ -30,6 +33,7 @@ def trained(record, store, tmp_path):
         right = np.arange(N) < accuracy * N
         run_id = record(
             name,
+            experiment="mine",
             model=model,
             status=status,
             figures={"test/accuracy": float(right.mean()), "export/onnx/latency_ms": 0.25, **(figures or {})},
@@ -37,7 +41,8 @@ def trained(record, store, tmp_path):
             **settings,
         )
         if ready:
-            made = store.client.create_logged_model("0", name="model", source_run_id=run_id)
+            made = store.client.create_logged_model(store.experiment_id, name="model", source_run_id=run_id)
+            Path(made.artifact_location.removeprefix("file://")).mkdir(parents=True)
             store.client.finalize_logged_model(made.model_id, "READY")
         folder = Path(store.client.get_run(run_id).info.artifact_uri.removeprefix("file://")) / "records"
         folder.mkdir(parents=True)
@@ -67,7 +72,8 @@ def test_repeats_are_counted_in_the_proof(trained, record, cvexp):
     trained("small", 0.8)
     for seed, accuracy in ((1, 0.82), (2, 0.84)):
         recipe = b"small".hex().ljust(16, "0")
-        record(f"other-{seed}", seed=seed, figures={"test/accuracy": accuracy}, tags={"cvexp.recipe": recipe})
+        more = {"figures": {"test/accuracy": accuracy}, "tags": {"cvexp.recipe": recipe}}
+        record(f"other-{seed}", experiment="mine", seed=seed, **more)
     tags = cvexp("register", "small", "--name", "digits", "--json").document["tags"]
     assert (tags["seeds/n"], tags["seeds/list"], tags["seeds/accuracy_mean"]) == ("3", "1 2 42", "0.820000")
     assert float(tags["seeds/accuracy_low"]) < 0.82 < float(tags["seeds/accuracy_high"])
@@ -82,7 +88,7 @@ def test_the_alias_moves_to_what_is_better_and_stays_otherwise(trained, store, c
     stays = cvexp("register", "worse", *words)
     assert stays.code == 4
     assert stays.stdout.splitlines()[-1] == "champion stays on version 1"
-    assert "error: champion stays on version 1: this run is worse" in stays.stderr
+    assert "error: digits@champion stays on version 1: this run is worse" in stays.stderr
     assert find(store, "models:/digits/2").run.name == "worse"
     assert find(store, "models:/digits@champion").run.name == "small"
     moves = cvexp("register", "better", *words)

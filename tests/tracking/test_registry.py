@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from cvexp.errors import ConfigError, RunError
 from cvexp.runs import shortest_selector
 from cvexp.settings import store_settings
 from cvexp.tracking.queries import find
-from cvexp.tracking.registration import add_version, check_alias, check_name, logged_model, move_alias
+from cvexp.tracking.registration import LOGGED_WEIGHTS, add_version, check_alias, check_name, logged_model, move_alias
 from cvexp.tracking.registry import FORMAT, WEIGHTS, holder, resolve
 from cvexp.tracking.store import open_store
 
@@ -18,15 +21,18 @@ DIGEST = "a" * 64
 
 
 @pytest.fixture
-def store(record):
-    record("first", tags={WEIGHTS: DIGEST})
-    record("second", tags={WEIGHTS: "b" * 64})
-    return open_store(store_settings(record.uri), create=False)
+def store(record, tmp_path):
+    """A store with two runs, whose artifacts are beside it."""
+    MlflowClient(record.uri).create_experiment("mine", artifact_location=str(tmp_path / "mlruns" / "1"))
+    record("first", experiment="mine", tags={WEIGHTS: DIGEST})
+    record("second", experiment="mine", tags={WEIGHTS: "b" * 64})
+    return open_store(store_settings(record.uri, "mine"), create=False)
 
 
 def logged(store, run):
     """A complete logged model of the run."""
     made = store.client.create_logged_model(store.experiment_id, name="model", source_run_id=run.run_id)
+    Path(made.artifact_location.removeprefix("file://")).mkdir(parents=True)
     store.client.finalize_logged_model(made.model_id, "READY")
 
 
@@ -136,6 +142,25 @@ def test_a_run_without_a_complete_model_is_refused(store):
     store.client.create_logged_model(store.experiment_id, name="model", source_run_id=run.run_id)
     with pytest.raises(RunError, match="no logged model"):
         logged_model(store, run)
+
+
+def test_a_logged_model_with_other_weights_than_the_run_is_refused(store, runs):
+    weights = Path(logged_model(store, runs[0]).location) / LOGGED_WEIGHTS
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"altered")
+    with pytest.raises(RunError, match="does not hold the run's weights"):
+        logged_model(store, runs[0])
+
+
+def test_a_logged_model_is_found_beside_a_store_that_was_moved(store, runs, tmp_path_factory):
+    before = Path(logged_model(store, runs[0]).location)
+    there = tmp_path_factory.mktemp("moved")
+    moved = Path(shutil.copytree(Path.cwd(), there, dirs_exist_ok=True))
+    shutil.rmtree(Path.cwd() / "mlruns")
+    with pytest.raises(RunError, match="is not in"):
+        logged_model(store, runs[0])
+    elsewhere = open_store(store_settings(f"sqlite:///{moved}/mlflow.db", "mine"), create=False)
+    assert Path(logged_model(elsewhere, runs[0]).location) == moved / before.relative_to(Path.cwd())
 
 
 def test_the_name_of_a_prompt_is_refused(store, runs, tmp_path):
