@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
-import pyarrow
+import pyarrow as pa
 import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
@@ -124,7 +124,7 @@ def _tensor(image: Image.Image) -> torch.Tensor:
     if image.mode == "L":
         return torch.from_numpy(np.array(image))[None, None]
     try:
-        pixels = torch.from_dlpack(pyarrow.array(image).flatten())
+        pixels = torch.from_dlpack(pa.array(image).flatten())
     except ValueError:  # in pieces
         pixels = torch.frombuffer(bytearray(image.tobytes("raw", "RGBX")), dtype=torch.uint8)
     return pixels.view(image.height, image.width, 4).permute(2, 0, 1)[None]

@@ -85,6 +85,7 @@ def shape(dimensions: Sequence[int]) -> str:
 
 def seconds(value: float) -> str:
     """A duration in seconds under a minute, in minutes above."""
-    if value < 60:  # noqa: PLR2004 - seconds in a minute
+    if value < 59.95:  # noqa: PLR2004 - what is rounded to a minute is one
         return f"{value:.{2 if value < 1 else 1}f} s"
-    return f"{int(value // 60)} min {value % 60:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s"

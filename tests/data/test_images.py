@@ -7,7 +7,7 @@ from PIL import Image, ImageCms, ImageOps
 from sklearn.datasets import load_sample_images
 
 from cvexp.data.fitting import Fitting
-from cvexp.data.images import read_image
+from cvexp.data.images import _tensor, read_image
 from cvexp.errors import DatasetError
 
 GREY = (1, 28, 28)
@@ -101,6 +101,15 @@ def test_a_photo_is_turned_as_its_camera_was_held(tmp_path):
     image.save(tmp_path / "x.jpg", exif=exif)
     _, notes = read_image(tmp_path / "x.jpg", GREY)
     assert notes == ("resized from 20x40 to 28x28 pixels",)
+
+
+@pytest.mark.parametrize(
+    "size", [(20, 30), (2500, 2000)], ids=["in one piece", "in pieces, as Pillow holds large ones"]
+)
+def test_the_pixels_that_go_to_torch_are_those_of_the_image(size):
+    pixels = np.arange(3 * size[0] * size[1], dtype=np.uint32).astype(np.uint8).reshape(*size, 3)
+    seen = _tensor(Image.fromarray(pixels))
+    assert np.array_equal(seen[0, :3].permute(1, 2, 0).numpy(), pixels)
 
 
 def test_a_large_photo_is_resized(tmp_path):
