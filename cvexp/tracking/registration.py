@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import re
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.errors import ConfigError, RunError, StoreError
 from cvexp.files import sha256_of
 from cvexp.redaction import without_credentials
+from cvexp.runs import UNLOGGED
 from cvexp.text import shown
 from cvexp.tracking.artifacts import local_path
 from cvexp.tracking.mlflow_errors import translated
-from cvexp.tracking.model import LOGGED_NAME
+from cvexp.tracking.model import LOGGED_NAME, write_model
 from cvexp.tracking.registry import (
     FORMAT,
     MAX_TAG_CHARACTERS,
@@ -27,14 +30,16 @@ from cvexp.tracking.registry import (
 from cvexp.tracking.store import artifact_root, make_state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cvexp.runs import RunSummary
     from cvexp.tracking.store import Store
 
 LONGEST_NAME, LONGEST_ALIAS = 250, 250
 LOCK_SECONDS = 60
+PROGRAM_NAME = "model-onnx"
+"""Of the logged model that `log_program` adds to a run."""
+
 LOGGED_WEIGHTS = "data/weights/state_dict.pt"
 """In the folder of a logged model, unless it holds an exported program; see `tracking.model.write_model`."""
 
@@ -85,17 +90,12 @@ def logged_model(store: Store, run: RunSummary) -> LoggedModel:
         found = store.client.search_logged_models([run.experiment_id], filter_string=own, max_results=MAX_VERSIONS)
         ready = [one for one in found if one.status == "READY" and one.name == LOGGED_NAME]
     if not ready:
-        raise RunError(
-            f"run {run.name} has no logged model (status {run.status})",
-            f"finish it: {store.settings.command('train', '--resume', run.run_id)}",
-        )
+        why = run.tags.get(UNLOGGED, "it was not delivered")
+        raise RunError(f"run {run.name} has no logged model: {why}", "register another run, or train it again")
     newest = max(ready, key=lambda one: one.creation_timestamp)
     model = LoggedModel(model_id=str(newest.model_id), location=str(newest.artifact_location))
-    return (
-        model
-        if store.settings.sqlite_file is None
-        else _verified(model, run, artifact_root(store.settings.sqlite_file))
-    )
+    file = store.settings.sqlite_file
+    return model if file is None else _verified(model, run, artifact_root(file))
 
 
 def _verified(model: LoggedModel, run: RunSummary, root: Path) -> LoggedModel:
@@ -115,6 +115,42 @@ def _verified(model: LoggedModel, run: RunSummary, root: Path) -> LoggedModel:
     return model
 
 
+def log_program(
+    store: Store, run: RunSummary, folder: Path, *, image_shape: Sequence[int], n_classes: int
+) -> LoggedModel:
+    """Log `model.onnx` and `model.json` in `folder` as a further model of a run; see `tracking.model.write_model`.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
+    with translated(store.settings), tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
+        made = store.client.create_logged_model(
+            run.experiment_id, name=PROGRAM_NAME, source_run_id=run.run_id, model_type="image classifier"
+        )
+        status = "FAILED"
+        try:
+            written = Path(scratch) / "model"
+            about = {"model_id": made.model_id, "run_id": run.run_id}
+            write_model(written, folder, image_shape=image_shape, n_classes=n_classes, **about)
+            store.client.log_model_artifacts(made.model_id, str(written))
+            status = "READY"
+        finally:
+            store.client.finalize_logged_model(made.model_id, status)
+    return LoggedModel(model_id=str(made.model_id), location=str(made.artifact_location))
+
+
+def registered_before(store: Store, run: RunSummary, name: str, tags: Mapping[str, str]) -> ModelVersion | None:
+    """The version of `name` that is this run with the `WEIGHTS` and `FORMAT` in `tags`; None where there is none."""
+    with translated(store.settings):
+        found = store.client.search_model_versions(f"run_id = '{run.run_id}'", max_results=MAX_VERSIONS)
+        same = [
+            one
+            for one in map(checked, found)
+            if one.name == name and all(one.tags.get(key) == tags[key] for key in (WEIGHTS, FORMAT))
+        ]
+        return version_of(store, name, max(one.version for one in same)) if same else None
+
+
 def add_version(
     store: Store, run: RunSummary, name: str, *, model: LoggedModel, tags: Mapping[str, str]
 ) -> tuple[ModelVersion, bool]:
@@ -126,18 +162,15 @@ def add_version(
         store: Whose registry to write to.
         run: The run behind the version.
         name: See `check_name`.
-        model: The one that the run logged.
+        model: One that the run logged.
         tags: With `WEIGHTS` and `FORMAT`.
 
     Raises:
         StoreError: The registry cannot be written.
     """
     with _one_at_a_time(store), translated(store.settings):
-        same = [one for one in _of_run(store, run) if one.name == name]
-        same = [one for one in same if all(one.tags.get(key) == tags[key] for key in (WEIGHTS, FORMAT))]
-        if same:
-            newest = max(one.version for one in same)
-            return version_of(store, name, newest) or same[0], False
+        if (known := registered_before(store, run, name, tags)) is not None:
+            return known, False
         _make_name(store, name)
         made = store.client.create_model_version(
             name,
@@ -156,11 +189,6 @@ def move_alias(store: Store, version: ModelVersion, alias: str) -> None:
     """Let the alias mean this version; where several processes move it at once, the last one wins."""
     with translated(store.settings):
         store.client.set_registered_model_alias(version.name, alias, str(version.version))
-
-
-def _of_run(store: Store, run: RunSummary) -> list[ModelVersion]:
-    found = store.client.search_model_versions(f"run_id = '{run.run_id}'", max_results=MAX_VERSIONS)
-    return [checked(one) for one in found]
 
 
 def _make_name(store: Store, name: str) -> None:

@@ -62,7 +62,7 @@ def test_the_proof_is_in_the_tags_of_the_version(trained, cvexp):
     assert float(tags["test/accuracy_low"]) < 0.8 < float(tags["test/accuracy_high"])
     assert "2,000 test images" in tags["test/accuracy_interval"]
     assert (tags["bench/latency_ms"], tags["export/onnx/latency_ms"]) == ("0.125", "0.25")
-    assert (tags["cvexp.dataset"], tags["cvexp.run_name"], tags["cvexp.format"]) == ("digits", "small", "torch")
+    assert (tags["cvexp.dataset"], tags["cvexp.run_name"], tags["cvexp.format"]) == ("digits", "small", "logged")
     again = cvexp("register", "small", "--name", "digits")
     assert again.code == 0
     assert again.stdout.startswith("models:/digits/1  registered before: run small")
@@ -124,6 +124,7 @@ def test_a_present_version_that_cannot_be_compared_stays(trained, store, cvexp):
         (("register", "small", "--name", "digits", "--if-better"), "--alias champion"),
         (("register", "small", "--name", "digits", "--margin", "0"), "--margin 0"),
         (("register", "small"), "--name"),
+        (("register", "small", "--name", "digits", "--format", "onxn"), "did you mean 'onnx'"),
         (("compare", "models:/nothing@champion"), "no model is registered as 'nothing'"),
         (("evaluate", "models:/nothing/1"), "no model is registered as 'nothing'"),
         (("reproduce", "models:/nothing"), "valid: models:/NAME@ALIAS"),

@@ -65,6 +65,22 @@ def test_mlflow_itself_loads_a_registered_version(flags, tmp_path):
     assert done.stdout.strip() == "(2, 10)", done.stderr
 
 
+def test_an_onnx_version_is_proven_and_served_without_torch(flags, tmp_path):
+    cvexp(tmp_path, "train", "linear", *TRAIN, "--epochs", "1", "--name", "weak", *flags)
+    words = ("register", "weak", *WORDS, "--format", "onnx", "--json", *flags)
+    first, again = (json.loads(cvexp(tmp_path, *words).stdout) for _ in range(2))
+    assert (first["new"], again["new"], first["version"], again["version"]) == (True, False, 1, 1)
+    assert float(first["tags"]["export/onnx/top1_agreement"]) == 1
+    load = (
+        "import sys; sys.modules['torch'] = None; import numpy as np, mlflow; mlflow.set_tracking_uri(sys.argv[1]); "
+        "model = mlflow.pyfunc.load_model('models:/digits@champion'); "
+        "print(model.predict(np.zeros((2, 1, 8, 8), np.uint8)).shape)"
+    )
+    uri = flags[1] if flags else f"sqlite:///{tmp_path}/mlflow.db"
+    done = subprocess.run([sys.executable, "-c", load, uri], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout.strip() == "(2, 10)", done.stderr
+
+
 def test_processes_that_register_one_run_at_once_make_one_version_with_its_tags(tmp_path):
     cvexp(tmp_path, "train", "linear", *TRAIN, "--epochs", "1", "--name", "weak")
     words = [sys.executable, "-m", "cvexp", "register", "weak", *WORDS, "--json"]

@@ -21,7 +21,7 @@ def header(facts: ModelFacts) -> str:
 
     card, kinds = facts.card, [one.kind for one in facts.files]
     dataset = PurePath(clean(card.spec.dataset)).name  # own images are named by their folder
-    names = ["cvexp", card.spec.model, *(kind.partition("-int8")[0] for kind in kinds)]
+    names = ["cvexp", card.spec.model, *(kind.removesuffix("-int8").removesuffix("-raw") for kind in kinds)]
     found: dict[str, Any] = {
         "library_name": "onnx" if any(kind.startswith("onnx") for kind in kinds) else "pytorch",
         "pipeline_tag": "image-classification",
