@@ -17,6 +17,9 @@ SHOWN_ANYWAY = ("model", "dataset", "device")
 EXPORT_SUFFIXES = {"state-dict": ".pt", "safetensors": ".safetensors", "onnx": ".onnx", "torch-export": ".pt2"}
 """Suffixes by export format (see `cvexp.export.formats`); an argument with such a suffix names a file, not a run."""
 
+MODEL_URI = "models:/"
+"""How the URI of a version in the model registry begins; see `cvexp.tracking.registry`."""
+
 NAME_DIGITS = 6
 """Digits of a run's id in the name of a run that the user did not name."""
 
@@ -159,7 +162,7 @@ def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:
     A name that ends in digits of the id means one run; so does one that the caller knows to be `unique`, unless it
     reads as a flag, a selector or an exported file.
     """
-    misread = name[:1] in "@-" or name.endswith(tuple(EXPORT_SUFFIXES.values()))
+    misread = name.startswith(("@", "-", MODEL_URI)) or name.endswith(tuple(EXPORT_SUFFIXES.values()))
     if name.endswith(f"-{run_id[:NAME_DIGITS]}") or (unique and not misread):
         return name
     return run_id[:ID_DIGITS]

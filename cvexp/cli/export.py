@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,12 +56,16 @@ def export(
 ) -> None:
     """Write a run's model as files, each with a card that says how to use it, and prove them.
 
+    MODEL_CARD.md beside them says what people have to know: data, recipe, figures, limits, how to call it.
+
     Each file is read back by its own runtime and run over the whole test split beside the run's model. One that is
     not within the tolerance is named *.failed, and the exit code is 4.
     """
     from cvexp.jobs.export import run as job
     from cvexp.jobs.export_plan import Wanted
+    from cvexp.jobs.model_card import write_card
     from cvexp.report import export as report
+    from cvexp.report.model_card import text
     from cvexp.report.terminal import hint
 
     if quantize not in (None, INT8):
@@ -77,6 +82,7 @@ def export(
     )
     store, folder = store_settings(tracking_uri, experiment, data_dir), resolve_data_dir(data_dir)
     result = job(run, store, data_dir=folder, wanted=wanted, trusted_factory=model, say=hint)
+    result = replace(result, model_card=write_card(result, store, text=text))
     shipped = [str(one.path) for one in result.files if one.kept]
     file, flags = [*shipped[-1:], *(("--model", model) if model else ())], typed_flags(data_dir=data_dir)
     then = (flags.command("evaluate", *file), flags.command("predict", *file, "IMAGE")) if shipped else ()

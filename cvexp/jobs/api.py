@@ -152,9 +152,9 @@ def load_model(
     """A trained model with its weights, in evaluation mode, on `device` (see `cvexp.device.choose`).
 
     It maps float32 (N, C, H, W), which are uint8 pixels divided by 255 and, where it was trained so, standardized, to
-    logits (N, K). `run` is a run by id, prefix, name, `@last` or `@best`, as on the command line, or the path of an
-    exported file. `trusted_factory` is the `package.module:factory` of a model that is not in the registry;
-    `tracking_uri` and `experiment` are as for `train`.
+    logits (N, K). `run` is a run by id, prefix, name, `@last`, `@best` or `models:/NAME@ALIAS`, as on the command
+    line, or the path of an exported file. `trusted_factory` is the `package.module:factory` of a model that is not in
+    the registry; `tracking_uri` and `experiment` are as for `train`.
 
     Raises:
         cvexp.errors.InputError: There is no such run or file, or its weights are damaged or do not fit.

@@ -72,6 +72,7 @@ class ExportResult:
         logged: Whether the run has the figures now.
         trouble: Why it does not, though it should.
         note: What to know about how run and paths were chosen.
+        model_card: The Markdown beside the files; None where none was written.
     """
 
     run_id: str
@@ -91,6 +92,7 @@ class ExportResult:
     logged: bool = False
     trouble: str = ""
     note: str | None = None
+    model_card: Path | None = None
 
     def check(self) -> None:
         """Raise GateError, which names them, where files did not pass."""

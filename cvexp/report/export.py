@@ -28,6 +28,8 @@ def show(result: ExportResult) -> None:
         say(f"reloaded: the same logits, bit for bit, on {result.n_images:,} test images")
     else:
         _show_tables(result)
+    if result.model_card is not None:
+        say(f"{result.model_card}  the model card")
     for one in result.files:
         if one.passed and not one.kept:
             say(f"{one.kind} is not kept: {one.reason} (--keep-slower keeps it)")
@@ -116,6 +118,7 @@ def document(result: ExportResult) -> dict[str, Any]:
         "logged": result.logged,
         "trouble": result.trouble or None,
         "note": result.note,
+        "model_card": result.model_card,
     }
 
 
