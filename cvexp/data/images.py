@@ -54,6 +54,16 @@ class Header(NamedTuple):
         return self.mode in _GREY_MODES
 
 
+def read_size(stream: BinaryIO) -> tuple[int, int]:
+    """Width and height of the image in `stream` as it is stored; nothing is decoded, which `read_header` does to a PNG.
+
+    Raises:
+        Unreadable: It is no image, or says that it is too large.
+    """
+    with _explained(), _opened(stream) as image:
+        return image.size
+
+
 def read_header(stream: BinaryIO) -> Header:
     """The header of the image in `stream`; Unreadable if it has none, or says that the image is too large."""
     with _explained(), _opened(stream) as image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import itertools
 import os
 import secrets
@@ -35,29 +34,6 @@ def charts_link(base: str, experiment_id: str, *, view_id: str = "") -> str:
     """The address of an experiment's charts in MLflow's pages for training, as the saved view `view_id` has them."""
     view = f"&viewStateShareKey={view_id}" if view_id else ""
     return f"{base}/#/experiments/{experiment_id}/runs?{TRAINING_PAGES}{view}&compareRunsMode=CHART"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what listens on `host` can be reached from this machine alone; raises StoreError for no address."""
-    return all(ipaddress.ip_address(address).is_loopback for address in _addresses(host))
-
-
-def reachable(host: str) -> str:
-    """`host` as it stands in a link: where every address is listened on, this machine's name."""
-    unspecified = any(ipaddress.ip_address(address).is_unspecified for address in _addresses(host))
-    return socket.gethostname() if unspecified else _in_brackets(host)
-
-
-def _in_brackets(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _addresses(host: str) -> list[str]:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise StoreError(f"no address: {host!r}", "for example: --host 0.0.0.0") from error
-    return [str(entry[4][0]).partition("%")[0] for entry in found]
 
 
 def password_file(settings: StoreSettings) -> Path:
