@@ -18,14 +18,15 @@ from cvexp.serving.server import bound, loop_factory, serve
 
 def main() -> int:
     """Serve until SIGTERM; the exit code."""
+    usual = Limits()
     parser = argparse.ArgumentParser(prog="python -m cvexp.serving", description=__doc__)
     parser.add_argument("file", type=Path, help="that cvexp exported")
     parser.add_argument("--host", default="127.0.0.1", help="on any but this, CVEXP_SERVE_TOKEN has to hold a token")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--max-batch", type=int, default=Limits.max_batch)
-    parser.add_argument("--max-wait-ms", type=float, default=Limits.max_wait_ms)
-    parser.add_argument("--max-bytes", type=int, default=Limits.max_bytes)
-    parser.add_argument("--timeout", type=float, default=Limits.timeout)
+    parser.add_argument("--max-batch", type=int, default=usual.max_batch)
+    parser.add_argument("--max-wait-ms", type=float, default=usual.max_wait_ms)
+    parser.add_argument("--max-bytes", type=int, default=usual.max_bytes)
+    parser.add_argument("--timeout", type=float, default=usual.timeout)
     asked = vars(parser.parse_args())
     file, host, port = asked.pop("file"), asked.pop("host"), asked.pop("port")
     n_cores = len(os.sched_getaffinity(0))

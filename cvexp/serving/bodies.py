@@ -30,8 +30,10 @@ _NPY_MAGIC = b"\x93NUMPY"
 _NPY_HEADER = 1000
 """Bytes of a header that is read; the one of a plain array has 128."""
 _NDIM = 4
-_SMALL_BYTES, _SMALL_PIXELS = 2**14, 2**16
-"""What takes less time to decode than to hand to another thread."""
+
+
+class Slow(Exception):  # noqa: N818 - no error: it is to be read elsewhere
+    """A body with more pixels than may be decoded where it was tried."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,22 +54,13 @@ def check_type(content_type: str) -> str:
     raise Refusal(415, seen, f"send a Content-Type: {ACCEPTED}")
 
 
-def is_quick(kind: str, body: bytes) -> bool:
-    """Whether a body is read faster than it is handed to another thread; a short one may hold a large image."""
-    if len(body) > _SMALL_BYTES or kind == MULTIPART:
-        return False
-    if not kind.startswith("image/"):
-        return True
-    try:
-        return math.prod(read_size(io.BytesIO(body))) <= _SMALL_PIXELS
-    except Unreadable:
-        return True
-
-
-def read_images(content_type: str, body: bytes, served: Served, limits: Limits) -> Images:
+def read_images(
+    content_type: str, body: bytes, served: Served, limits: Limits, *, most_pixels: int | None = None
+) -> Images:
     """The images in `body` as `served` takes them.
 
     Raises:
+        Slow: Its files have more than `most_pixels`.
         Refusal: 400 for a body that is damaged, 413 for one with too many images or pixels, 415 for another type, 422
             for values that are no images of this model.
     """
@@ -75,9 +68,9 @@ def read_images(content_type: str, body: bytes, served: Served, limits: Limits) 
     if not body:
         raise Refusal(400, "the body is empty", f"send an image, or an array: {ACCEPTED}")
     if kind == MULTIPART:
-        return _decoded(files_in(content_type, body, most=limits.max_images), served, limits)
+        return _decoded(files_in(content_type, body, most=limits.max_images), served, limits, most_pixels)
     if kind.startswith("image/"):
-        return _decoded([("image", body)], served, limits)
+        return _decoded([("image", body)], served, limits, most_pixels)
     read = {JSON: _from_json, NPY: _from_npy, RAW: _from_raw}[kind]
     pixels = read(body, served.image_shape)
     if len(pixels) > limits.max_images:
@@ -86,7 +79,9 @@ def read_images(content_type: str, body: bytes, served: Served, limits: Limits) 
     return Images(pixels=pixels, names=names, notes=((),) * len(pixels))
 
 
-def _decoded(files: Iterable[tuple[str, bytes]], served: Served, limits: Limits) -> Images:
+def _decoded(
+    files: Iterable[tuple[str, bytes]], served: Served, limits: Limits, most_pixels: int | None
+) -> Images:
     if served.image_shape[0] not in (GREY, COLOUR):
         what = f"this model takes images of {served.image_shape[0]} channels, and image files have 1 or 3"
         raise Refusal(422, what, f"send an array: {NPY}")
@@ -96,6 +91,8 @@ def _decoded(files: Iterable[tuple[str, bytes]], served: Served, limits: Limits)
             n_pixels += math.prod(read_size(io.BytesIO(content)))
             if n_pixels > limits.max_pixels:
                 raise Unreadable(TOO_LARGE, f"{n_pixels:,} pixels in this request", f"at most {limits.max_pixels:,}")
+            if most_pixels is not None and n_pixels > most_pixels:
+                raise Slow
             image, notes = decode(io.BytesIO(content), served.image_shape, served.fitting, fitted=fitted)
         except Unreadable as error:
             status = 413 if error.kind == TOO_LARGE else 422

@@ -7,7 +7,7 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from cvexp.serving.bodies import check_type, is_quick, read_images
+from cvexp.serving.bodies import Slow, check_type, read_images
 from cvexp.serving.limits import MIB, Refusal, busy
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from cvexp.serving.bodies import Images
     from cvexp.serving.limits import Limits
     from cvexp.serving.served import Served
+
+_SMALL_BYTES, _SMALL_PIXELS = 2**14, 2**16
+"""What takes less time to decode than to hand to another thread."""
 
 _MOST_DECODING = 64
 _LONGEST_NUMBER = 20
@@ -33,11 +36,12 @@ class Intake:
     async def images(self, request: Request, served: Served) -> Images:
         """The images in the body of `request`; Refusal for a body that has none, is too large, or comes too slowly."""
         content_type = request.headers.get("content-type", "")
-        kind = check_type(content_type)
+        check_type(content_type)
         body = await self._body(request)
         try:
-            if is_quick(kind, body):
-                return read_images(content_type, body, served, self._limits)
+            if len(body) <= _SMALL_BYTES:
+                with contextlib.suppress(Slow):
+                    return read_images(content_type, body, served, self._limits, most_pixels=_SMALL_PIXELS)
             return await self._in_thread(content_type, body, served)
         finally:
             self._n_buffered -= len(body)
