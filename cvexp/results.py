@@ -198,7 +198,7 @@ class TrainResult:
 
     `figures` are of the whole run, by metric key: those of `cvexp.training.figures`, as far as there are any. `busy`
     says in one line why its times are not to be ranked, `stopped` why there are fewer epochs than were asked for; both
-    are empty otherwise. `best_epoch` is the one whose weights were tested and stored, where the best ones were kept.
+    are empty otherwise, and `unlogged` why it has no logged model. `best_epoch` is the one whose weights were tested and stored, where the best ones were kept.
     `undelivered` counts records that the tracking store does not know yet, until `cvexp sync`
     delivers them; `trouble` says why, in one line.
     """
@@ -220,6 +220,7 @@ class TrainResult:
     figures: Mapping[str, float] = field(default_factory=dict)
     busy: str = ""
     stopped: str = ""
+    unlogged: str = ""
     best_epoch: int | None = None
     undelivered: int = 0
     trouble: str = ""

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 SHOWN_ANYWAY = ("model", "dataset", "device")
-EXPORT_SUFFIXES = {"state-dict": ".pt", "safetensors": ".safetensors"}
+EXPORT_SUFFIXES = {
+    "state-dict": ".pt",
+    "safetensors": ".safetensors",
+    "onnx": ".onnx",
+    "torch-export": ".pt2",
+}
 """Suffixes by export format (see `cvexp.export.formats`); an argument with such a suffix names a file, not a run."""
 
 NAME_DIGITS = 6
@@ -43,6 +48,9 @@ SEEDS = "cvexp.seeds"
 
 LEFT_OUT = "cvexp.unreadable_images"
 """The tag with the image files that were left out because they cannot be read: how many, and the first by name."""
+
+UNLOGGED = "cvexp.unlogged"
+"""The tag that says why a run has no logged model; only runs of a network that cannot be exported have it."""
 
 BEST_EPOCH = "cvexp.best_epoch"
 """The tag with the epoch whose weights were tested and stored, of runs with `--keep-best`."""

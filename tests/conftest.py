@@ -49,6 +49,13 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 
 
 @pytest.fixture(autouse=True)
+def _no_program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quick tests of networks that are not built in log no ONNX file, which takes ten seconds."""
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setattr("cvexp.training.logged_program.write_program", lambda *_, **__: "this is a quick test")
+
+
+@pytest.fixture(autouse=True)
 def _schema_from_a_copy(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """New databases get a copy of the first one's schema: MLflow's migrations take seconds, and are not tested here."""
     database = sys.modules.get("mlflow.store.db.utils")

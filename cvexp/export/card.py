@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+WITH_OPTIONS = 2
+"""The schema version that has `quantized` and `raw`."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
     """How to rebuild an exported model, and the run it was exported from.
@@ -28,6 +32,9 @@ class ModelCard:
         format: A key of `cvexp.runs.EXPORT_SUFFIXES`.
         split_seed: Of the run, as `limit` and `settings`: the same test images can be found again.
         metrics: The run's last figures; None for one that is no finite number.
+        quantized: "int8" where weights and activations are; empty for fp32.
+        raw: Whether the file holds the network alone, which takes float images that the transform was applied to.
+        schema_version: Version 1 had neither `quantized` nor `raw`. It is written again as version 2.
     """
 
     spec: ModelSpec
@@ -39,7 +46,14 @@ class ModelCard:
     limit: Annotated[int, Ge(1)] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
-    schema_version: Literal[1] = 1
+    quantized: Literal["", "int8"] = ""
+    raw: bool = False
+    schema_version: Literal[1, 2] = 2
+
+    def __post_init__(self) -> None:
+        if self.schema_version < WITH_OPTIONS and (self.quantized or self.raw):
+            raise ValueError("schema_version 1 has neither quantized nor raw")
+        object.__setattr__(self, "schema_version", WITH_OPTIONS)
 
     def to_json(self) -> str:
         """The card as indented JSON; a metric that is no finite number becomes null."""

@@ -5,6 +5,7 @@ To add one: a module here, named like the format, with an `EXPORTER`, and a line
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -15,17 +16,42 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from cvexp.inference.predictor import Predictor
     from cvexp.models.spec import ModelSpec
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ExportOptions:
+    """How a file is written.
+
+    Attributes:
+        raw: Write the network alone: it takes float32 images that `spec.transform` was applied to.
+        calibration: Training images, uint8 (N, C, H, W), that the ranges of int8 values are measured on; None writes
+            fp32.
+        run_id: Of the run, for formats that carry metadata; empty where there is none.
+    """
+
+    raw: bool = False
+    calibration: Tensor | None = None
+    run_id: str = ""
+
+
+DEFAULTS = ExportOptions()
+
+
 class Exporter(Protocol):
     """Writes a trained model as one file, and predicts with such a file."""
 
-    def write(self, path: Path, model: nn.Module, spec: ModelSpec) -> str:
-        """Write `model`, built from `spec`, to `path` atomically, and return the file's SHA-256, or raise OSError."""
+    def write(self, path: Path, model: nn.Module, spec: ModelSpec, *, options: ExportOptions = DEFAULTS) -> str:
+        """Write `model`, built from `spec`, to `path` atomically, and return the file's SHA-256.
+
+        Raises:
+            ConfigError: The format does not have an option, or a library that it needs is not installed.
+            ModelError: The model cannot be written in this format.
+            OSError: The file cannot be written.
+        """
         ...
 
     def read(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cvexp import checkpoint
-from cvexp.errors import WeightsError
+from cvexp.errors import ConfigError, WeightsError
+from cvexp.export.formats import DEFAULTS
 from cvexp.models.spec import parse_json
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from cvexp.export.formats import ExportOptions
     from cvexp.inference.predictor import TorchPredictor
     from cvexp.models.spec import ModelSpec
 
@@ -37,8 +39,19 @@ class WeightsExporter:
     encode: Callable[[Mapping[str, torch.Tensor]], bytes]
     decode: Callable[[bytes, Path], dict[str, Any]]
 
-    def write(self, path: Path, model: nn.Module, spec: ModelSpec) -> str:  # noqa: ARG002 - other formats need it
-        """Write the module's state_dict atomically, and return the file's SHA-256."""
+    def write(
+        self,
+        path: Path,
+        model: nn.Module,
+        spec: ModelSpec,  # noqa: ARG002 - other formats need it
+        *,
+        options: ExportOptions = DEFAULTS,
+    ) -> str:
+        """Write the module's state_dict atomically, and return the file's SHA-256; see `Exporter.write`."""
+        if options.raw or options.calibration is not None:
+            asked = "--raw" if options.raw else "--quantize"
+            hint = "choose one that holds a program, such as --format onnx"
+            raise ConfigError(f"{asked} means nothing for {path.suffix}, a format of weights alone", hint)
         content = self.encode({name: tensor.detach().cpu() for name, tensor in model.state_dict().items()})
         return checkpoint.write(path, content)
 

@@ -111,10 +111,12 @@ def _write(trained: TrainedModel, path: Path, exporter: Exporter, format_name: s
     """Write the file, and its card beside it."""
     from cvexp import files
     from cvexp.export.card import card_path
+    from cvexp.export.formats import ExportOptions
 
+    options = ExportOptions(run_id=trained.card.run_id)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        digest = exporter.write(path, trained.model, trained.card.spec)
+        digest = exporter.write(path, trained.model, trained.card.spec, options=options)
         spec = replace(trained.card.spec, weights_sha256=digest)
         card = replace(trained.card, spec=spec, format=format_name, run_name=trained.name)
         files.write_atomically(card_path(path), card.to_json().encode())

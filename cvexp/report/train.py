@@ -143,6 +143,7 @@ def show(result: TrainResult) -> None:
         **({"waited for a core": f"{metrics[Metric.WAITED_SHARE]:.0%}, not to be ranked"} if result.busy else {}),
         **({"best epoch": f"{result.best_epoch} of {len(result.history)}"} if result.best_epoch else {}),
         **({"stopped": result.stopped} if result.stopped else {}),
+        **({"logged model": f"none: {result.unlogged}"} if result.unlogged else {}),
     }
     show_rows(rows, bold="test accuracy")
 
@@ -168,6 +169,7 @@ def document(result: TrainResult) -> dict[str, Any]:
         "seed": result.config.seed,
         "stopped": result.stopped or None,
         "best_epoch": result.best_epoch,
+        "unlogged": result.unlogged or None,
         "busy": result.busy or None,
         "metrics": result.metrics(),
         "history": [{"epoch": epoch.epoch, **epoch.keyed()} for epoch in result.history],

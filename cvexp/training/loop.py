@@ -15,6 +15,7 @@ from cvexp.results import Timing, TrainResult
 from cvexp.runs import ID_DIGITS
 from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule
 from cvexp.training.figures import ContentionNotice, busy_text, history_figures, is_over, stopped_text
+from cvexp.training.logged_program import store_program
 from cvexp.training.out_of_memory import memory_explained
 from cvexp.training.recorder import Recorder
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.engine.fit import Fit, Progress
+    from cvexp.models.spec import ModelSpec
     from cvexp.results import EpochMetrics, Evaluation, HeldOutName, ModelSize
     from cvexp.settings import StoreSettings
     from cvexp.tracking.outbox import Outbox
@@ -104,9 +106,10 @@ class Training:
             self._leave_if_asked()
         best_epoch = self._fit.finish()
         evaluation, evaluate_seconds = self._test()
-        self._store_artifacts(evaluation)
+        spec = self._store_artifacts(evaluation)
         result = self._result(evaluation, size, setup_seconds=setup_seconds, evaluate_seconds=evaluate_seconds)
-        result = replace(result, best_epoch=best_epoch)
+        unlogged = store_program(self.prepared, spec, self.tracked)
+        result = replace(result, best_epoch=best_epoch, unlogged=unlogged)
         self._recorder.outcome(result)
         return result
 
@@ -261,8 +264,8 @@ class Training:
         )
         return evaluation, device.clock() - start
 
-    def _store_artifacts(self, evaluation: Evaluation) -> None:
-        """Write everything to the run's folder, the weights first, and record it."""
+    def _store_artifacts(self, evaluation: Evaluation) -> ModelSpec:
+        """Write everything to the run's folder, the weights first, record it, and return what the weights belong to."""
         from cvexp.training.artifacts import write_curves, write_evaluation, write_predictions, write_records
 
         dataset = self.prepared.dataset
@@ -291,3 +294,4 @@ class Training:
             ) from error
         self._check_signals()
         self.tracked.emit(events.FilesStored(folder=figures.name))
+        return spec

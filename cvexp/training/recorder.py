@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cvexp import events
 from cvexp.results import Metric
-from cvexp.runs import BEST_EPOCH, BUSY
+from cvexp.runs import BEST_EPOCH, BUSY, UNLOGGED
 from cvexp.training.session import config_tags
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ class Recorder:
                 context="training",
             )
         )
-        if self._prepared.servable:
-            self._outbox.emit(events.ModelAnnounced(params=params, attempt=""))
+        self._outbox.emit(events.ModelAnnounced(params=params, attempt=""))
         self._code()
 
     def _code(self) -> None:
@@ -80,6 +79,8 @@ class Recorder:
             self._outbox.emit(events.TagsSet(config_tags(ended, asked=asked)))
         if result.busy:
             self._outbox.emit(events.TagsSet({BUSY: result.busy}))
+        if result.unlogged:
+            self._outbox.emit(events.TagsSet({UNLOGGED: result.unlogged}))
         if result.best_epoch is not None:
             self._outbox.emit(events.TagsSet({BEST_EPOCH: str(result.best_epoch)}))
         if result.history[-1].held_out_name == "val" or self._prepared.cached is not None:

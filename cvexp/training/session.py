@@ -53,7 +53,7 @@ class Prepared:
 
     Attributes:
         argument_defaults: Defaults of the model's own arguments.
-        servable: Whether the model's code is cvexp's own, so that a logged model can carry it.
+        servable: Whether the model's code is cvexp's own, so that a logged model can carry it; others are logged as ONNX.
         machine: How busy the machine was when preparing began.
         weights: The initial weights, where some were asked for.
         cached: What the head alone is trained on, where that was asked for.

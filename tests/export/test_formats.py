@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,8 +12,9 @@ import torch
 from torch.nn import functional
 
 from cvexp import checkpoint
-from cvexp.errors import ConfigError
-from cvexp.export.formats import exporter_of
+from cvexp.errors import ConfigError, WeightsError
+from cvexp.export.card import card_path, load_card
+from cvexp.export.formats import ExportOptions, exporter_of
 from cvexp.runs import EXPORT_SUFFIXES
 
 
@@ -30,7 +32,7 @@ class Matrices:
 
 
 class MatricesExporter:
-    def write(self, path, model, spec):
+    def write(self, path, model, spec, *, options):
         assert spec.model == "linear"
         content = json.dumps([parameter.tolist() for parameter in model.parameters()]).encode()
         return checkpoint.write(path, content)
@@ -84,3 +86,33 @@ def test_the_nearest_format_is_suggested():
     with pytest.raises(ConfigError, match="unknown export format: 'safetensor'") as caught:
         exporter_of("safetensor")
     assert "safetensors" in str(caught.value.hints)
+
+
+@pytest.mark.parametrize("name", ["state-dict", "safetensors"])
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        (ExportOptions(raw=True), "--raw"),
+        (ExportOptions(calibration=torch.zeros(1, 1, 8, 8, dtype=torch.uint8)), "--quantize"),
+    ],
+    ids=["raw", "int8"],
+)
+def test_a_file_of_weights_has_no_options_of_a_program(tmp_path, name, options, flag):
+    path = tmp_path / f"model{EXPORT_SUFFIXES[name]}"
+    with pytest.raises(ConfigError, match=f"{flag} means nothing for {path.suffix}"):
+        exporter_of(name).write(path, torch.nn.Linear(2, 2), None, options=options)
+    assert not path.exists()
+
+
+def test_a_card_of_version_1_is_read_and_one_that_mixes_versions_is_refused(lab, cvexp, tmp_path):
+    out = tmp_path / "linear.pt"
+    assert cvexp("export", lab.runs["linear"].run_id, "--out", str(out)).code == 0
+    card = load_card(out)
+    document = json.loads(card_path(out).read_text(encoding="utf-8"))
+    assert (document["schema_version"], document["quantized"], document["raw"]) == (2, "", False)
+    old = {key: value for key, value in document.items() if key not in ("quantized", "raw")} | {"schema_version": 1}
+    card_path(out).write_text(json.dumps(old), encoding="utf-8")
+    assert load_card(out) == replace(card, schema_version=2)
+    card_path(out).write_text(json.dumps(document | {"schema_version": 1, "quantized": "int8"}), encoding="utf-8")
+    with pytest.raises(WeightsError, match="schema_version 1 has neither"):
+        load_card(out)

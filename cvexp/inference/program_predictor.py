@@ -1,0 +1,55 @@
+"""Predictions of a program that torch.export wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from cvexp.device import default_threads, threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor, nn
+
+    from cvexp.data.transforms import Transform
+    from cvexp.inference.signature import Signature
+
+BATCH, BATCH_BYTES = 500, 2**22
+"""The most images of one call, and the most bytes of them as floats."""
+
+
+class ProgramPredictor:
+    """A loaded program, on the CPU, where it was traced; `transform` is applied where it holds the network alone."""
+
+    def __init__(self, program: nn.Module, signature: Signature, *, transform: Transform) -> None:
+        self.signature = signature
+        self._program, self._transform = program, transform
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits float32 (N, K) of images uint8 (N, C, H, W), N at least 1."""
+        return self._answers(images)[0]
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """What the program itself answers as probabilities, float32 (N, K); of the network alone, softmax of its logits."""
+        logits, *rest = self._answers(images)
+        return rest[0] if rest else logits.softmax(1)
+
+    @contextlib.contextmanager
+    def prepared(self, images: Tensor, *, n_threads: int) -> Iterator[Callable[[Tensor], Tensor]]:  # noqa: ARG002 - any
+        """See Preparing."""
+        with torch.inference_mode(), threads(n_threads):
+            yield lambda batch: self._run(batch)[0]
+
+    def _answers(self, images: Tensor) -> list[Tensor]:
+        size = max(1, min(BATCH, BATCH_BYTES // (4 * math.prod(self.signature.image_shape))))
+        with torch.inference_mode(), threads(default_threads()):
+            batches = [self._run(batch) for batch in images.cpu().split(size)]
+        return [torch.cat(parts) for parts in zip(*batches, strict=True)]
+
+    def _run(self, batch: Tensor) -> tuple[Tensor, ...]:
+        answer = self._program(self._transform(batch) if self.signature.raw else batch)
+        return (answer,) if self.signature.raw else answer
