@@ -22,6 +22,9 @@ EXPORT_SUFFIXES = {
 }
 """Suffixes by export format (see `cvexp.export.formats`); an argument with such a suffix names a file, not a run."""
 
+MODEL_URI = "models:/"
+"""How the URI of a version in the model registry begins; see `cvexp.tracking.registry`."""
+
 NAME_DIGITS = 6
 """Digits of a run's id in the name of a run that the user did not name."""
 
@@ -33,6 +36,9 @@ EFFECTIVE = {"epochs": "cvexp.epochs", "max_time": "cvexp.max_time", "allow_nan"
 
 BENCH = "cvexp.bench"
 """The tag with the conditions of a run's `bench/` figures, as JSON."""
+
+EXPORTS = "cvexp.exports"
+"""The tag with the conditions of a run's `export/` figures, as JSON: an object for each kind of file."""
 
 ASKED_EPOCHS = "cvexp.asked_epochs"
 """The tag with the epochs that were asked for, where fewer were trained because `max_time` had passed."""
@@ -61,7 +67,10 @@ FRONT = "cvexp.front"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
-    """A run as the store remembers it: `params` as first asked for (see `settings`), and the metrics' last values."""
+    """A run as the store remembers it: `params` as first asked for (see `settings`), and the metrics' last values.
+
+    `export` is empty, but for an exported file that `cvexp.comparison.exports` puts beside its run.
+    """
 
     run_id: str
     name: str
@@ -72,6 +81,7 @@ class RunSummary:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    export: str = ""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -154,7 +164,7 @@ def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:
     A name that ends in digits of the id means one run; so does one that the caller knows to be `unique`, unless it
     reads as a flag, a selector or an exported file.
     """
-    misread = name[:1] in "@-" or name.endswith(tuple(EXPORT_SUFFIXES.values()))
+    misread = name.startswith(("@", "-", MODEL_URI)) or name.endswith(tuple(EXPORT_SUFFIXES.values()))
     if name.endswith(f"-{run_id[:NAME_DIGITS]}") or (unique and not misread):
         return name
     return run_id[:ID_DIGITS]

@@ -35,6 +35,7 @@ _PICK = "Pick one also without a budget."
 _FORMAT = "How to print; html is one file to send around: cvexp compare --format html > report.html."
 _PLOT = "Draw accuracy against training time and against latency, with intervals and the front, to this file."
 
+_EXPORTS = "Also show the exported files that `cvexp export` timed, each as an entry beside its run."
 _PUBLISH = "Store report and picture with the newest of the runs, and link them from the experiment in MLflow."
 
 
@@ -62,6 +63,7 @@ def compare(
     margin: Annotated[float, typer.Option(help=_MARGIN)] = 0.5,
     budget: Annotated[str | None, typer.Option(help=_BUDGET)] = None,
     pick: Annotated[bool, typer.Option("--pick", help=_PICK)] = False,
+    exports: Annotated[bool, typer.Option("--exports", help=_EXPORTS)] = False,
     output: Annotated[Format, typer.Option("--format", help=_FORMAT)] = Format.TABLE,
     plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
     publish_it: Annotated[bool, typer.Option("--publish", help=_PUBLISH)] = False,
@@ -93,6 +95,7 @@ def compare(
         margin=margin / 100,
         budget=budget,
         pick=pick,
+        exports=exports,
     )
     store = store_settings(tracking_uri, experiment)
     comparison = job(runs or [], store, request=request, plot=plot)

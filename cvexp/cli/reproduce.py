@@ -10,7 +10,7 @@ from cvexp.errors import GateError
 from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import store_settings
 
-_RUN = "A run, by its id, a unique prefix of it, its name, @last or @best."
+_RUN = "A run, by its id, a unique prefix of it, its name, @last, @best or models:/NAME@ALIAS."
 _CHECK = "Train it again, and say whether the figures agree."
 _DEVICE = "Where --check trains it. Without it, where the run asked for."
 

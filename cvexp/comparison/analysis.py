@@ -12,6 +12,7 @@ from cvexp.comparison.budget import read_budget
 from cvexp.comparison.captions import captions_of
 from cvexp.comparison.columns import choose_columns
 from cvexp.comparison.evidence import Reader, gather, known_classes
+from cvexp.comparison.exports import with_exports
 from cvexp.comparison.figures import figure_of
 from cvexp.comparison.front import front_of, objectives_of
 from cvexp.comparison.groups import Group, best_first, group_runs
@@ -42,6 +43,7 @@ class Analysis:
 
     Attributes:
         runs: Sorted; by figures that were measured on test or validation images only within one test set.
+        entries: The same with their exported files behind them, if those were asked for.
         sort: A metric's key, or `started`.
         columns: Of the tables.
         limits: The budget.
@@ -55,6 +57,7 @@ class Analysis:
     """
 
     runs: tuple[RunSummary, ...]
+    entries: tuple[RunSummary, ...]
     sort: str
     columns: tuple[str, ...]
     limits: tuple[Limit, ...]
@@ -73,19 +76,21 @@ def analyse(runs: Sequence[RunSummary], request: Request, evidence: Reader) -> A
     Raises:
         ConfigError: The order, a column or the budget cannot be used; what is valid is named.
     """
-    known = frozenset[str]().union(*(run.metrics for run in runs))
+    known = frozenset[str]().union(*(run.metrics for run in (with_exports(runs) if request.exports else runs)))
     key = sort_key(request.sort, known, any_run=bool(runs))
     labels = test_set_labels(runs)
     ordered = tuple(sorted(runs, key=lambda run: _position(run, key, labels[run.test_set])))
-    letters, differences = condition_groups(ordered)
-    bench, bench_differences = bench_letters(ordered)
+    entries = tuple(with_exports(ordered)) if request.exports else ordered
+    letters, differences = condition_groups(entries)
+    bench, bench_differences = bench_letters(entries)
     return Analysis(
         runs=ordered,
+        entries=entries,
         sort=key,
         columns=choose_columns(request.columns, request.view, known),
         limits=read_budget(request.budget, known) if request.budget else (),
         labels=labels,
-        letters=dict(zip((run.run_id for run in ordered), letters, strict=True)),
+        letters=dict(zip((entry.run_id for entry in entries), letters, strict=True)),
         differences=differences,
         bench_letters=bench,
         bench_differences=bench_differences,
@@ -105,7 +110,7 @@ def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int,
 def tables_of(analysis: Analysis) -> tuple[tuple[Table, ...], tuple[str, ...]]:
     """A table for each test set, in the order of their labels, and what is left out, in sentences."""
     sets: dict[str, list[RunSummary]] = {}
-    for run in analysis.runs:
+    for run in analysis.entries:
         sets.setdefault(analysis.labels[run.test_set], []).append(run)
     shown = sorted(sorted(sets, key=lambda label: -len(sets[label]))[:SHOWN_TABLES])
     captions = []
@@ -125,19 +130,22 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
         shown = _ordered(_at_epoch([run for group in shown for run in group.runs], analysis), analysis)
     shown = [_with_collapsed(group, analysis.evidence) for group in shown]
     finished = [group for group in shown if group.is_finished]
-    compared = best_first(finished, Metric.TEST_ACCURACY)[:COMPARED_GROUPS]
+    trained = [group for group in finished if not group.first.export]  # a file has its verdict from `cvexp export`
+    compared = best_first(trained, Metric.TEST_ACCURACY)[:COMPARED_GROUPS]
     n_classes, margin = known_classes(compared, analysis.evidence), analysis.request.margin
     recorded = len(compared) > 1 and analysis.request.at == LAST
     evidence = gather(compared, analysis.evidence, split="test", recorded=recorded)
     rest = [group for group in finished if group.label not in evidence.arms]
     arms = {**evidence.arms, **gather(rest, analysis.evidence, split="test", recorded=False).arms}
-    objectives = objectives_of(finished, analysis.request.front, sorted({key for group in shown for key in group.keys}))
+    objectives = objectives_of(
+        finished, analysis.request.objectives, sorted({key for group in shown for key in group.keys})
+    )
     front = front_of(finished, objectives, arms, margin=margin, n_classes=n_classes)
     judged = judge(
         evidence,
         request=analysis.request,
         n_classes=n_classes,
-        n_others=sum(group.is_finished for group in every) - len(compared),
+        n_others=sum(group.is_finished and not group.first.export for group in every) - len(compared),
     )
     best = next((group.label for group in compared if math.isfinite(group.mean(Metric.TEST_ACCURACY) or math.nan)), "")
     n_left_out = len(every) - len(shown)

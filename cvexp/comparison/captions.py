@@ -28,10 +28,18 @@ def captions_of(groups: Sequence[Group], front: Front, analysis: Analysis, *, n_
     if at != LAST:
         when = "the epoch with each run's best held-out accuracy, which flatters" if at == BEST else f"epoch {at}"
         lines.append(f"Accuracies and losses are those after {when}; times and sizes are of whole runs.")
-    if any(group.n > 1 for group in groups):
-        lines.append("± is half of the 95% t interval of the mean over n seeds; accuracies with it are in percent.")
-    if any(group.n_collapsed for group in groups):
-        lines.append("A collapsed seed learnt nothing: the mean is over all seeds, and no interval describes them.")
+    facts = {
+        "Entries with a dot are exported files, timed in turns with their run; verdicts are on the runs alone.": any(
+            group.first.export for group in groups
+        ),
+        "± is half of the 95% t interval of the mean over n seeds; accuracies with it are in percent.": any(
+            group.n > 1 for group in groups
+        ),
+        "A collapsed seed learnt nothing: the mean is over all seeds, and no interval describes them.": any(
+            group.n_collapsed for group in groups
+        ),
+    }
+    lines += [text for text, holds in facts.items() if holds]
     lines += _front_captions(front)
     if any(group.is_busy(key) for group in groups for key in columns if group.figure(key)):
         lines.append("! was measured on a busy machine: not ranked, and not on the front.")

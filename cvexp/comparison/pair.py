@@ -107,7 +107,7 @@ def named_pair(tables: Sequence[Table], evidence: Reader, *, first: str) -> Pair
 
     Groups measured on different test images have no images in common.
     """
-    groups = [group for table in tables for group in table.groups]
+    groups = [group for table in tables for group in table.groups if not group.first.export]
     if len(groups) != 2 or any(table.n_left_out for table in tables):  # noqa: PLR2004 - a pair
         return None
     a, b = sorted(groups, key=lambda group: first not in {run.run_id for run in group.runs})

@@ -45,6 +45,7 @@ class Request:
         margin: A difference of accuracy below which two models are as good as equal, in [0, 1].
         budget: Limits as they are typed; see comparison.budget.
         pick: Whether to choose one, also without a budget.
+        exports: Whether exported files that were timed are entries too; the front is then of accuracy and latency.
     """
 
     sort: str = "accuracy"
@@ -58,6 +59,7 @@ class Request:
     margin: float = 0.005
     budget: str | None = None
     pick: bool = False
+    exports: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a margin, an epoch or a front that cannot be meant."""
@@ -73,8 +75,15 @@ class Request:
             raise ConfigError(
                 "--front: a front has two objectives at least", "for example: --front accuracy,latency_ms"
             )
+        if self.exports and self.at != LAST:
+            raise ConfigError(f"--exports goes without --at {self.at}", "files are of a run's stored weights")
         if self.budget is not None and not self.budget.strip():
             raise ConfigError("--budget is empty", 'for example: --budget "latency_ms<1, bytes<100k"')
+
+    @property
+    def objectives(self) -> tuple[str, ...] | None:
+        """Those of the front that were asked for; what sets a file apart from its run is its latency."""
+        return ("accuracy", "latency_ms") if self.exports and self.front is None else self.front
 
     @property
     def epoch(self) -> int | None:

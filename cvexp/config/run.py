@@ -13,7 +13,7 @@ from cvexp.config.optimizer import OptimizerConfig
 from cvexp.config.option import SEE_HELP, validated
 from cvexp.config.schedule import ScheduleConfig
 from cvexp.errors import ConfigError
-from cvexp.runs import EXPORT_SUFFIXES
+from cvexp.runs import EXPORT_SUFFIXES, MODEL_URI
 from cvexp.text import shown
 
 LONGEST_NAME = 250
@@ -82,8 +82,8 @@ def run_name(name: str | None) -> str | None:
     given, suffixes = f"--name {shown(name)}: a name", tuple(EXPORT_SUFFIXES.values())
     if not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
         raise ConfigError(f"{given} has 1 to {LONGEST_NAME} characters, and no control characters", SEE_HELP)
-    if name.startswith(("@", "-")):
-        raise ConfigError(f"{given} does not begin with @ or -", "runs could not be selected by it")
+    if name.startswith(("@", "-", MODEL_URI)):
+        raise ConfigError(f"{given} does not begin with @ or - or {MODEL_URI}", "runs could not be selected by it")
     if name.lower().endswith(suffixes):
         remedy = "where a run is selected, such a word is an exported file"
         raise ConfigError(f"{given} does not end in {' or '.join(suffixes)}", remedy)

@@ -13,6 +13,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from PIL import Image
 
     from cvexp.data.fitting import Fitting, Interpolation
 
@@ -27,6 +28,15 @@ _STRIP_BYTES = 2**23
 """Of float64 pixels that exist at a time, so that a large image does not take eight times its size."""
 _BICUBIC = -0.5
 """The coefficient of torch's antialiased bicubic interpolation, which is Pillow's."""
+
+
+def fitted_image(image: Image.Image, size: tuple[int, int], fitting: Fitting) -> Pixels:
+    """An image in mode L or RGB as uint8 (1 or 3, H, W), fitted to `size`, (height, width)."""
+    if image.mode == "L":
+        return fitted(np.asarray(image)[None], size, fitting)
+    pixels = np.frombuffer(image.tobytes("raw", "RGBX"), np.uint8)  # three channels would take Pillow longer
+    colours = pixels.reshape(image.height, image.width, 4)[..., :3].transpose(2, 0, 1)
+    return np.ascontiguousarray(fitted(colours, size, fitting))
 
 
 def fitted(pixels: Pixels, size: tuple[int, int], fitting: Fitting) -> Pixels:

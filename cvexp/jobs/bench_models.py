@@ -76,7 +76,7 @@ def timed(found: Sequence[tuple[TrainedModel, str | None]], data_dir: Path) -> l
     images: dict[tuple[object, ...], Tensor] = {}
     models = []
     for trained, factory in found:
-        card, memory_format = trained.card, _memory_format(trained)
+        card, memory_format = trained.card, memory_format_of(trained)
         data = (card.spec.dataset, card.spec.image_shape, card.spec.fitting, card.split_seed, card.limit)
         if data not in images:
             images[data] = trained.load_dataset(data_dir).test.images
@@ -105,7 +105,7 @@ def arranged(predictor: Predictor, memory_format: str) -> Predictor:
     return predictor
 
 
-def _memory_format(trained: TrainedModel) -> str:
+def memory_format_of(trained: TrainedModel) -> str:
     """The run's own on such a device; elsewhere, and for a file, what training there would choose."""
     from cvexp.engine.layout import choose_layout
     from cvexp.inference.predictor import TorchPredictor

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.analysis import analyse, tables_of
+from cvexp.comparison.exports import n_exported
 from cvexp.comparison.pair import named_pair
 from cvexp.comparison.pick import pick_of
 from cvexp.comparison.request import Request
@@ -90,6 +91,8 @@ def run(
     sides = named_pair(tables, analysis.evidence, first=found[0].run_id) if selectors else None
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
+    if not request.exports and (n := n_exported(found)):
+        notes += (f"{n:,} of these have exported files that were timed: see them with --exports",)
     if plot is not None:
         notes += draw(tables, settings, plot)
         notes += _draw_changes(sides, tables, analysis, plot)

@@ -29,6 +29,8 @@ class StoredEvidence:
 
     def records(self, run: RunSummary, split: Split) -> tuple[ImageRecords | None, str]:
         """The per-image records of a run, or None and why they cannot be read; empty where it has none."""
+        if run.export:
+            return None, ""
         from cvexp.tracking.predictions import stored_records
 
         return stored_records(self._store, run, split)

@@ -1,48 +1,31 @@
-"""Export a trained model as one file, and compare the file's logits with the model's."""
+"""Export a trained model as files, and prove each of them against the model on the whole test split."""
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cvexp.errors import ConfigError, GateError, WeightsError
+from cvexp.errors import StoreError
+from cvexp.jobs.export_plan import Wanted, plan, put_in_place, staging_folder, write_files
+from cvexp.jobs.exported import ExportedFile, ExportResult
 from cvexp.jobs.source import load_trained
-from cvexp.runs import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
-    from cvexp.export.formats import Exporter
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from cvexp.data.dataset import Dataset
+    from cvexp.inference.latency.times import BatchTimes
+    from cvexp.jobs.export_plan import Planned
+    from cvexp.jobs.export_proof import Cost, Proven
     from cvexp.jobs.source import TrainedModel
     from cvexp.settings import StoreSettings
 
-DEFAULT_FOLDER = Path("models")
-N_COMPARED = 500
-ID_DIGITS = 8
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExportResult:
-    """An exported model.
-
-    Attributes:
-        path: The weights; `sha256` and `n_bytes` are of this file.
-        card: What it takes to rebuild the model, beside them.
-        format: A key of `cvexp.runs.EXPORT_SUFFIXES`.
-        n_compared: Test images whose logits were compared after reloading.
-        identical: Whether those logits were equal bit for bit; they are close in any case.
-    """
-
-    run_id: str
-    name: str
-    path: Path
-    card: Path
-    format: str
-    sha256: str
-    n_bytes: int
-    n_compared: int
-    identical: bool
-    note: str | None
+CALIBRATION_IMAGES, CALIBRATION_SEED = 500, 42
+"""The most training images that int8 ranges are measured on, and the seed that draws them."""
 
 
 def run(
@@ -50,81 +33,160 @@ def run(
     settings: StoreSettings,
     *,
     data_dir: Path,
-    format_name: str = "state-dict",
-    out: Path | None = None,
+    wanted: Wanted | None = None,
     trusted_factory: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> ExportResult:
-    """Export a run's weights to `out`, reload what was written, and compare logits on test images.
+    """Write a model as files, read each back by its own runtime, and compare it with the model on all test images.
 
-    Without `out`, the file is `models/<run name>` with the format's suffix, and with the first digits of the run's id
-    where that file is another run's. `format_name` is a key of `cvexp.runs.EXPORT_SUFFIXES`.
+    Files come to their place only after that; one that did not pass is named `*.failed`. Without `wanted.out` they are
+    `models/<run name>` with the format's suffix, and with the first digits of the run's id where that file is another
+    run's. Callers that ship a file call `ExportResult.check` first.
+
+    Args:
+        selector: A run or a file, as for `load_trained`.
+        settings: Where runs are.
+        data_dir: Where datasets are looked for first.
+        wanted: What to write, and what to ask of it.
+        trusted_factory: `package.module:factory` of a model that is not in the registry.
+        say: Called with a line about what begins.
 
     Raises:
-        InputError: The run, its weights, the format or the path cannot be used.
-        GateError: The reloaded model does not give the same logits.
+        InputError: The run, its weights, a format or a path cannot be used.
+        GateError: A file cannot be read back.
     """
+    wanted = (wanted or Wanted()).checked()
     trained = load_trained(selector, settings, trusted_factory=trusted_factory)
+    _ = trained.model  # refuses an exported program
+    planned, note = plan(trained, wanted)
+    dataset, calibration = _data(trained, data_dir, quantize=wanted.quantize)
+    with staging_folder(planned[0].path.parent) as folder:
+        written, left_out = write_files(trained, planned, folder, calibration=calibration, skip=not wanted.formats)
+        result = _proven(trained, written, folder, dataset, wanted=wanted, trusted_factory=trusted_factory, say=say)
+    result = replace(
+        result,
+        left_out=tuple(left_out),
+        n_calibration=0 if calibration is None else len(calibration),
+        note="; ".join(filter(None, [trained.note, note])) or None,
+    )
+    return _logged(result, trained) if wanted.log else result
+
+
+def _data(trained: TrainedModel, data_dir: Path, *, quantize: bool) -> tuple[Dataset, Tensor | None]:
+    """The run's dataset, and images that it was trained on, uint8 (N, C, H, W), where ranges are to be measured."""
+    import numpy as np
     import torch
 
-    from cvexp.export.card import card_path, load_card
-    from cvexp.export.formats import exporter_of
+    from cvexp.jobs.add_records import val_split
 
-    exporter, suffix = exporter_of(format_name), EXPORT_SUFFIXES[format_name]
-    if out is not None and out.suffix != suffix:
-        raise ConfigError(f"--out {out} does not end in {suffix}", f"the format is {format_name}")
-    path, taken = (out, None) if out is not None else _default_path(trained, suffix)
-    images = trained.load_dataset(data_dir).test.images[:N_COMPARED]
-    _write(trained, path, exporter, format_name)
-    spec = load_card(path).spec
-    written = exporter.read(path, spec, device=trained.device.torch, trusted_factory=trusted_factory)
-    before, after = trained.predictor.logits(images), written.logits(images)
-    if not torch.isclose(before, after, equal_nan=True).all():
-        raise GateError(f"{path} does not give the logits of {trained.name}", "delete it, and export again")
+    if not quantize:
+        return trained.load_dataset(data_dir), None
+    dataset = trained.load_dataset(data_dir, val_split=val_split(trained))
+    order = np.random.default_rng(CALIBRATION_SEED).permutation(len(dataset.train))
+    return dataset, dataset.train.images[torch.from_numpy(np.sort(order[:CALIBRATION_IMAGES]))]
+
+
+def _proven(
+    trained: TrainedModel,
+    written: Sequence[Planned],
+    folder: Path,
+    dataset: Dataset,
+    *,
+    wanted: Wanted,
+    trusted_factory: str | None,
+    say: Callable[[str], None],
+) -> ExportResult:
+    """Prove the files in `folder`, time those that pass, and put them in their place."""
+    from cvexp.jobs.export_proof import N_THREADS, measure_costs, prove
+
+    test, device = dataset.test, trained.device
+    proven, accuracy = prove(
+        trained, written, folder, test, tolerance=wanted.tolerance, trusted_factory=trusted_factory
+    )
+    sound = [one for one in proven if not one.reason]
+    measured_at = datetime.now(UTC).isoformat(timespec="seconds")
+    times: BatchTimes | None = None
+    costs: dict[str, Cost] = {}
+    if sound and (wanted.bench or (wanted.bench is None and not all(one.holds_weights_only for one in sound))):
+        say(f"timing the model and {', '.join(one.planned.kind for one in sound)}, for about 10 s")
+        times, costs = measure_costs(trained, sound, test.images, trusted_factory=trusted_factory)
+    files = []
+    for one in proven:
+        too_slow = "" if wanted.keep_slower else _too_slow(one, sound, times)
+        files.append(_placed(one, folder, too_slow=too_slow, cost=costs.get(one.planned.kind)))
     return ExportResult(
         run_id=trained.card.run_id,
         name=trained.name,
-        path=path,
-        card=card_path(path),
-        format=format_name,
-        sha256=spec.weights_sha256,
-        n_bytes=path.stat().st_size,
-        n_compared=len(images),
-        identical=torch.equal(before.view(torch.uint8), after.view(torch.uint8)),  # NaN is not equal to itself
-        note="; ".join(filter(None, [trained.note, taken])) or None,
+        dataset=dataset.name,
+        accuracy=accuracy,
+        n_images=len(test),
+        files=tuple(files),
+        left_out=(),
+        device=str(device.torch),
+        device_name=device.name,
+        threads=N_THREADS,
+        measured_at=measured_at,
+        own_latency=None if times is None else times.models[0],
+        busy=times is not None and times.busy,
     )
 
 
-def _default_path(trained: TrainedModel, suffix: str) -> tuple[Path, str | None]:
-    """A file that is not another run's, and a note where the usual name was taken."""
-    from cvexp.export.card import load_card
+def _too_slow(proven: Proven, sound: Sequence[Proven], times: BatchTimes | None) -> str:
+    """Why an int8 file is not worth its loss of accuracy, in words; empty for one that is, and for any other file."""
+    format_name, variant = proven.planned.format, proven.planned.variant
+    if variant != "int8" or proven not in sound or times is None:
+        return ""
+    index = {(one.planned.format, one.planned.variant): n for n, one in enumerate(sound, start=1)}
+    if (format_name, "") not in index:
+        return "the fp32 file, which it would have to be faster than, did not pass"
+    if times.busy:
+        return "the machine was too busy to tell whether it is faster than fp32"
+    ratio = times.ratio(index[format_name, variant], index[format_name, ""]).times
+    if ratio.high is not None and ratio.high < 1:
+        return ""
+    spread = "" if ratio.low is None or ratio.high is None else f" ({ratio.low:.2f} to {ratio.high:.2f})"
+    return f"it takes {ratio.value:.2f}{spread} times as long as fp32"
 
-    stem = Path(trained.name).stem if trained.run is None else _as_file(trained.name)
-    usual, run_id = DEFAULT_FOLDER / f"{stem}{suffix}", trained.card.run_id
-    with contextlib.suppress(WeightsError):  # without a card of its own it is not this run's either
-        if not usual.exists() or load_card(usual).run_id == run_id:
-            return usual, None
-    other = DEFAULT_FOLDER / f"{stem}-{run_id[:ID_DIGITS]}{suffix}"
-    return other, f"{usual} is not of this run, and stays as it is"
 
-
-def _write(trained: TrainedModel, path: Path, exporter: Exporter, format_name: str) -> None:
-    """Write the file, and its card beside it."""
-    from cvexp import files
+def _placed(proven: Proven, folder: Path, *, too_slow: str, cost: Cost | None) -> ExportedFile:
+    """Put a file in its place, or out of the way, or leave it to vanish with `folder`."""
     from cvexp.export.card import card_path
-    from cvexp.export.formats import ExportOptions
 
-    options = ExportOptions(run_id=trained.card.run_id)
+    parity, planned, passed = proven.parity, proven.planned, not proven.reason
+    n_bytes = proven.path.stat().st_size
+    path = None if too_slow else put_in_place(planned, folder, passed=passed)
+    return ExportedFile(
+        format=planned.format,
+        kind=planned.kind,
+        path=path,
+        card=None if path is None else card_path(path),
+        n_bytes=n_bytes,
+        sha256=proven.sha256,
+        identical=parity.identical,
+        max_logit_difference=parity.max_logit_difference,
+        top1_agreement=parity.top1_agreement,
+        n_ties=parity.n_ties,
+        accuracy=parity.accuracy,
+        accuracy_difference=parity.accuracy_difference,
+        accuracy_interval=parity.accuracy_interval,
+        passed=passed,
+        kept=passed and not too_slow,
+        reason=proven.reason or too_slow,
+        latency=None if cost is None else cost.latency,
+        load_ms=None if cost is None else cost.load_ms,
+        peak_bytes=None if cost is None else cost.peak_bytes,
+    )
+
+
+def _logged(result: ExportResult, trained: TrainedModel) -> ExportResult:
+    """Log the figures to the run, unless it is a file, or they say no more than that its weights are its weights."""
+    from cvexp.jobs.export_figures import log
+
+    kept = [one for one in result.files if one.kept]
+    if trained.run is None or not any(one.latency is not None or not one.identical for one in kept):
+        return result
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        digest = exporter.write(path, trained.model, trained.card.spec, options=options)
-        spec = replace(trained.card.spec, weights_sha256=digest)
-        card = replace(trained.card, spec=spec, format=format_name, run_name=trained.name)
-        files.write_atomically(card_path(path), card.to_json().encode())
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}", "choose another file with --out") from error
-
-
-def _as_file(name: str) -> str:
-    """A run's name as a file name: separators and a leading dot are replaced."""
-    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).lstrip(".")
-    return safe or "model"
+        log(result, trained)
+    except StoreError as error:
+        return replace(result, trouble=error.what)
+    return replace(result, logged=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.data.named import locate
 from cvexp.errors import DatasetError, InputError, RunError, WeightsError
-from cvexp.runs import EXPORT_SUFFIXES
+from cvexp.runs import EXPORT_SUFFIXES, MODEL_URI
 from cvexp.text import shown
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def load_trained(
     """Read a trained model, its weights verified by digest.
 
     Args:
-        selector: A run (see tracking.queries), or the path of an exported `.pt` or `.safetensors` file.
+        selector: A run, also by its version in the model registry (see tracking.queries), or the path of an exported `.pt` or `.safetensors` file.
         settings: Where runs are.
         device_name: Where to predict; see `cvexp.device.choose`.
         trusted_factory: `package.module:factory` of a model that is not in the registry.
@@ -116,7 +116,7 @@ def load_trained(
     Raises:
         InputError: There is no such run, file or device, or the weights cannot be used.
     """
-    if selector.endswith(tuple(EXPORT_SUFFIXES.values())):
+    if selector.endswith(tuple(EXPORT_SUFFIXES.values())) and not selector.startswith(MODEL_URI):
         return _from_file(selector, settings, device_name, trusted_factory)
     from cvexp.tracking.recovery import recover
 
@@ -142,14 +142,14 @@ def find_run(selector: str, settings: StoreSettings) -> tuple[RunSummary, StoreS
     """The run a selector means, also where so far only its journal knows it, and its own experiment's settings."""
     from cvexp.tracking.queries import experiment_of
 
-    store, selection = _select(selector, settings)
+    store, selection = selected(selector, settings)
     run = selection.run
     if store is None or not run.experiment_id:
         return run, settings
     return run, replace(settings, experiment=experiment_of(store, run))
 
 
-def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selection]:
+def selected(selector: str, settings: StoreSettings) -> tuple[Store | None, Selection]:
     """The store, and the run that `selector` means there or among those that wait to be delivered to it.
 
     A run that has a folder here is found by its id, its name and `@last` also where the store does not know it, has
@@ -164,6 +164,8 @@ def _select(selector: str, settings: StoreSettings) -> tuple[Store | None, Selec
         store = open_store(settings, create=False)
         selection = find(store, selector)
     except InputError:
+        if selector.startswith(MODEL_URI):
+            raise
         here = local_runs(settings)
         meant = [run for run in here if selector == run.name or (selector and run.run_id.startswith(selector))]
         fitting = here[:1] if selector == "@last" else meant
@@ -179,7 +181,7 @@ def _from_run(selector: str, settings: StoreSettings, device_name: str, trusted_
     from cvexp.tracking.artifacts import artifact_folder, located
     from cvexp.tracking.queries import foreign
 
-    store, selection = _select(selector, settings)
+    store, selection = selected(selector, settings)
     if "cvexp.version" not in selection.run.tags:
         raise foreign(selection.run)
     run = located(store, selection.run)

@@ -213,6 +213,7 @@ def _result(result: BenchResult, model: BenchedModel, times: BatchTimes, figures
         "latency_ms": {
             "p50": p50.value,
             "p90": p90.value,
+            "p95": figures.p95.value,
             "low": p50.low,
             "high": p50.high,
             "p90_low": p90.low,

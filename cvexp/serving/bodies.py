@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cvexp.data.images import COLOUR, GREY, TOO_LARGE, Unreadable, decode, read_size
-from cvexp.data.resize import fitted
+from cvexp.data.resize import fitted_image
 from cvexp.serving.limits import Refusal
 from cvexp.serving.multipart import files_in
 from cvexp.text import shown
@@ -93,7 +93,7 @@ def _decoded(
                 raise Unreadable(TOO_LARGE, f"{n_pixels:,} pixels in this request", f"at most {limits.max_pixels:,}")
             if most_pixels is not None and n_pixels > most_pixels:
                 raise Slow
-            image, notes = decode(io.BytesIO(content), served.image_shape, served.fitting, fitted=fitted)
+            image, notes = decode(io.BytesIO(content), served.image_shape, served.fitting, fitted=fitted_image)
         except Unreadable as error:
             status = 413 if error.kind == TOO_LARGE else 422
             raise Refusal(status, f"{shown(name)}: {error}", error.hint) from error

@@ -82,7 +82,7 @@ def tag_front(store: Store, tables: Sequence[Table]) -> int:
             if standing.on_front is None:
                 continue
             value = "yes" if standing.on_front else f"no: beaten by {clean(standing.dominated_by)[:LONGEST_NAME]}"
-            for run in group.runs:
+            for run in (one for one in group.runs if not one.export):
                 if run.tags.get(FRONT) != value:
                     with translated(store.settings):
                         store.client.set_tag(run.run_id, FRONT, value)

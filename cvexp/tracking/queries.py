@@ -1,4 +1,4 @@
-"""Queries for runs: by id, prefix, name, `@last` or `@best`, or in MLflow's own filter language. They never write."""
+"""Queries for runs: by id, name, `@last`, `@best`, `models:/`, or in MLflow's filter language. They never write."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import RunError
 from cvexp.redaction import without_credentials
-from cvexp.runs import RunSummary
+from cvexp.runs import MODEL_URI, RunSummary
 from cvexp.text import shown
 from cvexp.tracking.best import BEST_FORMS, best, fields_of
 from cvexp.tracking.liveness import is_gone
 from cvexp.tracking.local import folder_of, status_of
 from cvexp.tracking.mlflow_errors import translated
+from cvexp.tracking.registry import WEIGHTS, resolve
 from cvexp.tracking.rows import Fields, logged_figure, read_runs
 from cvexp.tracking.store import existing_run
 
@@ -122,7 +123,8 @@ def find(store: Store, selector: str) -> Selection:
     """The one run that `selector` means in the store; only `@best` keeps to an experiment that the user named.
 
     A selector is a run id or a unique prefix of one (at least 4 digits), a run's name, `@last` (the most recently
-    started one, whatever its status), or `@best` with what may follow it; see `tracking.best`.
+    started one, whatever its status), `@best` with what may follow it (see `tracking.best`), or a version in the model
+    registry (see `tracking.registry`).
 
     Raises:
         RunError: No run fits, or several do.
@@ -136,7 +138,30 @@ def find(store: Store, selector: str) -> Selection:
         return _best(store, selector)
     if selector.startswith("@"):
         raise RunError(f"unknown selector: {shown(selector)}", f"valid: @last, {BEST_FORMS}, a run's id or name")
+    if selector.startswith(MODEL_URI):
+        return _registered(store, selector)
     return Selection(run=_named(store, selector))
+
+
+def _registered(store: Store, uri: str) -> Selection:
+    """The run behind a version in the model registry; RunError where it has other weights now, or is not cvexp's."""
+    version = resolve(store, uri)
+    run = _by_id(store, version.run_id)
+    again = store.settings.command("register", "RUN", "--name", version.name)
+    if run is None:
+        raise RunError(
+            f"{shown(uri)} is run {version.run_id}, which this store does not have", f"register one: {again}"
+        )
+    if "cvexp.version" not in run.tags:
+        raise foreign(run)
+    registered = version.tags.get(WEIGHTS)
+    if registered and registered != run.tags.get(WEIGHTS):
+        raise RunError(
+            f"{version.uri} was registered with other weights than run {run.name} has now: it was resumed since",
+            f"register these: {again.replace('RUN', run.run_id[:12], 1)}",
+        )
+    note = f"{uri} is {'' if uri == version.uri else f'version {version.version}, '}run {run.name}"
+    return Selection(run=run, note=note)
 
 
 def _best(store: Store, selector: str) -> Selection:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,8 +13,6 @@ from cvexp.results import Metric
 if TYPE_CHECKING:
     from cvexp.device import Device
 
-PROCESS = Path("/proc/self")
-KIB = 1024
 _RESET_PEAK = "5"  # proc(5), clear_refs
 
 
@@ -29,7 +24,7 @@ def reset_peaks(device: Device) -> None:
     if not process.is_own():
         return
     with contextlib.suppress(OSError):
-        (PROCESS / "clear_refs").write_text(_RESET_PEAK)
+        (process.PROCESS / "clear_refs").write_text(_RESET_PEAK)
     if device.torch.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device.torch)
 
@@ -37,23 +32,9 @@ def reset_peaks(device: Device) -> None:
 def peak_bytes(device: Device) -> dict[str, float]:
     """By metric key: the largest resident memory of the process, and the most that tensors held on a CUDA device."""
     found: dict[str, float] = {}
-    resident = _resident_peak()
+    resident = process.resident_peak()
     if resident:
         found[Metric.PROCESS_PEAK_BYTES.value] = float(resident)
     if device.torch.type == "cuda":
         found[Metric.DEVICE_PEAK_BYTES.value] = float(torch.cuda.max_memory_allocated(device.torch))
     return found
-
-
-def _resident_peak() -> int | None:
-    """Bytes. On Linux the kernel's VmHWM: `ru_maxrss` begins with what the process that started this one had."""
-    with contextlib.suppress(OSError):
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", (PROCESS / "status").read_text(), re.MULTILINE)
-        if found:
-            return int(found[1]) * KIB
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else KIB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

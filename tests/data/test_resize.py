@@ -13,7 +13,7 @@ from PIL import Image
 
 from cvexp.data.fitting import Fitting
 from cvexp.data.images import decode
-from cvexp.data.resize import fitted, resized
+from cvexp.data.resize import fitted, fitted_image, resized
 
 SIZES = ((1, 1), (2, 7), (8, 8), (28, 28), (31, 64), (97, 50), (300, 201))
 
@@ -59,7 +59,7 @@ def test_files_decode_to_the_same_pixels(mode, channels):
     image = Image.fromarray(photo(70, 45, 4).transpose(1, 2, 0).copy(), "RGBA").convert(mode)
     image.save(stream, "PNG")
     for fitting in (Fitting(), Fitting(resize="crop", interpolation="bicubic"), Fitting(resize="pad")):
-        both = [decode(stream, (channels, 28, 28), fitting, **how) for how in ({}, {"fitted": fitted})]
+        both = [decode(stream, (channels, 28, 28), fitting, **how) for how in ({}, {"fitted": fitted_image})]
         np.testing.assert_array_equal(both[0][0], both[1][0])
         assert both[0][1] == both[1][1]
 
@@ -67,9 +67,9 @@ def test_files_decode_to_the_same_pixels(mode, channels):
 def test_decoding_leaves_torch_unloaded():
     script = (
         "import io, sys\nfrom PIL import Image\nfrom cvexp.data.fitting import Fitting\n"
-        "from cvexp.data.images import decode\nfrom cvexp.data.resize import fitted\n"
+        "from cvexp.data.images import decode\nfrom cvexp.data.resize import fitted_image\n"
         "s = io.BytesIO(); Image.new('L', (9, 9)).save(s, 'PNG')\n"
-        "assert decode(s, (3, 4, 4), Fitting(), fitted=fitted)[0].shape == (3, 4, 4)\n"
+        "assert decode(s, (3, 4, 4), Fitting(), fitted=fitted_image)[0].shape == (3, 4, 4)\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -787,6 +787,7 @@ def _bench(_lab, tmp_path_factory):
     from cvexp.config import run_config
     from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.jobs import export, train
+    from cvexp.jobs.export_plan import Wanted
 
     folder = tmp_path_factory.mktemp("bench")
     shutil.copy(_lab.folder / "mlflow.db", folder / "mlflow.db")
@@ -796,7 +797,7 @@ def _bench(_lab, tmp_path_factory):
     resumable = train.run(config, settings, data_dir=folder, policy=CheckpointPolicy(keep=1), command=["cvexp"])
     sound = folder / "exported"
     for kind, suffix in (("state-dict", ".pt"), ("safetensors", ".safetensors")):
-        export.run(linear, settings, data_dir=folder, format_name=kind, out=sound / f"m{suffix}")
+        export.run(linear, settings, data_dir=folder, wanted=Wanted(formats=(kind,), out=sound / f"m{suffix}"))
     _plant(settings, Path(_lab.runs["linear"].artifacts_uri.removeprefix("file://")) / "weights", folder)
     return Bench(folder, settings.tracking_uri, linear, resumable.run_id, sound)
 

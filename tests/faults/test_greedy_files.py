@@ -16,6 +16,7 @@ from cvexp import checkpoint
 from cvexp.data.images import read_image
 from cvexp.errors import DatasetError
 from cvexp.jobs import export
+from cvexp.jobs.export_plan import Wanted
 from tests.faults.answering import check_refusal
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
@@ -96,13 +97,9 @@ SWOLLEN = {
 
 def with_card(file, content, lab, **spec):
     """Write `content` and a card that fits it, as somebody would who wants the file to be read."""
-    export.run(
-        lab.runs["linear"].run_id,
-        lab.settings,
-        data_dir=file.parent,
-        out=file,
-        format_name="safetensors" if file.suffix == ".safetensors" else "state-dict",
-    )
+    kind = "safetensors" if file.suffix == ".safetensors" else "state-dict"
+    wanted = Wanted(formats=(kind,), out=file)
+    export.run(lab.runs["linear"].run_id, lab.settings, data_dir=file.parent, wanted=wanted)
     card = json.loads(file.with_name(f"{file.name}.json").read_text())
     file.write_bytes(content)
     card["spec"] |= {"weights_sha256": hashlib.sha256(content).hexdigest(), **spec}

@@ -101,9 +101,10 @@ def forged(request, tmp_path):
 def exported(forged, lab, tmp_path):
     """A forged exported file, whose card has its digest."""
     from cvexp.jobs import export
+    from cvexp.jobs.export_plan import Wanted
 
     file = tmp_path / "m.pt"
-    export.run(lab.runs["linear"].run_id, lab.settings, data_dir=tmp_path, out=file)
+    export.run(lab.runs["linear"].run_id, lab.settings, data_dir=tmp_path, wanted=Wanted(out=file))
     card = json.loads((tmp_path / "m.pt.json").read_text())
     file.write_bytes(forged[0])
     card["spec"]["weights_sha256"] = sha256(forged[0])

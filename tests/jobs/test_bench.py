@@ -248,6 +248,7 @@ def test_models_that_were_measured_in_another_order_come_back_as_they_were_named
             ModelTimes(
                 p50=estimate(one),
                 p90=estimate(one),
+                p95=estimate(one),
                 p99=None,
                 images_per_second=1 / one,
                 first_call_ms=1,

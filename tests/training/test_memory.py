@@ -5,7 +5,6 @@ import torch
 
 from cvexp import process
 from cvexp.device import choose
-from cvexp.training import memory
 from cvexp.training.memory import peak_bytes, reset_peaks
 
 KEY = "memory/process_peak_bytes"
@@ -19,7 +18,7 @@ def test_the_peak_covers_what_this_process_just_held():
 
 
 def test_linux_counts_in_kib_and_without_the_parent(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "PROCESS", tmp_path)
+    monkeypatch.setattr(process, "PROCESS", tmp_path)
     (tmp_path / "status").write_text("VmPeak:\t  900 kB\nVmHWM:\t    123 kB\nVmRSS:\t   50 kB\n")
     assert peak_bytes(choose("cpu"))[KEY] == 123 * 1024
 
@@ -31,21 +30,21 @@ def test_elsewhere_the_unit_is_the_platforms(monkeypatch, tmp_path, platform, un
     class Usage:
         ru_maxrss = 5000
 
-    monkeypatch.setattr(memory, "PROCESS", tmp_path / "none")
-    monkeypatch.setattr(memory.sys, "platform", platform)
+    monkeypatch.setattr(process, "PROCESS", tmp_path / "none")
+    monkeypatch.setattr(process.sys, "platform", platform)
     monkeypatch.setattr(resource, "getrusage", lambda _who: Usage)
     assert peak_bytes(choose("cpu"))[KEY] == 5000 * unit
 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_only_cvexps_own_process_starts_counting_anew(monkeypatch, tmp_path, own):
-    monkeypatch.setattr(memory, "PROCESS", tmp_path)
+    monkeypatch.setattr(process, "PROCESS", tmp_path)
     monkeypatch.setattr(process, "is_own", lambda: own)
     reset_peaks(choose("cpu"))
     assert (tmp_path / "clear_refs").exists() is own
 
 
-@pytest.mark.skipif(not (memory.PROCESS / "clear_refs").exists(), reason="this system cannot reset the peak")
+@pytest.mark.skipif(not (process.PROCESS / "clear_refs").exists(), reason="this system cannot reset the peak")
 def test_a_peak_of_before_does_not_count(monkeypatch):
     monkeypatch.setattr(process, "is_own", lambda: True)
     held = torch.ones(256 * 2**20, dtype=torch.uint8)

@@ -47,7 +47,8 @@ class ModelTimes:
     """What one model takes for one batch.
 
     Attributes:
-        p50: Median of a call, milliseconds; `p90` likewise, and `p99` where enough calls were made on a quiet machine.
+        p50: Median of a call, milliseconds; `p90` and `p95` likewise, and `p99` where enough calls were made on a quiet
+            machine.
         images_per_second: Of calls that follow each other without a wait.
         first_call_ms: The first call with such a batch.
         n_calls: That the figures come from.
@@ -56,6 +57,7 @@ class ModelTimes:
 
     p50: Measured
     p90: Measured
+    p95: Measured
     p99: float | None
     images_per_second: float
     first_call_ms: float
@@ -203,6 +205,7 @@ def _model_over_processes(processes: Sequence[ModelTimes]) -> ModelTimes:
     return ModelTimes(
         p50=mean([one.p50.value for one in processes]),
         p90=mean([one.p90.value for one in processes]),
+        p95=mean([one.p95.value for one in processes]),
         p99=mean(p99).value if len(p99) == len(processes) else None,
         images_per_second=mean([one.images_per_second for one in processes]).value,
         first_call_ms=mean([one.first_call_ms for one in processes]).value,
@@ -215,12 +218,13 @@ def _model_times(rounds: Rounds, index: int, *, warm: WarmUp, batch: int) -> Mod
     blocks = [one.blocks[index] for one in rounds.used]
     calls = [np.concatenate([block.calls for block in pair]) * 1e3 for pair in blocks]
     n_calls = sum(map(len, calls))
-    p50, p90 = figures.quantiles(calls, (0.5, 0.9))
+    p50, p90, p95 = figures.quantiles(calls, (0.5, 0.9, 0.95))
     enough = n_calls >= figures.P99_CALLS and not rounds.busy
     queued = np.median([np.mean([block.seconds_per_call for block in pair]) for pair in blocks])
     return ModelTimes(
         p50=p50,
         p90=p90,
+        p95=p95,
         p99=float(np.quantile(np.concatenate(calls), 0.99)) if enough else None,
         images_per_second=batch / float(queued),
         first_call_ms=warm.first_seconds * 1e3,

@@ -76,7 +76,8 @@ def _group(group: Group, table: Table) -> dict[str, Any]:
         "bench_conditions": group.bench_conditions or None,
         "busy": group.busy,
         "n_collapsed": group.n_collapsed,
-        "run_ids": [run.run_id for run in group.runs],
+        "run_ids": [run.run_id.partition("#")[0] for run in group.runs],
+        "export": group.first.export or None,
         "runs_of_the_same_seeds": group.n_again,
     }
 
@@ -84,7 +85,7 @@ def _group(group: Group, table: Table) -> dict[str, Any]:
 def _pick(pick: Pick) -> dict[str, Any]:
     return {
         "label": pick.label or None,
-        "run_ids": list(pick.run_ids),
+        "run_ids": [one.partition("#")[0] for one in pick.run_ids],
         "budget": list(pick.budget),
         "chosen_on": pick.chosen_on,
         "price": pick.price,

@@ -99,6 +99,7 @@ def model_times(p50, **changes):
     known = ModelTimes(
         p50=Measured(value=p50, low=p50 * 0.9, high=p50 * 1.1),
         p90=Measured(value=2 * p50, low=None, high=None),
+        p95=Measured(value=3 * p50, low=None, high=None),
         p99=None,
         images_per_second=1000 / p50,
         first_call_ms=9.0,

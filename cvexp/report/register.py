@@ -1,0 +1,97 @@
+"""How a registration is shown."""
+
+from typing import Any
+
+from cvexp.jobs.register import Alias, RegisterResult
+from cvexp.report.terminal import hint, say
+from cvexp.results import Metric
+from cvexp.text import clean
+
+
+def show(result: RegisterResult) -> None:
+    """Print the version, its proof in one line, and where the alias is now and why."""
+    what = "registered" if result.is_new else "registered before"
+    say(f"{result.uri}  {what}: run {result.run_name}", "bold")
+    if proof := _proof(result):
+        say(proof)
+    if result.alias is not None:
+        for line in _alias(result, result.alias):
+            say(line)
+    hint(result.note)
+
+
+def _proof(result: RegisterResult) -> str:
+    """Accuracy with its intervals, and the latency, as the version's tags have them."""
+    tags, key = result.tags, Metric.TEST_ACCURACY.value
+    parts = []
+    if key in tags:
+        limits = [tags.get(f"{key}_{name}") for name in ("low", "high")]
+        between = f" (95% {_percent(limits[0])} to {_percent(limits[1])})" if all(limits) else ""
+        parts.append(f"test accuracy {_percent(tags[key])}{between}")
+    if "seeds/accuracy_mean" in tags:
+        parts.append(f"{_percent(tags['seeds/accuracy_mean'])} over {tags.get('seeds/n')} seeds")
+    if Metric.LATENCY_MS in tags:
+        parts.append(f"{tags[Metric.LATENCY_MS]} ms for one image")
+    return ", ".join(parts)
+
+
+def _percent(text: str | None) -> str:
+    """A fraction as percent; a version registered before may hold anything."""
+    try:
+        return f"{float(text or ''):.2%}"
+    except ValueError:
+        return clean(text)
+
+
+def _alias(result: RegisterResult, alias: Alias) -> list[str]:
+    """Where the alias is, and what was found out about the two versions."""
+    found = alias.promotion
+    why = [] if found is None else [line for line in (_sentence(found.text), _sentence(found.speed)) if line]
+    if not alias.moved:
+        return [*why, f"{alias.name} stays on version {alias.previous}"]
+    if alias.previous == result.version:
+        return [f"{alias.name} is this version already"]
+    before = "" if alias.previous is None else f", before it was version {alias.previous}"
+    return [*why, f"{alias.name} is this version now{before}"]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper() if text.startswith(('cannot', 'these')) else text[0]}{text[1:]}." if text else ""
+
+
+def why_it_stays(result: RegisterResult) -> tuple[str, ...]:
+    """Why the alias was not moved, as the first line of an error."""
+    alias = result.alias
+    if alias is None or alias.moved:
+        return ()
+    found = alias.promotion
+    verdict = {"worse": "is worse", "tied": "is as accurate, and not shown to be faster"}
+    why = alias.trouble if found is None else f"this run {verdict.get(found.verdict, 'is not shown to be better')}"
+    return (f"{alias.name} stays on version {alias.previous}: {why}",)
+
+
+def document(result: RegisterResult) -> dict[str, Any]:
+    """The result for `--json`."""
+    alias = result.alias
+    found = None if alias is None else alias.promotion
+    return {
+        "run_id": result.run_id,
+        "run_name": result.run_name,
+        "name": result.name,
+        "version": result.version,
+        "uri": result.uri,
+        "new": result.is_new,
+        "source": result.source,
+        "tags": dict(result.tags),
+        "alias": None
+        if alias is None
+        else {
+            "name": alias.name,
+            "previous": alias.previous,
+            "moved": alias.moved,
+            "verdict": None if found is None else found.verdict,
+            "text": alias.trouble if found is None else found.text,
+            "speed": "" if found is None else found.speed,
+        },
+        "note": result.note,
+    }
