@@ -60,7 +60,6 @@ def check_installed() -> None:
     """Raise ConfigError where the extra is not installed."""
     try:
         import httptools  # noqa: F401
-        import onnxruntime  # noqa: F401
         import prometheus_client  # noqa: F401
         import python_multipart  # noqa: F401
         import starlette  # noqa: F401

@@ -38,12 +38,12 @@ CODE = (
     "data/images.py",
     "data/resize.py",
     "inference/__init__.py",
-    "inference/onnx_session.py",
+    "inference/onnx_*.py",
     "serving/*",
 )
 """All that `python -m cvexp.serving` imports of cvexp; the rest needs torch and MLflow."""
 
-REQUIRED = ("onnxruntime", "numpy", "pillow", "starlette", "uvicorn", "httptools", "uvloop", "python-multipart",
+REQUIRED = ("onnx", "onnxruntime", "numpy", "pillow", "starlette", "uvicorn", "httptools", "uvloop", "python-multipart",
             "prometheus-client")  # fmt: skip
 BASE = f"python:{platform.python_version()}-slim"
 PORT = 8000

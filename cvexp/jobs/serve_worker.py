@@ -55,10 +55,11 @@ class ServeWorker:
             return {}
         trained = self._load(version or selector, request)
         from cvexp.export.card import card_path
-        from cvexp.export.formats import exporter_of
+        from cvexp.export.formats import ExportOptions, exporter_of
 
         path = Path(request["folder"]) / f"{secrets.token_hex(8)}.onnx"
-        digest = exporter_of("onnx").write(path, trained.model, trained.card.spec)
+        options = ExportOptions(run_id=trained.card.run_id)
+        digest = exporter_of("onnx").write(path, trained.model, trained.card.spec, options=options)
         card = replace(trained.card, format="onnx", spec=replace(trained.card.spec, weights_sha256=digest))
         card_path(path).write_text(card.to_json(), encoding="utf-8")
         return {"path": str(path), "name": trained.card.run_name, "version": version}
