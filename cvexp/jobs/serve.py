@@ -123,12 +123,13 @@ async def _serve(
         if not source.is_onnx:
             events.exporting(source.selector)
         served = await source.first(worker)
-        watches = source.is_registered and every > 0
+        watches = source.may_move and every > 0
         if not watches:  # torch and MLflow take half a gigabyte
             await worker.close()
         explainer = None if source.is_onnx else Explainer(worker)
+        hosts = None if token else hosts_for(host)
         service = Service(
-            served, limits=limits, n_threads=n_cores(), token=token, hosts=hosts_for(host), explainer=explainer
+            served, limits=limits, n_threads=n_cores(), token=token, hosts=hosts, explainer=explainer
         )
         serving = Serving(
             link=_link(host, listening.getsockname()[1]),

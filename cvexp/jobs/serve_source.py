@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cvexp.serving.served import Served
     from cvexp.settings import StoreSettings
 
-REGISTERED, ONNX = "models:/", ".onnx"
+REGISTERED, LATEST, ONNX = "models:/", "/latest", ".onnx"
 EXPORT_SECONDS = 600.0
 WORKER = "cvexp.jobs.serve_worker"
 
@@ -32,7 +32,8 @@ class Source:
         self, selector: str, settings: StoreSettings, *, n_threads: int, trusted_factory: str | None
     ) -> None:
         self.selector, self._n_threads = selector, n_threads
-        self.is_registered, self.is_onnx = selector.startswith(REGISTERED), Path(selector).suffix == ONNX
+        self.is_onnx = Path(selector).suffix == ONNX
+        self.may_move = selector.startswith(REGISTERED) and ("@" in selector or selector.endswith(LATEST))
         self._request = {
             "selector": selector,
             "tracking_uri": settings.tracking_uri,

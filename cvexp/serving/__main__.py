@@ -37,9 +37,11 @@ def main() -> int:
     except CvexpError as error:
         sys.stderr.write("error: " + "\n  ".join(error.lines()) + "\n")
         return error.exit_code
-    service = Service(served, limits=Limits(**asked), n_threads=n_cores, token=token, hosts=hosts_for(host))
+    hosts = None if token else hosts_for(host)
+    service = Service(served, limits=Limits(**asked), n_threads=n_cores, token=token, hosts=hosts)
+    sys.stderr.write(f"listening on {host}:{listening.getsockname()[1]}\n")
     with listening, asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serve(service, listening, on_ready=lambda: sys.stderr.write(f"listening on {host}:{port}\n") and None))
+        runner.run(serve(service, listening))
     return 0
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from cvexp.serving.answers import encoded, predictions
 from cvexp.serving.batcher import Batcher
+from cvexp.serving.explainer import EXPLAIN_SECONDS
 from cvexp.serving.intake import Intake
 from cvexp.serving.limits import Refusal, busy
 from cvexp.serving.metrics import Metrics
@@ -67,7 +68,8 @@ class Service:
         self._metrics = Metrics(n_waiting=lambda: self._batcher.n_waiting)
         self._batcher = Batcher(limits, on_batch=self._metrics.batch)
         self._metrics.model(served, is_swap=False)
-        self._longest = 2 * limits.timeout  # to send a body, and to wait for its answer
+        answered = 2 * limits.timeout  # to send a body, and to wait for its answer
+        self._seconds = {"/predict": answered, "/explain": answered + EXPLAIN_SECONDS}
         self._routes: dict[str, tuple[str, Handler]] = {
             "/predict": ("POST", self._predict),
             "/explain": ("POST", self._explain),
@@ -113,12 +115,12 @@ class Service:
                 raise Refusal(404, "there is nothing at this path", "see /docs")
             if request.method not in (method, "HEAD" if method == "GET" else method):
                 raise Refusal(405, f"{path} is for {method}", "see /docs", {"allow": method})
-            async with asyncio.timeout(self._longest if path in WORK else None):
+            async with asyncio.timeout(self._seconds.get(path)):
                 return await answer(request)
         except Refusal as refusal:
             return refused(refusal)
         except TimeoutError:
-            return refused(busy(f"no answer within {self._longest:g} seconds"))
+            return refused(busy(f"no answer within {self._seconds[path]:g} seconds"))
         except ClientDisconnect:
             raise
         except Exception:

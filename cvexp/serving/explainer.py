@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from cvexp.serving.worker import Worker
 
 _MOST_WAITING = 8
-_FIRST_SECONDS, _SECONDS = 120.0, 30.0
+EXPLAIN_SECONDS = 120.0
+"""The longest that an explanation takes; the first one waits until torch and the weights are loaded."""
+
 _RAISES, _LOWERS = (230, 97, 0), (0, 92, 230)
 """Orange and blue, as in the pictures of `cvexp explain`."""
 
@@ -65,7 +67,7 @@ class Explainer:
             "pixels": base64.b64encode(pixels.tobytes()).decode(),
             "class": class_index,
         }
-        answer = await self._worker.ask(request, timeout=_SECONDS if self.state == "ready" else _FIRST_SECONDS)
+        answer = await self._worker.ask(request, timeout=EXPLAIN_SECONDS)
         self._is_loaded = True
         return answer
 

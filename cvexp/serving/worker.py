@@ -61,9 +61,8 @@ class Worker:
         return answer
 
     async def close(self) -> None:
-        """End the process, once it has answered; a later request starts another."""
-        async with self._lock:
-            await self._end()
+        """End the process, whatever it is at; a later request starts another."""
+        await self._end()
 
     async def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if not self.is_running:
