@@ -217,9 +217,7 @@ def _check(ports: dict[str, int], clients: list[Client]) -> None:
 
 
 def _logits(port: int, client: Client, body: bytes) -> list[float]:
-    request = urllib.request.Request(  # noqa: S310 - of this machine
-        f"http://127.0.0.1:{port}{client.path}", body, {"Content-Type": client.kind}
-    )
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{client.path}", body, {"Content-Type": client.kind})
     with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - likewise
         (one,) = json.load(response)["predictions"]
     return list(one["logits"] if client.server == CVEXP else one)
@@ -235,7 +233,8 @@ def _in_turns(
     for turn in range(repeats):
         for concurrency in CONCURRENCIES:
             for client in clients:
-                print(f"turn {turn + 1}/{repeats}, concurrency {concurrency}: {client.name}", file=sys.stderr, flush=True)
+                step = f"turn {turn + 1}/{repeats}, concurrency {concurrency}: {client.name}"
+                print(step, file=sys.stderr, flush=True)
                 n = n_requests[client.server]
                 one = _load(ports[client.server], client, folder, concurrency=concurrency, n_requests=n)
                 if one["errors"]:
@@ -247,9 +246,7 @@ def _in_turns(
 def _load(port: int, client: Client, folder: Path, *, concurrency: int, n_requests: int) -> dict[str, float]:
     bodies, script = folder / "bodies.txt", folder / "wrk.lua"
     bodies.write_text("\n".join(body.hex() for body in client.bodies))
-    script.write_text(
-        WRK % {"bodies": bodies, "n_requests": n_requests, "kind": client.kind, "path": client.path}
-    )
+    script.write_text(WRK % {"bodies": bodies, "n_requests": n_requests, "kind": client.kind, "path": client.path})
     words = ["wrk", "-t1", f"-c{concurrency}", "-d3600s", "--timeout", "60s", "-s", str(script)]
     done = subprocess.run([*words, f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True)  # noqa: S603
     answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -258,7 +255,10 @@ def _load(port: int, client: Client, folder: Path, *, concurrency: int, n_reques
 
 def _table(found: dict[tuple[int, str], list[dict[str, float]]]) -> str:
     """Markdown: medians over the turns; the ratio is the median of the ratios within a turn."""
-    lines = ["| at once | server, body | requests/s | times MLflow | p50 ms | p95 ms | p99 ms |", "|---:|---|---:|---:|---:|---:|---:|"]
+    lines = [
+        "| at once | server, body | requests/s | times MLflow | p50 ms | p95 ms | p99 ms |",
+        "|---:|---|---:|---:|---:|---:|---:|",
+    ]
     for (concurrency, client), samples in found.items():
         rates = [one["requests"] / one["seconds"] for one in samples]
         base = [one["requests"] / one["seconds"] for one in found[concurrency, f"{MLFLOW}, JSON"]]

@@ -16,10 +16,11 @@ def is_loopback(host: str) -> bool:
 def reachable(host: str) -> str:
     """`host` as it stands in a link: where every address is listened on, this machine's name."""
     unspecified = any(ipaddress.ip_address(address).is_unspecified for address in _addresses(host))
-    return socket.gethostname() if unspecified else _in_brackets(host)
+    return socket.gethostname() if unspecified else in_brackets(host)
 
 
-def _in_brackets(host: str) -> str:
+def in_brackets(host: str) -> str:
+    """`host` as it stands before the port in an address."""
     return f"[{host}]" if ":" in host else host
 
 

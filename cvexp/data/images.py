@@ -144,13 +144,13 @@ def _tensor(image: Image.Image) -> Tensor:
     They are not copied, unless Pillow holds a large image in pieces. To leave the fourth, meaningless channel out takes
     it a third of the time that decoding does, and torch resizes four channels faster than three.
     """
-    import pyarrow
+    import pyarrow as pa
     import torch
 
     if image.mode == "L":
         return torch.from_numpy(np.array(image))[None, None]
     try:
-        pixels = torch.from_dlpack(pyarrow.array(image).flatten())
+        pixels = torch.utils.dlpack.from_dlpack(pa.array(image).flatten())
     except ValueError:  # in pieces
         pixels = torch.frombuffer(bytearray(image.tobytes("raw", "RGBX")), dtype=torch.uint8)
     return pixels.view(image.height, image.width, 4).permute(2, 0, 1)[None]

@@ -85,12 +85,13 @@ def run(
 
     Args:
         selector: A run, an exported file, or `models:/NAME@ALIAS`, which is looked up again every `look_up_seconds`
-            (0: never), and the model that it then means takes over.
+            (0: never); the model that it then means takes over.
         settings: Where runs are.
         events: What is called as it goes on.
         limits: On requests.
         host: The address to listen on; on any but loopback, requests need a token.
         port: To listen on; 0 for any free one.
+        look_up_seconds: See `selector`.
         token_file: Holds the token; without it, CVEXP_SERVE_TOKEN.
         n_threads: CPU threads of one forward pass; by default all but one core.
         trusted_factory: `package.module:factory` of a model that is not in the registry.
@@ -107,7 +108,8 @@ def run(
     listening = bound(host, port)  # before a minute of export
     source = Source(selector, settings, n_threads=n_threads or max(1, n_cores() - 1), trusted_factory=trusted_factory)
     with listening, asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(source, listening, token=token, host=host, limits=limits, every=look_up_seconds, events=events))
+        serving = _serve(source, listening, token=token, host=host, limits=limits, every=look_up_seconds, events=events)
+        runner.run(serving)
     events.ended()
 
 
@@ -128,9 +130,7 @@ async def _serve(
             await worker.close()
         explainer = None if source.is_onnx else Explainer(worker)
         hosts = None if token else hosts_for(host)
-        service = Service(
-            served, limits=limits, n_threads=n_cores(), token=token, hosts=hosts, explainer=explainer
-        )
+        service = Service(served, limits=limits, n_threads=n_cores(), token=token, hosts=hosts, explainer=explainer)
         serving = Serving(
             link=_link(host, listening.getsockname()[1]),
             name=served.name,
@@ -173,4 +173,5 @@ def _link(host: str, port: int) -> str:
 
 
 def n_cores() -> int:
+    """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -126,9 +126,7 @@ def write(
         raise ConfigError(f"cannot write to {folder}: {error.strerror}", "name another folder") from error
     files = [path for path in folder.rglob("*") if path.is_file()]
     n_bytes = sum(path.stat().st_size for path in files)
-    return ImageFolder(
-        path=folder, name=served.name, tag=tag, n_files=len(files), n_bytes=n_bytes, n_pins=len(pins)
-    )
+    return ImageFolder(path=folder, name=served.name, tag=tag, n_files=len(files), n_bytes=n_bytes, n_pins=len(pins))
 
 
 async def _put_model(source: Source, file: Path) -> Served:

@@ -28,9 +28,7 @@ WORKER = "cvexp.jobs.serve_worker"
 class Source:
     """Where the model comes from, and the child process that exports and explains it; one event loop uses it."""
 
-    def __init__(
-        self, selector: str, settings: StoreSettings, *, n_threads: int, trusted_factory: str | None
-    ) -> None:
+    def __init__(self, selector: str, settings: StoreSettings, *, n_threads: int, trusted_factory: str | None) -> None:
         self.selector, self._n_threads = selector, n_threads
         self.is_onnx = Path(selector).suffix == ONNX
         self.may_move = selector.startswith(REGISTERED) and ("@" in selector or selector.endswith(LATEST))
@@ -69,12 +67,12 @@ class Source:
 
     async def write(self, worker: Worker, folder: Path) -> tuple[Path, str]:
         """An ONNX file of the model in `folder`, with its card beside it, and the model's name. Raises CvexpError."""
-        answer = await worker.ask({"do": "export", "folder": str(folder), "known": ""}, timeout=EXPORT_SECONDS)
+        answer = await worker.ask({"do": "export", "folder": str(folder), "known": ""}, seconds=EXPORT_SECONDS)
         return Path(answer["path"]), answer["name"]
 
     async def _exported(self, worker: Worker, *, known: str) -> Served | None:
         request = {"do": "export", "folder": str(self._folder), "known": known}
-        answer = await worker.ask(request, timeout=EXPORT_SECONDS)
+        answer = await worker.ask(request, seconds=EXPORT_SECONDS)
         if "path" not in answer:
             return None
         file = Path(answer["path"])

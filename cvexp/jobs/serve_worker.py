@@ -43,7 +43,7 @@ class ServeWorker:
         except CvexpError as error:
             what, *hints = map(without_credentials, error.lines())
             return {"error": what, "hints": hints, "exit_code": error.exit_code}
-        except Exception as error:  # a model or a store may raise anything, and the service goes on
+        except Exception as error:  # noqa: BLE001 - a model or a store may raise anything, and the service goes on
             what = without_credentials(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
             return {"error": what, "hints": [], "exit_code": CvexpError.exit_code}
 

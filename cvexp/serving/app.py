@@ -22,7 +22,7 @@ from cvexp.serving.pages import pages
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
     from cvexp.serving.bodies import Images
     from cvexp.serving.explainer import Explainer
@@ -109,12 +109,7 @@ class Service:
 
     async def _response(self, request: Request, path: str) -> Response:
         try:
-            self._check(request, path)
-            method, answer = self._routes.get(path, ("", None))
-            if answer is None:
-                raise Refusal(404, "there is nothing at this path", "see /docs")
-            if request.method not in (method, "HEAD" if method == "GET" else method):
-                raise Refusal(405, f"{path} is for {method}", "see /docs", {"allow": method})
+            answer = self._handler(request, path)
             async with asyncio.timeout(self._seconds.get(path)):
                 return await answer(request)
         except Refusal as refusal:
@@ -123,9 +118,19 @@ class Service:
             return refused(busy(f"no answer within {self._seconds[path]:g} seconds"))
         except ClientDisconnect:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - the service goes on, and its log says why
             _LOG.exception("%s failed", path)
             return refused(Refusal(500, "the service failed to answer", "its log says why"))
+
+    def _handler(self, request: Request, path: str) -> Handler:
+        """What answers a request that may be answered; Refusal for any other."""
+        self._check(request, path)
+        method, answer = self._routes.get(path, ("", None))
+        if answer is None:
+            raise Refusal(404, "there is nothing at this path", "see /docs")
+        if request.method not in (method, "HEAD" if method == "GET" else method):
+            raise Refusal(405, f"{path} is for {method}", "see /docs", {"allow": method})
+        return answer
 
     def _check(self, request: Request, path: str) -> None:
         """Refusal for a request by another name than the service's, without its token, or while it drains."""
@@ -166,15 +171,17 @@ class Service:
 
     async def _model(self, _request: Request) -> Response:
         served = self.served
-        return as_json({
-            "run_id": served.run_id,
-            "run_name": served.name,
-            "model_version": served.version or None,
-            "class_names": served.class_names,
-            "image_shape": served.image_shape,
-            "fitting": {"resize": served.fitting.resize, "interpolation": served.fitting.interpolation},
-            "explains": None if self.explainer is None else self.explainer.state,
-        })
+        return as_json(
+            {
+                "run_id": served.run_id,
+                "run_name": served.name,
+                "model_version": served.version or None,
+                "class_names": served.class_names,
+                "image_shape": served.image_shape,
+                "fitting": {"resize": served.fitting.resize, "interpolation": served.fitting.interpolation},
+                "explains": None if self.explainer is None else self.explainer.state,
+            }
+        )
 
     async def _prometheus(self, _request: Request) -> Response:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

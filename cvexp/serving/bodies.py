@@ -29,7 +29,7 @@ ACCEPTED = f"image/png, image/jpeg, {MULTIPART}, {JSON}, {NPY} or {RAW}"
 _NPY_MAGIC = b"\x93NUMPY"
 _NPY_HEADER = 1000
 """Bytes of a header that is read; the one of a plain array has 128."""
-_NDIM = 4
+_NDIM, _LARGEST = 4, 255
 
 
 class Slow(Exception):  # noqa: N818 - no error: it is to be read elsewhere
@@ -79,9 +79,7 @@ def read_images(
     return Images(pixels=pixels, names=names, notes=((),) * len(pixels))
 
 
-def _decoded(
-    files: Iterable[tuple[str, bytes]], served: Served, limits: Limits, most_pixels: int | None
-) -> Images:
+def _decoded(files: Iterable[tuple[str, bytes]], served: Served, limits: Limits, most_pixels: int | None) -> Images:
     if served.image_shape[0] not in (GREY, COLOUR):
         what = f"this model takes images of {served.image_shape[0]} channels, and image files have 1 or 3"
         raise Refusal(422, what, f"send an array: {NPY}")
@@ -89,10 +87,7 @@ def _decoded(
     for name, content in files:
         try:
             n_pixels += math.prod(read_size(io.BytesIO(content)))
-            if n_pixels > limits.max_pixels:
-                raise Unreadable(TOO_LARGE, f"{n_pixels:,} pixels in this request", f"at most {limits.max_pixels:,}")
-            if most_pixels is not None and n_pixels > most_pixels:
-                raise Slow
+            _check_pixels(n_pixels, limits, most_pixels)
             image, notes = decode(io.BytesIO(content), served.image_shape, served.fitting, fitted=fitted_image)
         except Unreadable as error:
             status = 413 if error.kind == TOO_LARGE else 422
@@ -100,6 +95,13 @@ def _decoded(
         read.append((name, image, notes))
     names, images, notes_of = zip(*read, strict=True)
     return Images(pixels=np.stack(images), names=names, notes=notes_of)
+
+
+def _check_pixels(n_pixels: int, limits: Limits, most_pixels: int | None) -> None:
+    if n_pixels > limits.max_pixels:
+        raise Unreadable(TOO_LARGE, f"{n_pixels:,} pixels in this request", f"at most {limits.max_pixels:,}")
+    if most_pixels is not None and n_pixels > most_pixels:
+        raise Slow
 
 
 def _from_json(body: bytes, image_shape: Sequence[int]) -> npt.NDArray[np.uint8]:
@@ -117,7 +119,7 @@ def _from_json(body: bytes, image_shape: Sequence[int]) -> npt.NDArray[np.uint8]
 
 
 def _rows(values: Sequence[object], shape: Sequence[int], where: str) -> Iterator[bytes]:
-    """The innermost lists of `values`, whose items have this shape, as bytes: without a guess by numpy at their type."""
+    """The innermost lists of `values`, whose items have this shape, as bytes; numpy would guess at their type."""
     for k, value in enumerate(values):
         place = f"{where}[{k}]"
         if not isinstance(value, list) or len(value) != shape[0]:
@@ -127,13 +129,10 @@ def _rows(values: Sequence[object], shape: Sequence[int], where: str) -> Iterato
         if len(shape) > 1:
             yield from _rows(value, shape[1:], place)
             continue
-        try:
-            if set(map(type, value)) != {int}:  # True is an integer too
-                raise TypeError
-            yield bytes(value)
-        except (TypeError, ValueError):
-            seen = shown(next(one for one in value if type(one) is not int or not 0 <= one <= 255))  # noqa: PLR2004
-            raise Refusal(422, f"{place} holds {seen}", "pixels are integers from 0 to 255") from None
+        if set(map(type, value)) != {int} or min(value) < 0 or max(value) > _LARGEST:  # True is an integer too
+            wrong = next(one for one in value if type(one) is not int or not 0 <= one <= _LARGEST)
+            raise Refusal(422, f"{place} holds {shown(wrong)}", "pixels are integers from 0 to 255")
+        yield bytes(value)
 
 
 def _from_npy(body: bytes, image_shape: Sequence[int]) -> npt.NDArray[np.uint8]:

@@ -22,7 +22,7 @@ _MOST_WAITING = 8
 EXPLAIN_SECONDS = 120.0
 """The longest that an explanation takes; the first one waits until torch and the weights are loaded."""
 
-_RAISES, _LOWERS = (230, 97, 0), (0, 92, 230)
+_RAISES, _LOWERS = np.array([(230, 97, 0), (0, 92, 230)], np.uint8)
 """Orange and blue, as in the pictures of `cvexp explain`."""
 
 
@@ -47,7 +47,7 @@ class Explainer:
         try:
             answer = await self._ask(served, pixels, class_index)
         except CvexpError as error:
-            raise Refusal(503, " ".join(error.lines()[0].split()), *error.hints[:1]) from error
+            raise Refusal(503, error.lines()[0], error.hints[0] if error.hints else "") from error
         finally:
             self._n_waiting -= 1
         size = pixels.shape[1:]
@@ -67,7 +67,7 @@ class Explainer:
             "pixels": base64.b64encode(pixels.tobytes()).decode(),
             "class": class_index,
         }
-        answer = await self._worker.ask(request, timeout=EXPLAIN_SECONDS)
+        answer = await self._worker.ask(request, seconds=EXPLAIN_SECONDS)
         self._is_loaded = True
         return answer
 
@@ -83,7 +83,7 @@ def _overlay(maps: npt.NDArray[np.float32]) -> Image.Image:
     most = float(np.abs(maps).max(initial=0.0))
     shares = np.abs(maps) / most if most > 0 else np.zeros_like(maps)
     made = np.zeros((*maps.shape, 4), np.uint8)
-    made[..., :3] = np.where(maps[..., None] < 0, np.uint8(_LOWERS), np.uint8(_RAISES))
+    made[..., :3] = np.where(maps[..., None] < 0, _LOWERS, _RAISES)
     made[..., 3] = np.rint(shares * 255)
     return Image.fromarray(made, "RGBA")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cvexp.serving.limits import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from python_multipart.multipart import MultipartCallbacks
 
 _DISPOSITION = b"content-disposition"
 _LONGEST_NAME = 200
@@ -51,10 +51,17 @@ class _Parts:
         self._name = self._value = b""
         self._content: list[bytes] = []
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
+    def callbacks(self) -> MultipartCallbacks:
         """What the parser calls."""
-        names = ("part_begin", "header_field", "header_value", "header_end", "part_data", "part_end", "end")
-        return {f"on_{name}": getattr(self, f"_{name}") for name in names}
+        return {
+            "on_part_begin": self._part_begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_part_data": self._part_data,
+            "on_part_end": self._part_end,
+            "on_end": self._end,
+        }
 
     def _part_begin(self) -> None:
         self._headers, self._content, self._name, self._value = {}, [], b"", b""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cvexp.settings import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cvexp.serving.limits import Limits
 
@@ -71,8 +71,10 @@ def document(limits: Limits) -> dict[str, Any]:
         "properties": {"images": {"type": "array", "description": "Integers from 0 to 255, (N, C, H, W)."}},
     }
     form = {"type": "object", "properties": {"image": {"type": "array", "items": _BINARY}}}
-    files = {"image/png": {"schema": _BINARY}, "image/jpeg": {"schema": _BINARY}, "multipart/form-data": {"schema": form}}
-    numbers = {
+    bodies = {
+        "image/png": {"schema": _BINARY},
+        "image/jpeg": {"schema": _BINARY},
+        "multipart/form-data": {"schema": form},
         "application/json": {"schema": arrays, "example": {"images": [[[[0, 255], [255, 0]]]]}},
         "application/x-npy": {"schema": _BINARY},
         "application/octet-stream": {"schema": _BINARY},
@@ -88,11 +90,9 @@ def document(limits: Limits) -> dict[str, Any]:
         "info": {"title": "cvexp serve", "version": VERSION, "description": _ABOUT},
         "paths": {
             "/predict": {
-                "post": _work("Classes, probabilities and logits of images.", bounds, {**files, **numbers}, _ref("Predictions"))
+                "post": _work("Classes, probabilities and logits of images.", bounds, bodies, _ref("Predictions"))
             },
-            "/explain": {
-                "post": _work("Where in one image the evidence for its class is.", bounds, {**files, **numbers}, explained)
-            },
+            "/explain": {"post": _work("Where in one image the evidence for its class is.", bounds, bodies, explained)},
             "/health": {"get": _read("Whether it is ready; 503 while it shuts down.", open_to_all=True)},
             "/model": {"get": _read("The model that is served: run, classes, image shape.")},
             "/metrics": {"get": _read("Counters and histograms for Prometheus.", kind="text/plain")},
@@ -133,22 +133,31 @@ def page(document: Mapping[str, Any]) -> str:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['summary'])}</p>")
-            parts.append(f"<p>{escape(operation.get('description', ''))}</p>" if "description" in operation else "")
-            if "requestBody" in operation:
-                kinds = ", ".join(f"<code>{escape(kind)}</code>" for kind in operation["requestBody"]["content"])
-                parts.append(f"<p>Content-Type: {kinds}</p>")
-    parts.append("<h2>Refusals</h2><p>Each is a JSON object with what was wrong, <code>error</code>, and a "
-                 "<code>hint</code>.</p><table><thead><tr><th scope=col>Status<th scope=col>Meaning</thead><tbody>")  # fmt: skip
-    parts += [f"<tr><td>{status}<td>{escape(text)}" for status, text in _REFUSALS.items()]
-    parts.append("</tbody></table>")
+            parts.append(_body_of(operation))
+    refusals = [(str(status), escape(text)) for status, text in _REFUSALS.items()]
+    parts.append("<h2>Refusals</h2><p>Each is a JSON object of an <code>error</code> and a <code>hint</code>.</p>")
+    parts.append(_table(("Status", "Meaning"), refusals))
     for name, schema in document["components"]["schemas"].items():
-        parts.append(f"<h2>{escape(name)}</h2><table><thead><tr><th scope=col>Field<th scope=col>Type<th scope=col>")
-        parts.append("Meaning</thead><tbody>")
-        for field, kind in schema["properties"].items():
-            parts.append(f"<tr><td><code>{escape(field)}</code><td>{escape(_type_of(kind))}")
-            parts.append(f"<td>{escape(kind.get('description', ''))}")
-        parts.append("</tbody></table>")
+        fields = [
+            (f"<code>{escape(field)}</code>", escape(_type_of(kind)), escape(kind.get("description", "")))
+            for field, kind in schema["properties"].items()
+        ]
+        parts += [f"<h2>{escape(name)}</h2>", _table(("Field", "Type", "Meaning"), fields)]
     return "\n".join(filter(None, parts))
+
+
+def _body_of(operation: Mapping[str, Any]) -> str:
+    if "requestBody" not in operation:
+        return ""
+    kinds = ", ".join(f"<code>{escape(kind)}</code>" for kind in operation["requestBody"]["content"])
+    return f"<p>{escape(operation['description'])}</p>\n<p>Content-Type: {kinds}</p>"
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """An HTML table of cells that are HTML."""
+    head = "".join(f"<th scope=col>{header}" for header in headers)
+    body = "\n".join("<tr>" + "".join(f"<td>{cell}" for cell in row) for row in rows)
+    return f"<table><thead><tr>{head}</thead><tbody>\n{body}\n</tbody></table>"
 
 
 def _type_of(schema: Mapping[str, Any]) -> str:

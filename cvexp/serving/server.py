@@ -99,7 +99,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed: it takes a third of the time that asyncio's own loop does."""
+    """Uvloop where it is installed: it takes a third of the time that asyncio's own loop does."""
     with contextlib.suppress(ImportError):
         import uvloop
 
@@ -159,6 +159,6 @@ async def _drain(service: Service, server: uvicorn.Server, stopping: asyncio.Eve
     await stopping.wait()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(2 * service.limits.timeout):
-            while service.n_running:
+            while service.n_running:  # noqa: ASYNC110 - an event would cost every request
                 await asyncio.sleep(0.02)
     server.should_exit = True

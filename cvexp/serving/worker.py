@@ -38,7 +38,7 @@ class Worker:
         """Whether the process is there, with what it has loaded."""
         return self._process is not None and self._process.returncode is None
 
-    async def ask(self, request: Mapping[str, Any], *, timeout: float) -> dict[str, Any]:
+    async def ask(self, request: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
         """The worker's answer.
 
         Raises:
@@ -46,12 +46,12 @@ class Worker:
         """
         async with self._lock:
             try:
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(seconds):
                     answer = await self._exchange(request)
             except BaseException as error:  # the answer would be taken for the next request's
                 await self._end()
                 if isinstance(error, TimeoutError):
-                    raise CvexpError(f"the process with the weights gave no answer in {timeout:g} s") from None
+                    raise CvexpError(f"the process with the weights gave no answer in {seconds:g} s") from None
                 if isinstance(error, OSError | ValueError | asyncio.IncompleteReadError):
                     raise CvexpError("the process with the weights has ended", "its reason is on stderr") from None
                 raise

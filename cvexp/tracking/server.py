@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
+from cvexp.addresses import in_brackets
 from cvexp.errors import StoreError
 from cvexp.imports import child_environment
 from cvexp.settings import ADMIN
@@ -135,7 +136,7 @@ def _taken(host: str, port: int) -> bool:
 
 def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> None:
     unspecified = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what to ask, where all are listened on
-    asked = unspecified.get(host) or _in_brackets(host)
+    asked = unspecified.get(host) or in_brackets(host)
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:

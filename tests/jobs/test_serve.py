@@ -21,6 +21,11 @@ from tests.serving.made import png, write_model
 from tests.serving.process import Server
 
 PNG = {"Content-Type": "image/png"}
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what the service refuses without a token
+LOADED = """
+import cvexp.serving.__main__, json, sys
+print(json.dumps([cvexp.__file__, sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
 
 
 @pytest.fixture
@@ -50,7 +55,7 @@ def libraries_of(pid):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "method"), [("tinyvgg", "Grad-CAM"), ("linear", "gradient")])
-def test_a_run_is_served_as_predict_has_it_and_explained(cvexp, lab, images, port, name, method):
+def test_a_run_is_served_as_predict_has_it_and_explained(cvexp, lab, images, port, name, method):  # noqa: PLR0917
     run_id = lab.runs[name].run_id
     expected = cvexp("predict", run_id, *map(str, images), "--device", "cpu", "--json").document["predictions"]
     server = started(lab, port, run_id)
@@ -63,7 +68,11 @@ def test_a_run_is_served_as_predict_has_it_and_explained(cvexp, lab, images, por
             np.testing.assert_allclose(found["logits"], wanted["logits"], atol=1e-5)
             np.testing.assert_allclose(found["probabilities"], wanted["probabilities"], atol=1e-6)
         status, explained = server.ask("POST", "/explain", images[1].read_bytes(), PNG)
-        assert (status, explained["method"], explained["predictions"][0]["class"]) == (200, method, expected[1]["class"])
+        assert (status, explained["method"], explained["predictions"][0]["class"]) == (
+            200,
+            method,
+            expected[1]["class"],
+        )
         assert explained["evidence"].startswith("data:image/png;base64,")
         assert (explained["layer"] is None) == (method == "gradient")
         assert server.ask("GET", "/model")[1]["explains"] == "ready"
@@ -88,7 +97,10 @@ def test_an_alias_that_moves_changes_the_model_between_two_requests(cvexp, lab, 
     try:
         asker.start()
         time.sleep(1)
-        assert cvexp("register", lab.runs["tinyvgg"].run_id, "--name", "digits", "--alias", "champion", *lab_store).code == 0
+        assert (
+            cvexp("register", lab.runs["tinyvgg"].run_id, "--name", "digits", "--alias", "champion", *lab_store).code
+            == 0
+        )
         deadline = time.monotonic() + 120
         while answers[-1][1].get("run_id") != lab.runs["tinyvgg"].run_id and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -118,10 +130,12 @@ def test_what_an_image_is_built_from_serves_with_its_own_code_alone(cvexp, tmp_p
         assert line in definition
     pins = (folder / "requirements.txt").read_text().splitlines()
     assert all(pin.count("==") == 1 for pin in pins)
-    assert {"onnxruntime", "numpy", "pillow", "starlette", "uvicorn", "anyio", "h11"} <= {pin.split("==")[0] for pin in pins}
+    assert {"onnxruntime", "numpy", "pillow", "starlette", "uvicorn", "anyio", "h11"} <= {
+        pin.split("==")[0] for pin in pins
+    }
     assert not {"torch", "mlflow", "pandas", "typer"} & {pin.split("==")[0] for pin in pins}
     server = Server(
-        ["cvexp.serving", "model.onnx", "--host", "0.0.0.0", "--port", str(port)],
+        ["cvexp.serving", "model.onnx", "--host", EVERYWHERE, "--port", str(port)],
         cwd=folder, env={"CVEXP_SERVE_TOKEN": "correct-horse-battery", "PYTHONPATH": str(folder)},
     )  # fmt: skip
     try:
@@ -131,13 +145,11 @@ def test_what_an_image_is_built_from_serves_with_its_own_code_alone(cvexp, tmp_p
         assert status == 200
         expected = np.arange(24, dtype=np.float32) @ weights
         np.testing.assert_allclose(answer["predictions"][0]["logits"], expected, rtol=1e-5)
-        found = json.loads(subprocess.run(
-            [sys.executable, "-c", "import cvexp.serving.__main__, json, sys\n"
-             "print(json.dumps([cvexp.__file__, sorted({n.partition('.')[0] for n in sys.modules})]))"],
-            cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True,
-        ).stdout)  # fmt: skip
-        assert found[0] == str(folder / "cvexp" / "__init__.py")
-        assert not {"torch", "mlflow", "pandas", "pyarrow", "typer", "rich", "pydantic"} & set(found[1])
+        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        printed = subprocess.check_output([sys.executable, "-c", LOADED], cwd=folder, env=environment)
+        package, loaded = json.loads(printed)
+        assert package == str(folder / "cvexp" / "__init__.py")
+        assert not {"torch", "mlflow", "pandas", "pyarrow", "typer", "rich", "pydantic"} & set(loaded)
     finally:
         assert server.stop() == 0
 
@@ -154,7 +166,7 @@ WRONG = {
     "no cvexp file": (("foreign.onnx",), "foreign.onnx"),
     "classes that do not fit": (("classes.onnx",), "classes.onnx"),
     "no address": (("tiny.onnx", "--host", "no.such.host.example"), "no.such.host.example"),
-    "others without a token": (("tiny.onnx", "--host", "0.0.0.0"), "0.0.0.0"),
+    "others without a token": (("tiny.onnx", "--host", EVERYWHERE), EVERYWHERE),
     "no token file": (("tiny.onnx", "--token-file", "nothing"), "nothing"),
     "an empty token": (("tiny.onnx", "--token-file", "empty"), "empty"),
     "a short token": (("tiny.onnx", "--token-file", "short"), "short"),
@@ -179,7 +191,9 @@ def wrong_files(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name == "no run" else ()) for name in WRONG])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "no run" else ()) for name in WRONG]
+)
 def test_wrong_uses_are_refused_in_three_lines(cvexp, wrong_files, monkeypatch, name):
     words, expected = WRONG[name]
     monkeypatch.chdir(wrong_files)

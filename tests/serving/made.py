@@ -31,7 +31,10 @@ def write_model(path, *, classes=CLASSES, shape=SHAPE, seed=0, run_id="012345678
         nodes,
         "linear",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", *shape])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", n_classes]) for name in ("logits", "probabilities")],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", n_classes])
+            for name in ("logits", "probabilities")
+        ],
         [numpy_helper.from_array(weights, "weights")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

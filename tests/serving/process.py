@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 
 class Server:
@@ -52,8 +53,8 @@ class Server:
 
     def rss(self):
         """Resident bytes."""
-        with open(f"/proc/{self.process.pid}/statm") as stream:
-            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(resident) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self, signum=signal.SIGTERM, *, seconds=60):
         """Its exit code after the signal."""

@@ -46,13 +46,20 @@ def test_what_is_no_address_is_refused(host):
 
 
 @pytest.mark.parametrize(
-    "given", [None, "Bearer", "Bearer wrong", f"Basic {SECRET}", f"Bearer {SECRET}x", f"Bearer {SECRET[:-1]}", "Bearer ü"]
+    "given",
+    [None, "Bearer", "Bearer wrong", f"Basic {SECRET}", f"Bearer {SECRET}x", f"Bearer {SECRET[:-1]}", "Bearer ü"],
 )
 def test_without_the_token_nothing_of_the_model_is_told(serving, given):
     headers = {} if given is None else {"authorization": given}
 
     async def everywhere(service):
-        for path, method in (("/predict", "POST"), ("/explain", "POST"), ("/model", "GET"), ("/metrics", "GET"), ("/x", "GET")):
+        for path, method in (
+            ("/predict", "POST"),
+            ("/explain", "POST"),
+            ("/model", "GET"),
+            ("/metrics", "GET"),
+            ("/x", "GET"),
+        ):
             answer = await ask(service, path, method=method, kind="image/png", body=png(), **headers)
             assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
             assert SECRET.encode() not in answer.body
@@ -72,7 +79,14 @@ def test_with_the_token_it_answers(serving):
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("localhost:8000", 200), ("127.0.0.1", 200), ("[::1]:80", 200), ("LOCALHOST", 200), ("evil.example:8000", 421), ("", 421)],
+    [
+        ("localhost:8000", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:80", 200),
+        ("LOCALHOST", 200),
+        ("evil.example:8000", 421),
+        ("", 421),
+    ],
 )
 def test_a_name_that_was_made_to_mean_this_machine_is_refused(serving, host, status):
     answer = serving(lambda service: ask(service, "/model", method="GET", host=host), hosts=hosts_for("127.0.0.1"))

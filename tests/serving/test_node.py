@@ -24,8 +24,12 @@ def runtime(tmp_path_factory, request):
     (folder / "package.json").write_text("{}")
     done = subprocess.run(
         [NPM, "install", "--no-audit", "--no-fund", request.param],
-        cwd=folder, env={**os.environ, "ONNXRUNTIME_NODE_INSTALL_CUDA": "skip"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env={**os.environ, "ONNXRUNTIME_NODE_INSTALL_CUDA": "skip"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         pytest.skip(f"npm cannot install {request.param}: {done.stderr.strip().splitlines()[-1:]}")
     return folder, request.param

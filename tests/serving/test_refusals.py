@@ -23,7 +23,9 @@ def bomb(width, height):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(999))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(999))) + chunk(b"IEND", b"")
+    )
 
 
 def array(values):
@@ -78,7 +80,12 @@ WRONG = {
     "a form without a boundary": ("multipart/form-data", form(("a.png", png())), 400, "boundary"),
     "a form of another boundary": (FORM, form(("a.png", png()), boundary=b"YY"), 400, "multipart"),
     "half a form": (FORM, form(("a.png", png()))[:-40], 400, "multipart"),
-    "a form without files": (FORM, b'--XX\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--XX--\r\n', 422, "file"),
+    "a form without files": (
+        FORM,
+        b'--XX\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--XX--\r\n',
+        422,
+        "file",
+    ),
     "a form with a file that is no image": (FORM, form(("a.png", png()), ("../../etc/b", b"x")), 422, "etc/b"),
     "a form with a long header": (FORM, form(("a" * 20_000, png())), 400, "header"),
 }
@@ -100,14 +107,17 @@ def test_wrong_bodies_are_refused_in_words_and_the_next_request_is_answered(serv
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/../../etc/passwd", "//predict", "/predict/", "/form.html", "/%2e%2e/x", "/predict/../app.py", ""]
+    "path",
+    ["/nothing", "/../../etc/passwd", "//predict", "/predict/", "/form.html", "/%2e%2e/x", "/predict/../app.py", ""],
 )
 def test_other_paths_are_404(serving, path):
     answer = serving(lambda service: ask(service, path, method="GET"))
     assert (answer.status, answer.json["hint"]) == (404, "see /docs")
 
 
-@pytest.mark.parametrize(("path", "method"), [("/predict", "GET"), ("/predict", "PUT"), ("/health", "POST"), ("/", "DELETE")])
+@pytest.mark.parametrize(
+    ("path", "method"), [("/predict", "GET"), ("/predict", "PUT"), ("/health", "POST"), ("/", "DELETE")]
+)
 def test_other_methods_are_405(serving, path, method):
     answer = serving(lambda service: ask(service, path, method=method))
     assert answer.status == 405
@@ -126,9 +136,7 @@ def test_bodies_larger_than_allowed_are_413_whether_they_say_so_or_not(serving):
 
 
 def test_bodies_that_come_too_slowly_are_408(serving):
-    answer = serving(
-        lambda service: ask(service, kind=RAW, chunks=[b"a"] * 50, pause=0.05), limits={"timeout": 0.12}
-    )
+    answer = serving(lambda service: ask(service, kind=RAW, chunks=[b"a"] * 50, pause=0.05), limits={"timeout": 0.12})
     assert (answer.status, answer.headers["connection"]) == (408, "close")
 
 

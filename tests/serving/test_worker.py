@@ -44,7 +44,7 @@ def asking(use):
 def test_one_process_answers_one_request_after_the_other():
     async def twice(worker):
         assert not worker.is_running
-        return await asyncio.gather(*[worker.ask({"do": "x", "n": n}, timeout=20) for n in range(5)])
+        return await asyncio.gather(*[worker.ask({"do": "x", "n": n}, seconds=20) for n in range(5)])
 
     answers = asking(twice)
     assert [answer["n"] for answer in answers] == list(range(5))
@@ -56,7 +56,7 @@ def test_one_process_answers_one_request_after_the_other():
 def test_its_errors_are_raised_here(code, kind):
     async def fail(worker):
         with pytest.raises(kind, match="no such run") as raised:
-            await worker.ask({"do": "fail", "code": code}, timeout=20)
+            await worker.ask({"do": "fail", "code": code}, seconds=20)
         return raised.value
 
     assert asking(fail).lines() == ["no such run", "try another"]
@@ -65,10 +65,10 @@ def test_its_errors_are_raised_here(code, kind):
 @pytest.mark.parametrize("how", ["end", "garbage", "sleep"])
 def test_after_it_ended_or_did_not_answer_another_one_is_started(how):
     async def lose(worker):
-        first = (await worker.ask({"do": "x"}, timeout=20))["pid"]
+        first = (await worker.ask({"do": "x"}, seconds=20))["pid"]
         with pytest.raises(CvexpError, match="the process with the weights"):
-            await worker.ask({"do": how}, timeout=0.3 if how == "sleep" else 20)
-        return first, (await worker.ask({"do": "x"}, timeout=20))["pid"]
+            await worker.ask({"do": how}, seconds=0.3 if how == "sleep" else 20)
+        return first, (await worker.ask({"do": "x"}, seconds=20))["pid"]
 
     first, second = asking(lose)
     assert first != second
