@@ -86,7 +86,7 @@ def _along_last(source: Pixels, out: Pixels, interpolation: Interpolation) -> No
         out[..., first : first + weights.shape[1]] = np.clip(rounded, 0, 255)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # each may take megabytes, and whoever sends images chooses their sizes
 def _weights(
     n_in: int, n_out: int, interpolation: Interpolation
 ) -> tuple[list[tuple[int, int, npt.NDArray[np.float64]]], int]:

@@ -155,7 +155,7 @@ def _code() -> list[Path]:
 def arguments(limits: Limits) -> list[str]:
     """The limits as `python -m cvexp.serving` takes them."""
     names = ("max_batch", "max_wait_ms", "max_bytes", "timeout")
-    return [word for name in names for word in (f"--{name.replace('_', '-')}", f"{getattr(limits, name):g}")]
+    return [word for name in names for word in (f"--{name.replace('_', '-')}", str(getattr(limits, name)))]
 
 
 def pinned(names: Sequence[str]) -> list[str]:

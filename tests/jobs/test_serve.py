@@ -156,7 +156,7 @@ def test_what_an_image_is_built_from_serves_with_its_own_code_alone(cvexp, tmp_p
 
 def test_the_limits_are_arguments_that_the_server_in_an_image_takes():
     words = serve_image.arguments(Limits(max_batch=7, timeout=2.5))
-    assert words == ["--max-batch", "7", "--max-wait-ms", "0", "--max-bytes", "10485760", "--timeout", "2.5"]
+    assert words == ["--max-batch", "7", "--max-wait-ms", "0.0", "--max-bytes", "10485760", "--timeout", "2.5"]
 
 
 WRONG = {
