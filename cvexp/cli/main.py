@@ -28,6 +28,7 @@ from cvexp.cli import (
     predict,
     register,
     reproduce,
+    serve,
     sync,
     train,
     ui,
@@ -70,7 +71,7 @@ def _help_of(function: Callable[..., None]) -> str:
 
 # Each of these modules holds a function of its own name; help lists the verbs in this order.
 _VERBS = (data, models, train, evaluate, bench, compare, confmat, predict, explain,
-          export, register, run_file, reproduce, sync, ui)  # fmt: skip
+          export, register, serve, run_file, reproduce, sync, ui)  # fmt: skip
 for _module in _VERBS:
     _name = _module.__name__.rpartition(".")[2]
     _verb = getattr(_module, _name)

@@ -6,18 +6,19 @@ import contextlib
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from cvexp.data.fitting import Fitting
 from cvexp.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
+    from torch import Tensor
+
+    Pixels = npt.NDArray[np.uint8]
 
 GREY, COLOUR = 1, 3
 # By content, not by file name. For some others Pillow runs external programs, such as Ghostscript for EPS.
@@ -56,6 +57,16 @@ class Header(NamedTuple):
         return self.mode in _GREY_MODES
 
 
+def read_size(stream: BinaryIO) -> tuple[int, int]:
+    """Width and height of the image in `stream` as it is stored; nothing is decoded, which `read_header` does to a PNG.
+
+    Raises:
+        Unreadable: It is no image, or says that it is too large.
+    """
+    with _explained(), _opened(stream) as image:
+        return image.size
+
+
 def read_header(stream: BinaryIO) -> Header:
     """The header of the image in `stream`; Unreadable if it has none, or says that the image is too large."""
     with _explained(), _opened(stream) as image:
@@ -91,13 +102,25 @@ def read_image(
     return pixels, notes
 
 
+def fitted_by_torch(image: Image.Image, size: tuple[int, int], fitting: Fitting) -> Pixels:
+    """An image in mode L or RGB as uint8 (1 or 3, H, W), fitted to `size`, (height, width)."""
+    n_channels = len(image.getbands())
+    fitted: Pixels = fitting(_tensor(image), size)[0, :n_channels].contiguous().numpy()
+    return fitted
+
+
 def decode(
-    stream: BinaryIO, image_shape: Sequence[int], fitting: Fitting
-) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    stream: BinaryIO,
+    image_shape: Sequence[int],
+    fitting: Fitting,
+    *,
+    fitted: Callable[[Image.Image, tuple[int, int], Fitting], Pixels] = fitted_by_torch,
+) -> tuple[Pixels, tuple[str, ...]]:
     """Decode the image in `stream` as uint8 `image_shape`, (C, H, W), C 1 or 3, and describe each lossy conversion.
 
     EXIF orientation is applied, 16-bit values are scaled to 8 bits, transparent parts become black, the mode is
-    converted to greyscale or RGB, and the image is fitted to (H, W).
+    converted to greyscale or RGB, and the image is fitted to (H, W): by torch, or by `fitted`, such as the one of
+    `cvexp.data.resize`, which needs no torch and gives the same pixels.
 
     Raises:
         Unreadable: It is no image, damaged, or too large.
@@ -111,22 +134,25 @@ def decode(
         opened.load()
         ImageOps.exif_transpose(opened, in_place=True)
         image = _flattened(_eight_bit(opened, notes), notes)
-        images = _tensor(_in_mode(image, "L" if channels == GREY else "RGB"))
+        pixels = fitted(_in_mode(image, "L" if channels == GREY else "RGB"), (height, width), fitting)
     if shown != (width, height):
         notes.append(f"resized from {shown[0]}x{shown[1]} to {width}x{height} pixels")
-    return fitting(images, (height, width))[0, :channels].contiguous().numpy(), tuple(notes)
+    return pixels, tuple(notes)
 
 
-def _tensor(image: Image.Image) -> torch.Tensor:
+def _tensor(image: Image.Image) -> Tensor:
     """The pixels of a grey image as uint8 (1, 1, H, W), and of one in RGB as (1, 4, H, W), as Pillow holds them.
 
     They are not copied, unless Pillow holds a large image in pieces. To leave the fourth, meaningless channel out takes
     it a third of the time that decoding does, and torch resizes four channels faster than three.
     """
+    import pyarrow as pa
+    import torch
+
     if image.mode == "L":
         return torch.from_numpy(np.array(image))[None, None]
     try:
-        pixels = torch.from_dlpack(pa.array(image).flatten())
+        pixels = torch.utils.dlpack.from_dlpack(pa.array(image).flatten())
     except ValueError:  # in pieces
         pixels = torch.frombuffer(bytearray(image.tobytes("raw", "RGBX")), dtype=torch.uint8)
     return pixels.view(image.height, image.width, 4).permute(2, 0, 1)[None]

@@ -36,8 +36,9 @@ def serving(settings: StoreSettings, *, port: int, host: str = LOOPBACK) -> Iter
     Raises:
         StoreError: The store does not exist, the port is taken, or the server does not come up.
     """
+    from cvexp.addresses import is_loopback, reachable
     from cvexp.tracking.recovery import recover
-    from cvexp.tracking.server import charts_link, is_loopback, password_file, reachable, start, stop
+    from cvexp.tracking.server import charts_link, password_file, start, stop
     from cvexp.tracking.store import open_store
 
     recover(settings)

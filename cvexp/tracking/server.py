@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import itertools
 import os
 import secrets
@@ -15,6 +14,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
+from cvexp.addresses import in_brackets
 from cvexp.errors import StoreError
 from cvexp.imports import child_environment
 from cvexp.settings import ADMIN
@@ -35,29 +35,6 @@ def charts_link(base: str, experiment_id: str, *, view_id: str = "") -> str:
     """The address of an experiment's charts in MLflow's pages for training, as the saved view `view_id` has them."""
     view = f"&viewStateShareKey={view_id}" if view_id else ""
     return f"{base}/#/experiments/{experiment_id}/runs?{TRAINING_PAGES}{view}&compareRunsMode=CHART"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what listens on `host` can be reached from this machine alone; raises StoreError for no address."""
-    return all(ipaddress.ip_address(address).is_loopback for address in _addresses(host))
-
-
-def reachable(host: str) -> str:
-    """`host` as it stands in a link: where every address is listened on, this machine's name."""
-    unspecified = any(ipaddress.ip_address(address).is_unspecified for address in _addresses(host))
-    return socket.gethostname() if unspecified else _in_brackets(host)
-
-
-def _in_brackets(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _addresses(host: str) -> list[str]:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise StoreError(f"no address: {host!r}", "for example: --host 0.0.0.0") from error
-    return [str(entry[4][0]).partition("%")[0] for entry in found]
 
 
 def password_file(settings: StoreSettings) -> Path:
@@ -159,7 +136,7 @@ def _taken(host: str, port: int) -> bool:
 
 def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> None:
     unspecified = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what to ask, where all are listened on
-    asked = unspecified.get(host) or _in_brackets(host)
+    asked = unspecified.get(host) or in_brackets(host)
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
