@@ -64,4 +64,9 @@ def quantized(proto: Any, images: Tensor, spec: ModelSpec, *, raw: bool) -> Any:
             weight_type=QuantType.QInt8,
             extra_options={"OpTypesToExcludeOutputQuantization": list(FLOAT_OUTPUT)},
         )
-        return onnx.load(small)
+        found = onnx.load(small)
+    used = {node.domain for node in found.graph.node}
+    kept = [one for one in found.opset_import if one.domain in used]  # the optimizer imports all that it knows
+    del found.opset_import[:]
+    found.opset_import.extend(kept)
+    return found

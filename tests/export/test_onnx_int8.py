@@ -26,11 +26,11 @@ def digits(tmp_path_factory):
 def fitted(name, digits, *, steps=60):
     """A model that was trained for some steps, and its specification."""
     torch.manual_seed(0)
-    model = build(find_entry(name), image_shape=(1, 8, 8), n_classes=10, hidden_units=16, model_args={})
+    model = build(find_entry(name), image_shape=(1, 8, 8), n_classes=10, hidden_units=10, model_args={})
     spec = ModelSpec(
         model=name,
         model_args={},
-        hidden_units=16,
+        hidden_units=10,
         image_shape=(1, 8, 8),
         class_names=digits.class_names,
         dataset="digits",

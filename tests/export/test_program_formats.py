@@ -42,7 +42,7 @@ def spec_of(model, shape):
     return ModelSpec(
         model=model,
         model_args={},
-        hidden_units=6,
+        hidden_units=10,
         image_shape=shape,
         class_names=("ö", "b", "c"),
         dataset="tiny",
@@ -54,7 +54,7 @@ def spec_of(model, shape):
 
 def built(name):
     torch.manual_seed(1)
-    model = build(find_entry(name), image_shape=MODELS[name], n_classes=3, hidden_units=6, model_args={}).eval()
+    model = build(find_entry(name), image_shape=MODELS[name], n_classes=3, hidden_units=10, model_args={}).eval()
     return model, spec_of(name, MODELS[name])
 
 

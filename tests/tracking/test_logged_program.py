@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_the_logged_model_of_a_users_network_answers_its_logits_without_cvexp_an
     client = MlflowClient(store_settings().tracking_uri)
     (model,) = client.search_logged_models(["0"])
     assert model.status == "READY"
-    folder = next(tmp_path.rglob("MLmodel")).parent
+    folder = Path(model.artifact_location.removeprefix("file://"))
     assert {path.suffix for path in folder.rglob("*") if path.is_file()}.isdisjoint({".pkl", ".pt", ".pth"})
     required = (folder / "requirements.txt").read_text()
     assert "onnxruntime==" in required
