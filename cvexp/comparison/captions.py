@@ -29,7 +29,7 @@ def captions_of(groups: Sequence[Group], front: Front, analysis: Analysis, *, n_
         when = "the epoch with each run's best held-out accuracy, which flatters" if at == BEST else f"epoch {at}"
         lines.append(f"Accuracies and losses are those after {when}; times and sizes are of whole runs.")
     facts = {
-        "Entries with a dot are exported files, timed in turns with their run; verdicts are on the runs alone.": any(
+        "Entries with a dot are exported files, timed by cvexp export; verdicts are on the runs alone.": any(
             group.first.export for group in groups
         ),
         "± is half of the 95% t interval of the mean over n seeds; accuracies with it are in percent.": any(

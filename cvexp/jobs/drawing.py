@@ -130,7 +130,9 @@ def _score(group: Group) -> Score:
 
 def _panels(table: Table, groups: Sequence[Group], key: str) -> list[Panel]:
     """A panel for each of the conditions under which a cost was measured."""
-    measured = {k: group for k, group in enumerate(groups) if 0 < _mean(group, key) < math.inf}
+    shared = figure_of(key).conditions == "training"  # by exported files with their run
+    entries = {k: group for k, group in enumerate(groups) if not (shared and group.first.export)}
+    measured = {k: group for k, group in entries.items() if 0 < _mean(group, key) < math.inf}
     if not measured:
         return []
     standings = front_of(

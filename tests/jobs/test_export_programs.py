@@ -1,4 +1,4 @@
-"""Programs as they are shipped: each format proven by its own runtime, usable in every verb, and caught where broken."""
+"""Programs as they are shipped: proven by their own runtimes, usable in every verb, and caught where broken."""
 
 from __future__ import annotations
 
