@@ -97,6 +97,7 @@ class ModelFacts:
         unmeasured: Why, in words.
         seeds: Of its recipe; None for a single run.
         latency: Where latencies were measured, in words; empty where they were not.
+        bench_busy: Whether they were measured while it had other work.
         busy: Why training times are not to be ranked; empty otherwise.
         versions: Of the packages it was trained with.
     """
@@ -109,6 +110,7 @@ class ModelFacts:
     unmeasured: str = ""
     seeds: OverSeeds | None = None
     latency: str = ""
+    bench_busy: bool = False
     busy: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -129,8 +131,9 @@ def write_card(result: ExportResult, settings: StoreSettings, *, text: Callable[
     card, folder = load_card(kept[0][1]), kept[0][1].parent
     exported = [_file(one, path) for one, path in kept]
     facts = gather(card, [*exported, *_earlier(folder, card, {one.name for one in exported})], settings)
-    if not facts.latency and any(one.latency_ms is not None for one in exported):
-        facts = replace(facts, latency=f"{result.device_name}, {result.threads} thread")
+    if any(one.latency_ms is not None for one in exported):
+        words = f"{result.device_name}, {result.threads} thread{'' if result.threads == 1 else 's'}"
+        facts = replace(facts, latency=words, bench_busy=result.busy)
     path = folder / NAME
     if not _is_own(path, card.run_id):
         path = path.with_stem(f"{path.stem}-{card.run_id[:ID_DIGITS]}")
@@ -169,6 +172,7 @@ def _of_run(facts: ModelFacts, store: Store, run: RunSummary) -> ModelFacts:
         unmeasured="" if measured else why or "the run has no per-image records of these classes",
         seeds=over_seeds(repeats_of(store, run), n_classes=len(class_names)),
         latency="" if bench is None else bench.words,
+        bench_busy=bench is not None and bool(bench.busy),
         busy=run.busy,
         versions={key.removeprefix(VERSIONS): run.tags[key] for key in sorted(run.tags) if key.startswith(VERSIONS)},
     )

@@ -26,19 +26,20 @@ def _proof(result: RegisterResult) -> str:
     parts = []
     if key in tags:
         limits = [tags.get(f"{key}_{name}") for name in ("low", "high")]
-        between = f" (95% {_percent(limits[0])} to {_percent(limits[1])})" if all(limits) else ""
-        parts.append(f"test accuracy {_percent(tags[key])}{between}")
+        between = f" (95% {_read(limits[0], '.2%')} to {_read(limits[1], '.2%')})" if all(limits) else ""
+        parts.append(f"test accuracy {_read(tags[key], '.2%')}{between}")
     if "seeds/accuracy_mean" in tags:
-        parts.append(f"{_percent(tags['seeds/accuracy_mean'])} over {tags.get('seeds/n')} seeds")
-    if Metric.LATENCY_MS in tags:
-        parts.append(f"{tags[Metric.LATENCY_MS]} ms for one image")
+        parts.append(f"{_read(tags['seeds/accuracy_mean'], '.2%')} over {tags.get('seeds/n')} seeds")
+    own = f"export/{tags.get('cvexp.format')}/latency_ms"
+    if (latency := tags.get(own, tags.get(Metric.LATENCY_MS))) is not None:
+        parts.append(f"{_read(latency, '.3g')} ms for one image")
     return ", ".join(parts)
 
 
-def _percent(text: str | None) -> str:
-    """A fraction as percent; a version registered before may hold anything."""
+def _read(text: str | None, form: str) -> str:
+    """A number; a version that was registered before may hold anything."""
     try:
-        return f"{float(text or ''):.2%}"
+        return format(float(text or ""), form)
     except ValueError:
         return clean(text)
 

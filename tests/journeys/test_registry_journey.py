@@ -46,7 +46,7 @@ def test_train_register_and_use_the_version(flags, tmp_path):
     champion = cvexp(tmp_path, "evaluate", "models:/digits@champion", "--json", *flags)
     assert json.loads(champion.stdout)["run_name"] == "strong"
     both = cvexp(tmp_path, "compare", "models:/digits@champion", "models:/digits/1", "--json", *flags)
-    assert {run["name"] for run in json.loads(both.stdout)["runs"]} == {"weak", "strong"}
+    assert {run["run_name"] for run in json.loads(both.stdout)["runs"]} == {"weak", "strong"}
     cvexp(tmp_path, "predict", "models:/digits/2", *flags)
     cvexp(tmp_path, "export", "models:/digits@champion", *flags)
     assert (tmp_path / "models" / "strong.pt").is_file()

@@ -82,10 +82,16 @@ def limits(facts: ModelFacts) -> str:
     if not (timed or facts.latency):
         lines.append("Its latency was not measured.")
     elif facts.latency:
-        lines.append(f"Latency holds for one machine: {plain(facts.latency)}.")
+        busy = ", which was busy meanwhile" if facts.bench_busy else ""
+        lines.append(f"Latency holds for one machine: {plain(facts.latency)}{busy}.")
     if facts.busy:
         lines.append(f"Training times are not to be ranked: {plain(facts.busy)}.")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _share(value: float) -> str:
+    """A share in percent that reads as 100 only where it is."""
+    return "100%" if value == 1 else f"{min(value, 0.9999):.2%}"
 
 
 def files_of(files: Sequence[CardFile]) -> str:
@@ -99,7 +105,7 @@ def files_of(files: Sequence[CardFile]) -> str:
             code(one.name),
             plain(one.kind),
             f"{one.n_bytes:,}",
-            of(one.top1_agreement, ".2%"),
+            "-" if one.top1_agreement is None else _share(one.top1_agreement),
             of(one.max_logit_difference, ".2g"),
             of(one.accuracy, ".2%"),
             of(one.latency_ms, ".3g"),
