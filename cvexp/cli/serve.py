@@ -13,7 +13,7 @@ MIB = 2**20
 
 _MODEL = "A run, as for other verbs, an exported file, or models:/NAME@ALIAS of the registry."
 _HOST = "The address to listen on. By default this machine alone can reach it; on any other, requests need a token."
-_SECRET = "A file with the token that requests have to bring. Without it: CVEXP_SERVE_TOKEN."
+_ACCESS = "A file with the token that requests have to bring. Without it: CVEXP_SERVE_TOKEN."
 _BATCH = "Images of one forward pass; those that came while the last one ran go together."
 _WAIT = "Wait so long for more images before a forward pass."
 _LOOK_UP = "Seconds between two looks at what an alias means; 0 for never."
@@ -25,7 +25,7 @@ def serve(
     *,
     host: Annotated[str, typer.Option(help=_HOST)] = LOOPBACK,
     port: Annotated[int, typer.Option(help="The port to listen on; 0 for any free one.", min=0, max=65535)] = PORT,
-    token_file: Annotated[Path | None, typer.Option(help=_SECRET)] = None,
+    token_file: Annotated[Path | None, typer.Option(help=_ACCESS)] = None,
     max_batch: Annotated[int, typer.Option(help=_BATCH, min=1, max=4096)] = 32,
     max_wait_ms: Annotated[float, typer.Option(help=_WAIT, min=0, max=10_000)] = 0.0,
     max_bytes: Annotated[int, typer.Option(help="Largest body of a request.", min=1)] = 10 * MIB,

@@ -89,13 +89,21 @@ class _Server(uvicorn.Server):
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens on `host` and `port`; on any free one for port 0. InputError if it cannot."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """A socket bound to `host` and `port`, to any free one for port 0; connections are refused until `serve` listens.
+
+    InputError if it cannot be had.
+    """
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if made.family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((host, port))
     except OSError as error:
+        made.close()
         reason = error.strerror or str(error)
         raise InputError(f"cannot listen on port {port} of {host}: {reason}", "name another with --port") from error
+    return made
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -122,6 +130,7 @@ async def serve(
     config = uvicorn.Config(
         service,
         http=_Protocol,
+        backlog=_BACKLOG,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -16,7 +16,7 @@ from pathlib import Path
 class Server:
     """`python -m cvexp.serving` or `cvexp serve`, ready to be asked."""
 
-    def __init__(self, words, *, cwd, env=None, seconds=120):
+    def __init__(self, words, *, cwd, env=None, seconds=500):
         self._errors = (cwd / "serve.err").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", *words], cwd=cwd, env={**os.environ, **(env or {})},
@@ -36,7 +36,7 @@ class Server:
         self._errors.seek(0)
         return self._errors.read()
 
-    def connect(self, *, timeout=30):
+    def connect(self, *, timeout=180):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
     def ask(self, method, path, body=None, headers=None):
