@@ -8,11 +8,17 @@ import typer
 from cvexp.cli import flags
 from cvexp.config.execution import ExecutionConfig
 from cvexp.config.option import settings_of
+from cvexp.runs import EXPORT_SUFFIXES
 
 _RUN = (
     "A run, by its id, a unique prefix of it (4 digits or more), its name, @last, @best, @best:METRIC, or "
+<<<<<<< HEAD
     "@best@DATASET where runs were measured on different test images (@best@digits,limit=300); a registered "
     "version, by models:/NAME@ALIAS or models:/NAME/VERSION; or an exported .pt or .safetensors file."
+=======
+    "@best@DATASET where runs were measured on different test images (@best@digits,limit=300); or an exported "
+    f"file ({', '.join(EXPORT_SUFFIXES.values())})."
+>>>>>>> proof
 )
 _MODEL = "package.module:factory of a model that is not in the registry, if you trust it."
 _DATA = "The folder of datasets. Without it, CVEXP_DATA_DIR or your cache folder."

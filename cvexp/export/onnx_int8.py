@@ -33,7 +33,7 @@ class CalibrationImages:
 
     @staticmethod
     def _of(images: Tensor, spec: ModelSpec, *, raw: bool) -> Iterator[Mapping[str, npt.NDArray[np.generic]]]:
-        for batch in images.cpu().split(BATCH):
+        for batch in torch.split(images.cpu(), BATCH):
             yield {"images": (spec.transform(batch) if raw else batch).contiguous().numpy()}
 
     def get_next(self) -> Mapping[str, npt.NDArray[np.generic]] | None:

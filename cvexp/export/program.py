@@ -41,6 +41,9 @@ class Deployed(nn.Module):
     operations in place, which exporters to other runtimes may get wrong.
     """
 
+    mean: Tensor | None
+    std: Tensor | None
+
     def __init__(self, network: nn.Module, transform: Transform) -> None:
         super().__init__()
         self.network = network
@@ -50,7 +53,7 @@ class Deployed(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and probabilities."""
         floats = images.to(torch.float32) / 255
-        if self.mean is not None:
+        if self.mean is not None and self.std is not None:
             floats = (floats - self.mean) / self.std
         logits = self.network(floats)
         return logits, torch.softmax(logits, 1)

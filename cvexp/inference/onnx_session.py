@@ -98,7 +98,7 @@ class OnnxPredictor:
         import torch
 
         size = max(1, min(BATCH, BATCH_BYTES // (4 * math.prod(self.signature.image_shape))))
-        return torch.cat([self._run(self.session, batch, name) for batch in images.cpu().split(size)])
+        return torch.cat([self._run(self.session, batch, name) for batch in torch.split(images.cpu(), size)])
 
     def _run(self, session: InferenceSession, batch: Tensor, name: str) -> Tensor:
         import torch

@@ -47,7 +47,7 @@ class ProgramPredictor:
     def _answers(self, images: Tensor) -> list[Tensor]:
         size = max(1, min(BATCH, BATCH_BYTES // (4 * math.prod(self.signature.image_shape))))
         with torch.inference_mode(), threads(default_threads()):
-            batches = [self._run(batch) for batch in images.cpu().split(size)]
+            batches = [self._run(batch) for batch in torch.split(images.cpu(), size)]
         return [torch.cat(parts) for parts in zip(*batches, strict=True)]
 
     def _run(self, batch: Tensor) -> tuple[Tensor, ...]:

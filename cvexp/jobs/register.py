@@ -99,7 +99,7 @@ def run(
         if_better: See above.
         margin: A difference of accuracy that counts as none, in [0, 1].
         format_name: One of `FORMATS`; `onnx` exports the run first, unless that was registered before.
-        data_dir: Where datasets are looked for first; only an export needs them.
+        data_dir: Where datasets are looked for first; by default as `settings.data_dir` says.
         trusted_factory: As for `load_trained`.
         say: Called with a line about what begins.
 
@@ -118,16 +118,17 @@ def run(
     elif if_better:
         raise ConfigError("--if-better moves an alias, and none is named", "for example: --alias champion --if-better")
     store, found, note = _finished(selector, settings)
+    folder = data_dir or default_data_dir()
+    reader = _reader(store, folder)
 
     def exported() -> LoggedModel:
-        folder = data_dir or default_data_dir()
         return log_onnx(store, found, settings, data_dir=folder, trusted_factory=trusted_factory, say=say)
 
     present = None if alias is None else holder(store, name, alias)
-    version, is_new = _registered(store, found, name, format_name, export=exported)
+    version, is_new = _registered(store, found, name, format_name, export=exported, reader=reader)
     settled = None
     if alias is not None:
-        settled = _settle(store, found, version, alias, present, if_better=if_better, margin=margin)
+        settled = _settle(store, found, version, alias, present, reader=reader, if_better=if_better, margin=margin)
     return RegisterResult(
         run_id=found.run_id,
         run_name=found.name,
@@ -143,7 +144,7 @@ def run(
 
 
 def _registered(
-    store: Store, run: RunSummary, name: str, format_name: str, *, export: Callable[[], LoggedModel]
+    store: Store, run: RunSummary, name: str, format_name: str, *, export: Callable[[], LoggedModel], reader: Reader
 ) -> tuple[ModelVersion, bool]:
     """The version that is this run in a format, and whether it was made now, with its proof."""
     from cvexp.tracking.predictions import stored_records
@@ -162,7 +163,7 @@ def _registered(
     else:
         model = logged_model(store, run)
     records, _ = stored_records(store, run, "test")
-    n_classes = len(_reader(store).class_names(run)) or None
+    n_classes = len(reader.class_names(run)) or None
     seeds = over_seeds(repeats_of(store, run), n_classes=n_classes)
     return add_version(store, run, name, model=model, tags=version_tags(run, records=records, seeds=seeds) | tags)
 
@@ -187,11 +188,11 @@ def _finished(selector: str, settings: StoreSettings) -> tuple[Store, RunSummary
     return replace(store, experiment_id=run.experiment_id), run, selection.note
 
 
-def _reader(store: Store) -> Reader:
+def _reader(store: Store, data_dir: Path) -> Reader:
     from cvexp.comparison.request import Request
     from cvexp.jobs.evidence import StoredEvidence
 
-    return StoredEvidence(store, Request())
+    return StoredEvidence(store, Request(), data_dir)
 
 
 def _settle(
@@ -201,6 +202,7 @@ def _settle(
     alias: str,
     present: ModelVersion | None,
     *,
+    reader: Reader,
     if_better: bool,
     margin: float,
 ) -> Alias:
@@ -212,14 +214,16 @@ def _settle(
         return Alias(name=alias, previous=previous, moved=True)
     promotion, trouble = None, ""
     if if_better and present is not None:
-        promotion, trouble = _promotion(store, run, present, margin)
+        promotion, trouble = _promotion(store, run, present, reader, margin)
         if promotion is None or not promotion.moves:
             return Alias(name=alias, previous=previous, moved=False, promotion=promotion, trouble=trouble)
     move_alias(store, version, alias)
     return Alias(name=alias, previous=previous, moved=True, promotion=promotion)
 
 
-def _promotion(store: Store, run: RunSummary, present: ModelVersion, margin: float) -> tuple[Promotion | None, str]:
+def _promotion(
+    store: Store, run: RunSummary, present: ModelVersion, reader: Reader, margin: float
+) -> tuple[Promotion | None, str]:
     """What is found out about a run and the present version; None and why, where the latter cannot be compared."""
     from cvexp.comparison.promotion import judge_promotion
     from cvexp.tracking.queries import find
@@ -231,4 +235,4 @@ def _promotion(store: Store, run: RunSummary, present: ModelVersion, margin: flo
     if other.run_id == run.run_id:
         return None, f"{present.uri} is the same run"
     repeats = [*repeats_of(store, run), *repeats_of(store, other)]
-    return judge_promotion(run, other, repeats, _reader(store), margin=margin), ""
+    return judge_promotion(run, other, repeats, reader, margin=margin), ""

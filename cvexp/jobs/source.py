@@ -111,8 +111,7 @@ def load_trained(
     """Read a trained model, its weights verified by digest.
 
     Args:
-        selector: A run, by `models:/` too (see tracking.queries), or the path of an exported `.pt` or `.safetensors`
-            file.
+        selector: A run, by `models:/` too (see tracking.queries), or the path of an exported file, by its suffix.
         settings: Where runs are.
         device_name: Where to predict; see `cvexp.device.choose`.
         trusted_factory: `package.module:factory` of a model that is not in the registry.

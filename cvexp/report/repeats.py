@@ -12,7 +12,7 @@ from cvexp.report.pace import Pace, about
 from cvexp.report.terminal import cell, console, hint, say, seconds, table
 from cvexp.report.train import TrainConsole
 from cvexp.results import EpochMetrics, Metric, TrainResult
-from cvexp.runs import BEST_EPOCH
+from cvexp.runs import BEST_EPOCH, UNLOGGED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -205,6 +205,7 @@ def _stored(repeat: Repeat, run: RunSummary) -> dict[str, Any]:
         "epochs": int(epochs) if epochs.isdecimal() else None,
         "seed": repeat.seed,
         "stopped": None if epochs == asked else f"after {epochs} of {asked} epochs",
+        "unlogged": run.tags.get(UNLOGGED) or None,
         "best_epoch": int(best) if best.isdecimal() else None,
         "busy": run.busy or None,
         "metrics": run.metrics,

@@ -18,6 +18,7 @@ from cvexp.data.registry import find_spec
 from cvexp.data.transforms import Transform
 from cvexp.inference.evaluate import score
 from cvexp.jobs import evaluate, export, predict, train
+from cvexp.jobs.export_plan import Wanted
 from cvexp.jobs.source import load_trained
 from cvexp.runs import EXPORT_SUFFIXES
 from cvexp.settings import store_settings
@@ -51,7 +52,9 @@ def test_evaluate_predict_exported_files_and_the_logged_model_agree_bit_for_bit(
         assert prediction.logits == tuple(expected[int(prediction.image)].tolist())
 
     files = [
-        export.run(run_id, settings, data_dir=tmp_path, format_name=name, out=tmp_path / f"m{suffix}")
+        export.run(
+            run_id, settings, data_dir=tmp_path, wanted=Wanted(formats=(name,), out=tmp_path / f"m{suffix}")
+        ).files[0]
         for name, suffix in EXPORT_SUFFIXES.items()
         if name in ("state-dict", "safetensors")  # a program sums in another order
     ]
@@ -75,7 +78,7 @@ def test_evaluate_predict_exported_files_and_the_logged_model_agree_bit_for_bit(
 @pytest.mark.parametrize("run_id", ["linear"], indirect=True)
 def test_a_file_that_the_version_before_exported_is_read(run_id, tmp_path):
     settings = store_settings()
-    path = export.run(run_id, settings, data_dir=tmp_path, out=tmp_path / "m.pt").path
+    path = export.run(run_id, settings, data_dir=tmp_path, wanted=Wanted(out=tmp_path / "m.pt")).files[0].path
     card = Path(f"{path}.json")
     document = json.loads(card.read_text())
     del document["spec"]["transform"]
