@@ -49,7 +49,10 @@ function request()
 end
 function response()
   n = n + 1
-  if n == last then wrk.thread:stop() end
+  if n == last then
+    wrk.thread:stop()
+    io.popen("kill -INT $PPID")  -- wrk itself would sleep on until its duration is over
+  end
 end
 function done(summary, latency)
   local e = summary.errors

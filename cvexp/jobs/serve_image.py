@@ -39,6 +39,7 @@ CODE = (
     "data/resize.py",
     "inference/__init__.py",
     "inference/onnx_*.py",
+    "inference/signature.py",
     "serving/*",
 )
 """All that `python -m cvexp.serving` imports of cvexp; the rest needs torch and MLflow."""

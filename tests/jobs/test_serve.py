@@ -160,7 +160,7 @@ def test_the_limits_are_arguments_that_the_server_in_an_image_takes():
 
 
 WRONG = {
-    "no run": (("nobody",), "'nobody'"),
+    "no run": (("nobody",), "no runs here yet"),
     "no file": (("none.onnx",), "none.onnx"),
     "no ONNX": (("text.onnx",), "text.onnx"),
     "no cvexp file": (("foreign.onnx",), "foreign.onnx"),
