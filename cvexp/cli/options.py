@@ -12,13 +12,9 @@ from cvexp.runs import EXPORT_SUFFIXES
 
 _RUN = (
     "A run, by its id, a unique prefix of it (4 digits or more), its name, @last, @best, @best:METRIC, or "
-<<<<<<< HEAD
     "@best@DATASET where runs were measured on different test images (@best@digits,limit=300); a registered "
-    "version, by models:/NAME@ALIAS or models:/NAME/VERSION; or an exported .pt or .safetensors file."
-=======
-    "@best@DATASET where runs were measured on different test images (@best@digits,limit=300); or an exported "
-    f"file ({', '.join(EXPORT_SUFFIXES.values())})."
->>>>>>> proof
+    "version, by models:/NAME@ALIAS or models:/NAME/VERSION; or an exported file "
+    f"({', '.join(EXPORT_SUFFIXES.values())})."
 )
 _MODEL = "package.module:factory of a model that is not in the registry, if you trust it."
 _DATA = "The folder of datasets. Without it, CVEXP_DATA_DIR or your cache folder."

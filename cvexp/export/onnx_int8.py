@@ -33,6 +33,8 @@ class CalibrationImages:
 
     @staticmethod
     def _of(images: Tensor, spec: ModelSpec, *, raw: bool) -> Iterator[Mapping[str, npt.NDArray[np.generic]]]:
+        import torch
+
         for batch in torch.split(images.cpu(), BATCH):
             yield {"images": (spec.transform(batch) if raw else batch).contiguous().numpy()}
 
