@@ -103,7 +103,7 @@ def test_what_an_error_says_to_type_works(cvexp):
     refused = cvexp("evaluate", "nobody", *FLAGS)
     assert refused.code == 2
     (command,) = printed(refused)
-    assert command == ("compare", *STORE_FLAGS)
+    assert command == ("compare", "--data-dir", "my data", *STORE_FLAGS)
     check_pasted(cvexp, [command])
 
 

@@ -80,7 +80,8 @@ def test_logits_are_the_models_for_any_number_of_images(tmp_path, format_name, n
     for n_images in (1, 2, 500 if MODELS[name][1] < 32 else 9):
         images = images_of(MODELS[name], n_images)
         wanted = TorchPredictor(model, spec.transform, CPU).logits(images)
-        assert torch.allclose(predictor.logits(images), wanted, atol=1e-5, rtol=1e-5)
+        tolerance = 1e-5 * max(1.0, float(wanted.abs().max()))  # float32 sums err in proportion to what is summed
+        assert torch.allclose(predictor.logits(images), wanted, atol=tolerance, rtol=0)
         assert torch.allclose(predictor.probabilities(images), wanted.softmax(1), atol=1e-5)
 
 

@@ -76,7 +76,7 @@ def test_logged_models_load_without_cvexp_and_answer_what_predict_does(cvexp, la
 def test_models_with_different_code_load_side_by_side(lab, images, tmp_path, monkeypatch):
     weights = lab.folder / "mlruns" / "0" / lab.runs["linear"].run_id / "artifacts" / "weights"
     changed = tmp_path / "changed"
-    for name in logged_model.CODE:
+    for name in logged_model.OF_WEIGHTS.code:
         (changed / name).parent.mkdir(parents=True, exist_ok=True)
         code = (logged_model.SOURCE / name).read_text()
         (changed / name).write_text(code.replace("torch.cat(logits).numpy()", "torch.cat(logits).numpy() + 1"))
