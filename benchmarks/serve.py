@@ -36,7 +36,7 @@ TOLERANCE = 1e-4
 MLFLOW, CVEXP = "mlflow models serve", "cvexp serve"
 
 WRK = """
-local bodies, n, last = {}, 0, %(n_requests)d
+local bodies = {}
 for line in io.lines("%(bodies)s") do
   local binary = {}
   for byte in line:gmatch("..") do binary[#binary + 1] = string.char(tonumber(byte, 16)) end
@@ -46,13 +46,6 @@ local sent, headers = 0, {["Content-Type"] = "%(kind)s"}
 function request()
   sent = sent + 1
   return wrk.format("POST", "%(path)s", headers, bodies[sent %% #bodies + 1])
-end
-function response()
-  n = n + 1
-  if n == last then
-    wrk.thread:stop()
-    io.popen("kill -INT $PPID")  -- wrk itself would sleep on until its duration is over
-  end
 end
 function done(summary, latency)
   local e = summary.errors
@@ -79,7 +72,7 @@ class Client:
         return f"{self.server}, {self.form}"
 
 
-def run(*, models: list[str], repeats: int, requests: int, mlflow_requests: int, name: str) -> None:
+def run(*, models: list[str], repeats: int, seconds: int, name: str) -> None:
     """Measure, print the tables, and write them to `benchmarks/results/`."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed: apt install wrk")
@@ -93,7 +86,7 @@ def run(*, models: list[str], repeats: int, requests: int, mlflow_requests: int,
             with _servers(run_id, folder) as (ports, memory):
                 clients = _clients(_images(folder))
                 _check(ports, clients)
-                found = _in_turns(ports, clients, folder, repeats, {MLFLOW: mlflow_requests, CVEXP: requests})
+                found = _in_turns(ports, clients, folder, repeats, seconds)
                 for (concurrency, client), samples in found.items():
                     title = f"{model}, concurrency {concurrency}: ms a request, 1000 / throughput"
                     per_request = [1000 * one["seconds"] / one["requests"] for one in samples]
@@ -227,30 +220,29 @@ def _logits(port: int, client: Client, body: bytes) -> list[float]:
 
 
 def _in_turns(
-    ports: dict[str, int], clients: list[Client], folder: Path, repeats: int, n_requests: dict[str, int]
+    ports: dict[str, int], clients: list[Client], folder: Path, repeats: int, seconds: int
 ) -> dict[tuple[int, str], list[dict[str, float]]]:
     """What wrk found, by concurrency and client: once unmeasured, then everyone in turns."""
     found: dict[tuple[int, str], list[dict[str, float]]] = {}
     for client in clients:
-        _load(ports[client.server], client, folder, concurrency=8, n_requests=200)
+        _load(ports[client.server], client, folder, concurrency=8, seconds=1)
     for turn in range(repeats):
         for concurrency in CONCURRENCIES:
             for client in clients:
                 step = f"turn {turn + 1}/{repeats}, concurrency {concurrency}: {client.name}"
                 print(step, file=sys.stderr, flush=True)
-                n = n_requests[client.server]
-                one = _load(ports[client.server], client, folder, concurrency=concurrency, n_requests=n)
+                one = _load(ports[client.server], client, folder, concurrency=concurrency, seconds=seconds)
                 if one["errors"]:
                     raise SystemExit(f"{client.name} at concurrency {concurrency}: {one['errors']} errors")
                 found.setdefault((concurrency, client.name), []).append(one)
     return found
 
 
-def _load(port: int, client: Client, folder: Path, *, concurrency: int, n_requests: int) -> dict[str, float]:
+def _load(port: int, client: Client, folder: Path, *, concurrency: int, seconds: int) -> dict[str, float]:
     bodies, script = folder / "bodies.txt", folder / "wrk.lua"
     bodies.write_text("\n".join(body.hex() for body in client.bodies))
-    script.write_text(WRK % {"bodies": bodies, "n_requests": n_requests, "kind": client.kind, "path": client.path})
-    words = ["wrk", "-t1", f"-c{concurrency}", "-d3600s", "--timeout", "60s", "-s", str(script)]
+    script.write_text(WRK % {"bodies": bodies, "kind": client.kind, "path": client.path})
+    words = ["wrk", "-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", "60s", "-s", str(script)]
     done = subprocess.run([*words, f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True)  # noqa: S603
     answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return answer
