@@ -9,6 +9,8 @@ import pytest
 from cvexp.tracking.store import open_store
 from tests.faults.answering import check_refusal
 
+pytestmark = pytest.mark.slow
+
 WRONG = {
     "unknown format": (("IT", "--format", "safetensor"), "did you mean 'safetensors'"),
     "one unknown format of two": (("IT", "--format", "state-dict,onxx"), "'onxx'"),

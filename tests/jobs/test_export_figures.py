@@ -18,6 +18,8 @@ from cvexp.tracking.queries import search
 from cvexp.tracking.store import open_store
 from tests.exported import file_of, result_of, times
 
+pytestmark = pytest.mark.slow
+
 TIMED = file_of("onnx", latency=times(0.05), load_ms=9.0, peak_bytes=200)
 
 

@@ -7,6 +7,8 @@ import re
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 
 def card_of(folder):
     return (folder / "MODEL_CARD.md").read_text()

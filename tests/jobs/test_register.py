@@ -15,6 +15,8 @@ from cvexp.tracking.registry import WEIGHTS
 from cvexp.tracking.store import open_store
 from tests.comparison.made import records_of
 
+pytestmark = pytest.mark.slow
+
 N = 2000
 
 

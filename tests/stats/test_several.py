@@ -13,6 +13,7 @@ from cvexp.stats.planning import plan
 from tests.stats.drawn import arm, correct
 
 
+@pytest.mark.slow  # statsmodels takes seconds to import
 @pytest.mark.parametrize(
     "p_values",
     [[0.01], [0.04, 0.01, 0.03], [0.5, 0.001, 0.02, 0.02, 0.9], np.random.default_rng(6).random(40) ** 3, [1.0, 0.0]],
