@@ -45,9 +45,7 @@ class OnnxExporter:
             raise DeviceError(f"{path} runs in onnxruntime, on the CPU, and not on {device}", "add: --device cpu")
         content = checkpoint.read_verified(path, sha256=spec.weights_sha256)
         predictor = OnnxPredictor(content, transform=spec.transform, origin=str(path))
-        signature = predictor.signature
-        if (signature.image_shape, signature.n_classes) != (tuple(spec.image_shape), len(spec.class_names)):
-            raise WeightsError(f"{path} takes other images, or tells other classes, than its card says", REMEDY)
+        predictor.signature.check(spec, path, REMEDY)
         return predictor
 
 

@@ -65,8 +65,7 @@ class TorchExportExporter:
         if device.type != "cpu":
             raise DeviceError(f"{path} was traced for the CPU, and does not run on {device}", "add: --device cpu")
         content, signature = checked(checkpoint.read_verified(path, sha256=spec.weights_sha256), str(path))
-        if (signature.image_shape, signature.n_classes) != (tuple(spec.image_shape), len(spec.class_names)):
-            raise WeightsError(f"{path} takes other images, or tells other classes, than its card says", REMEDY)
+        signature.check(spec, path, REMEDY)
         try:
             with quiet():
                 program = torch.export.load(io.BytesIO(content)).module(check_guards=False)

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cvexp.errors import WeightsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cvexp.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,3 +27,8 @@ class Signature:
     raw: bool
     image_shape: tuple[int, ...]
     n_classes: int
+
+    def check(self, spec: ModelSpec, path: Path, remedy: str) -> None:
+        """Raise WeightsError, with `remedy`, where the file `path` is not of the shapes that its card says."""
+        if (self.image_shape, self.n_classes) != (tuple(spec.image_shape), len(spec.class_names)):
+            raise WeightsError(f"{path} takes other images, or tells other classes, than its card says", remedy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
@@ -12,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvexp.errors import ConfigError, CvexpError
+from cvexp.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 REQUEST, RESULT = "request.json", "result.json"
 START = "from cvexp.jobs.bench_process import main; main()"
-LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,21 +118,10 @@ def _write(model: Timed, path: Path, batches: Sequence[int]) -> dict[str, str]:
 def _run(folder: Path) -> tuple[BatchTimes, ...]:
     from pydantic import TypeAdapter
 
-    from cvexp.imports import child_environment
     from cvexp.inference.latency.times import BatchTimes
+    from cvexp.jobs.child import output_of
 
-    done = subprocess.run(  # noqa: S603 - our own interpreter and code
-        [sys.executable, "-W", "ignore", "-c", START, str(folder)],
-        env=child_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise CvexpError(f"a process that measured failed: {reason[:LONGEST_REASON]}", "see: cvexp bench RUN")
+    output_of(START, str(folder), failed="a process that measured failed", hint="see: cvexp bench RUN")
     return TypeAdapter(tuple[BatchTimes, ...]).validate_json((folder / RESULT).read_bytes())
 
 

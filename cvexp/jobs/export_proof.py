@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvexp.errors import CvexpError, GateError, WeightsError
+from cvexp.errors import GateError, WeightsError
 from cvexp.runs import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ MEMORY_IMAGES = 64
 """Test images that a new process predicts while its memory is watched."""
 
 START = "from cvexp.jobs.export_proof import main; main()"
-LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,24 +170,14 @@ def peak_bytes(path: Path, images: Tensor, *, trusted_factory: str | None) -> in
     """
     import numpy as np
 
-    from cvexp.imports import child_environment
+    from cvexp.jobs.child import output_of
 
     with tempfile.TemporaryDirectory(prefix="cvexp-") as scratch:
         file = Path(scratch) / "images.npy"
         np.save(file, images[:MEMORY_IMAGES].cpu().numpy())
-        done = subprocess.run(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-W", "ignore", "-c", START, str(path.absolute()), str(file), trusted_factory or ""],
-            env=child_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise CvexpError(f"a new process cannot run {path.name}: {reason[:LONGEST_REASON]}", "see: --no-bench")
-    found: int | None = json.loads(done.stdout.splitlines()[-1])
+        words = str(path.absolute()), str(file), trusted_factory or ""
+        printed = output_of(START, *words, failed=f"a new process cannot run {path.name}", hint="see: --no-bench")
+    found: int | None = json.loads(printed.splitlines()[-1])
     return found
 
 
