@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 from mlflow import MlflowClient
 
 from cvexp.config import run_config
 from cvexp.config.checkpoint import CheckpointPolicy
+from cvexp.config.data import DataConfig
+from cvexp.data.dataset import load_dataset
+from cvexp.data.split import Split
 from cvexp.errors import ConfigError, RunError
 from cvexp.jobs import confmat, evaluate, resume, train
 from cvexp.jobs.evaluate import Wanted
@@ -22,10 +28,12 @@ def settings(record):
     return store_settings(record.uri)
 
 
-def trained(settings, tmp_path, outputs, **asked):
+def trained(settings, tmp_path, outputs, *, dataset=None, **asked):
     config = run_config({"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 1, **asked})
     policy = CheckpointPolicy(keep=1)
-    return train.run(config, settings, data_dir=tmp_path, command=["cvexp"], outputs=outputs, policy=policy)
+    return train.run(
+        config, settings, data_dir=tmp_path, command=["cvexp"], outputs=outputs, policy=policy, dataset=dataset
+    )
 
 
 def files_of(settings, run_id, folder=None):
@@ -45,11 +53,11 @@ def test_without_a_validation_part_the_test_split_cannot_be_left_alone(settings,
     assert MlflowClient(settings.tracking_uri).search_runs(["0"]) == []
 
 
-def test_a_trial_leaves_weights_and_validation_records_and_nothing_of_the_test_split(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "cvexp.inference.evaluate.evaluate", lambda *_, **__: pytest.fail("the test split is evaluated")
-    )
-    result = trained(settings, tmp_path, NOTHING_MORE, val_split=0.2, epochs=2)
+def test_a_trial_leaves_weights_and_validation_records_and_nothing_of_the_test_split(settings, tmp_path):
+    dataset = load_dataset(DataConfig(dataset="digits", val_split=0.2), tmp_path)
+    unfit = Split(images=torch.zeros(5, 1, 3, 3, dtype=torch.uint8), labels=torch.zeros(5, dtype=torch.int64))
+    dataset = replace(dataset, test=unfit)  # the model cannot take these images
+    result = trained(settings, tmp_path, NOTHING_MORE, val_split=0.2, epochs=2, dataset=dataset)
     assert result.evaluation is None
     run = MlflowClient(settings.tracking_uri).get_run(result.run_id)
     assert not any(key.startswith("test/") for key in run.data.metrics)
