@@ -3,10 +3,14 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, Literal, NoReturn, TypeVar, get_args, get_origin
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar, get_args, get_origin
 
 from cvexp.errors import ConfigError, nearest
 from cvexp.text import shown
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SEE_HELP = "see: cvexp train --help"
 MAX_COUNT = 2**31 - 1
@@ -179,13 +183,21 @@ def validated(kind: type[C], settings: Mapping[str, Any]) -> C:
             raise ConfigError(f"unknown setting: {name!r}", nearest(name, known))
         if isinstance(value, bool) and known[name].type is not bool and not known[name].is_mapping:
             raise ConfigError(f"{known[name].flag}: expected {known[name].expected}, got {as_typed(value)}", SEE_HELP)
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python({name: known[name].as_text(value) for name, value in settings.items()})
+        return _adapter(kind).validate_python({name: known[name].as_text(value) for name, value in settings.items()})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         flag, reason = known[str(first["loc"][0])].flag, str(first["msg"])
         if first["type"] == "missing":
             raise ConfigError(f"{flag} is required", SEE_HELP) from None
         raise ConfigError(f"{flag} {_typed(first.get('input'))}: {reason[0].lower() + reason[1:]}", SEE_HELP) from None
+
+
+@lru_cache
+def _adapter(kind: type[C]) -> "TypeAdapter[C]":
+    """Pydantic's validator of a component, which takes milliseconds to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
