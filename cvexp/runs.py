@@ -62,6 +62,18 @@ BEST_EPOCH = "cvexp.best_epoch"
 FRONT = "cvexp.front"
 """The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
 
+SWEEP, TRIAL, TRIAL_NUMBER = "cvexp.sweep", "cvexp.trial", "cvexp.trial_number"
+"""Tags of a sweep's runs: the sweep's digest, the recipe's digest with the seed, and the number of the draw."""
+
+SWEEP_FILE = "cvexp.sweep_file"
+"""The tag of a sweep's runs with the name of the experiment file."""
+
+CONFIRMS = "cvexp.confirms"
+"""The tag with the key of the trial that a run repeats with a fresh seed."""
+
+PRUNED = "cvexp.pruned"
+"""The tag of a trial that was stopped early, with the epoch it was stopped after."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
@@ -141,6 +153,11 @@ class RunSummary:
             return self.tags[TEST_SET]
         dataset = str(self.conditions.get("dataset") or self.params.get("dataset", "unknown"))
         return test_set(dataset, limit=self.params.get("limit"), split_seed=self.params.get("split_seed"))
+
+
+def is_trial(run: RunSummary) -> bool:
+    """Whether a run is a trial of a sweep, of which the test images say nothing: it is compared only where it is named."""
+    return SWEEP in run.tags and not any(key.startswith("test/") for key in run.metrics)
 
 
 @lru_cache(maxsize=1024)

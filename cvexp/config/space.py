@@ -107,7 +107,11 @@ def read_space(value: Any, where: str) -> dict[str, Axis]:
     known = [name for name in settings_of(RunConfig) if name not in SHARED]
     for name in value if isinstance(value, dict) else ():
         if name in SHARED:
-            how = "repeat the best points instead, with confirm: {seeds: 10}" if name == "seed" else "set it in `defaults`"
+            how = (
+                "repeat the best points instead, with confirm: {seeds: 10}"
+                if name == "seed"
+                else "set it in `defaults`"
+            )
             raise ConfigError(f"{where}: `{name}` is the same for all trials of a sweep", how)
     space = keyed(value, known, where)
     if not space:
@@ -128,13 +132,21 @@ def _axis(name: str, given: Any, where: str) -> Axis:
     if not isinstance(given, dict):
         raise ConfigError(f"{where}: a range or a list of values is wanted, not {shown(given)}", EXAMPLE)
     if not kinds or settings_of(RunConfig)[name].is_mapping:
-        raise ConfigError(f"{where}: only numbers have a range, and this is {_kind(name)}", f"list its values: {name}: [...]")
+        raise ConfigError(
+            f"{where}: only numbers have a range, and this is {_kind(name)}", f"list its values: {name}: [...]"
+        )
     return _range(keyed(given, ("low", "high", "log", "step"), where), where, whole=int in kinds)
 
 
 def _kind(name: str) -> str:
     setting = settings_of(RunConfig)[name]
-    return "a mapping" if setting.is_mapping else setting.expected if setting.choices or setting.type in EXPECTED else "text"
+    return (
+        "a mapping"
+        if setting.is_mapping
+        else setting.expected
+        if setting.choices or setting.type in EXPECTED
+        else "text"
+    )
 
 
 def _range(keys: Mapping[str, Any], where: str, *, whole: bool) -> Range:
@@ -163,7 +175,9 @@ def _check_step(low: float, high: float, step: float, where: str, *, log: bool) 
     n_steps = (high - low) / step
     if abs(n_steps - round(n_steps)) > _ROUNDING * max(1.0, n_steps) or round(n_steps) < 1:
         last = low + max(1, math.floor(n_steps)) * step
-        raise ConfigError(f"{where}: high {high:g} is not low and a number of steps of {step:g}", f"give high: {last:g}")
+        raise ConfigError(
+            f"{where}: high {high:g} is not low and a number of steps of {step:g}", f"give high: {last:g}"
+        )
 
 
 def _finite(value: Any, where: str, *, whole: bool) -> float:
@@ -182,5 +196,3 @@ def _number(value: Any) -> Any:
             number = float(value)
             return int(number) if number.is_integer() and "." not in value else number
     return value
-
-

@@ -53,7 +53,9 @@ class Pruning:
 
     def rungs(self, n_epochs: int) -> tuple[int, ...]:
         """The epochs after which it is decided whether a trial of `n_epochs` goes on, ascending."""
-        powers = itertools.takewhile(lambda rung: rung < n_epochs, (self.min_epochs / self.keep**k for k in itertools.count()))
+        powers = itertools.takewhile(
+            lambda rung: rung < n_epochs, (self.min_epochs / self.keep**k for k in itertools.count())
+        )
         return tuple(dict.fromkeys(rung for power in powers if (rung := math.ceil(power)) < n_epochs))
 
 
@@ -156,7 +158,9 @@ def read_sweep(value: Any, settings: Mapping[str, Any], where: str) -> Sweep:
     search: Any = asked.get("search", "tpe")
     if search not in get_args(SearchName):
         names = get_args(SearchName)
-        raise ConfigError(f"{where}: `search` is one of {', '.join(names)}, not {shown(search)}", nearest(str(search)[:80], names))
+        raise ConfigError(
+            f"{where}: `search` is one of {', '.join(names)}, not {shown(search)}", nearest(str(search)[:80], names)
+        )
     space = read_space(asked.get("space", {}), f"{where}: space")
     for name in space:
         if name in settings:
@@ -173,7 +177,9 @@ def read_sweep(value: Any, settings: Mapping[str, Any], where: str) -> Sweep:
         runs=None if asked.get("runs") is None else _integer(asked["runs"], f"{where}: `runs`", low=1, high=MAX_TRIALS),
         minutes=None if asked.get("minutes") is None else _minutes(asked["minutes"], f"{where}: `minutes`"),
         prune=_pruning(asked["prune"], f"{where}: prune") if asked.get("prune") is not None else None,
-        confirm=_confirmation(asked["confirm"], base, f"{where}: confirm") if asked.get("confirm") is not None else None,
+        confirm=_confirmation(asked["confirm"], base, f"{where}: confirm")
+        if asked.get("confirm") is not None
+        else None,
     )
     _check_together(sweep, base, where)
     return sweep
@@ -190,7 +196,9 @@ def _check_points(space: Mapping[str, Axis], settings: Mapping[str, Any], where:
             try:
                 config = run_config({**settings, **point})
             except ConfigError as error:
-                raise ConfigError(f"{where}: {_culprits(point, one, other, error)}: {error.what}", *error.hints) from None
+                raise ConfigError(
+                    f"{where}: {_culprits(point, one, other, error)}: {error.what}", *error.hints
+                ) from None
             if not config.val_split:
                 what = f"{where.removesuffix(': space')}: a sweep chooses by validation figures, and there is no validation part"
                 raise ConfigError(what, "set one aside: defaults: {val_split: 0.1}")
@@ -283,7 +291,9 @@ def _ends(sweep: Sweep, name: str) -> tuple[Any, ...]:
 
 def _integer(value: Any, what: str, *, low: int, high: int) -> int:
     if type(value) is not int or not low <= value <= high:
-        raise ConfigError(f"{what} is an integer from {low:,} to {high:,}, not {shown(value)}", f"for example: {max(low, 10)}")
+        raise ConfigError(
+            f"{what} is an integer from {low:,} to {high:,}, not {shown(value)}", f"for example: {max(low, 10)}"
+        )
     return value
 
 
@@ -291,5 +301,3 @@ def _minutes(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_COUNT:
         raise ConfigError(f"{what} is a number above 0, not {shown(value)}", "for example: minutes: 30")
     return float(value)
-
-

@@ -12,6 +12,8 @@ from cvexp.jobs.logged import agree
 from cvexp.text import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cvexp.data.dataset import Dataset
     from cvexp.image_records import ImageRecords
     from cvexp.inference.predictor import Predictor
@@ -70,6 +72,19 @@ def add_missing(
             write_records(file, records)
             add_file(store, located(store, run), file, name=f"{FOLDER}/{file.name}")
     return missing
+
+
+def add_untested(trained: TrainedModel, figures: Mapping[str, float]) -> None:
+    """Log figures on the test images that the run does not have, as one that was trained without them.
+
+    Raises:
+        StoreError: They cannot be written.
+    """
+    from cvexp.tracking.figures import add_figures
+
+    run, store = trained.run, trained.store
+    if run is not None and store is not None and (new := {k: v for k, v in figures.items() if k not in run.metrics}):
+        add_figures(store, run, new)
 
 
 def _validation(trained: TrainedModel, predictor: Predictor, dataset: Dataset, run: RunSummary) -> ImageRecords:

@@ -49,6 +49,11 @@ class Plan:
     steps: tuple[Step, ...]
     plot: str | None
 
+    @property
+    def plot_path(self) -> Path | None:
+        """Where the file says that is drawn, below its own folder; InputError for another place."""
+        return path_below(self.path.parent, self.plot) if self.plot else None
+
 
 def plan(
     path: Path,
@@ -116,7 +121,7 @@ def run(
     Raises:
         InputError: As for training; runs that ended before stay.
     """
-    drawn = plot or (path_below(planned.path.parent, planned.plot) if planned.plot else None)
+    drawn = plot or planned.plot_path
     if drawn is not None:
         drawn = check_path(drawn)
     _check(planned.steps, data_dir)

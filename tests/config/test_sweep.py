@@ -118,7 +118,11 @@ WRONG = [
     ("[linear, mlp]", "[]", "the list is empty"),
     ("[linear, mlp]", "{low: 1, high: 2}", "only numbers have a range"),
     ("[linear, mlp]", "mlp", "a range or a list of values is wanted"),
-    ("model: [linear", "momentum: [0, 0.9]\n    optimizer: [sgd, adam]\n    model: [linear", "momentum=0.9 with optimizer=adam"),
+    (
+        "model: [linear",
+        "momentum: [0, 0.9]\n    optimizer: [sgd, adam]\n    model: [linear",
+        "momentum=0.9 with optimizer=adam",
+    ),
     ("model: [linear", "seed: [1, 2]\n    model: [linear", "`seed` is the same for all trials"),
     ("model: [linear", "val_split: [0.1, 0.2]\n    model: [linear", "`val_split` is the same for all trials"),
     ("model: [linear", "dataset: [digits, mnist-5k]\n    model: [linear", "`dataset` is the same for all trials"),

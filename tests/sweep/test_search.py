@@ -37,9 +37,7 @@ def key_of(point):
 
 
 def ended(proposal, values=(0.5,), state="finished"):
-    return Tried(
-        number=proposal.number, key=proposal.key, point=proposal.point, state=state, values=values, epochs=3
-    )
+    return Tried(number=proposal.number, key=proposal.key, point=proposal.point, state=state, values=values, epochs=3)
 
 
 def run(asked, n, tried=None, measure=lambda point: (0.5,)):
