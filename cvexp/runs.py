@@ -54,7 +54,10 @@ READ_AHEAD = "cvexp.reading"
 """The tag that says so where the images are more than memory holds."""
 
 UNLOGGED = "cvexp.unlogged"
-"""The tag that says why a run has no logged model; only runs of a network that cannot be exported have it."""
+"""The tag that says why a run has no logged model: the network cannot be exported, or it was left out."""
+
+NOT_MADE = "cvexp.not_made"
+"""The tag that names what a run was told to leave out; see training.outputs."""
 
 BEST_EPOCH = "cvexp.best_epoch"
 """The tag with the epoch whose weights were tested and stored, of runs with `--keep-best`."""
@@ -62,8 +65,11 @@ BEST_EPOCH = "cvexp.best_epoch"
 FRONT = "cvexp.front"
 """The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
 
-SWEEP, TRIAL, TRIAL_NUMBER = "cvexp.sweep", "cvexp.trial", "cvexp.trial_number"
-"""Tags of a sweep's runs: the sweep's digest, the recipe's digest with the seed, and the number of the draw."""
+TRIAL, ATTEMPT = "cvexp.trial", "cvexp.attempt"
+"""Tags of runs that an executor's worker trained: the trial's key, and the number of the attempt at it."""
+
+SWEEP, TRIAL_NUMBER = "cvexp.sweep", "cvexp.trial_number"
+"""Tags of a sweep's runs: the sweep's digest, and the number of the draw."""
 
 SWEEP_FILE = "cvexp.sweep_file"
 """The tag of a sweep's runs with the name of the experiment file."""
@@ -156,7 +162,7 @@ class RunSummary:
 
 
 def is_trial(run: RunSummary) -> bool:
-    """Whether a run is a trial of a sweep, of which the test images say nothing: it is compared only where it is named."""
+    """Whether a run is a trial of a sweep without figures on the test images; it is compared where it is named only."""
     return SWEEP in run.tags and not any(key.startswith("test/") for key in run.metrics)
 
 

@@ -12,7 +12,7 @@ from cvexp.text import shown
 if TYPE_CHECKING:
     from cvexp.executors.seam import Executor
 
-EXECUTORS = {"inline": "cvexp.executors.inline:open_inline"}
+EXECUTORS = {"inline": "cvexp.executors.inline:open_inline", "local": "cvexp.executors.local:open_local"}
 """By name, the function that opens one; it takes `n_slots`, `run` and `address` and raises ConfigError for bad ones."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from cvexp.errors import Interrupted
 from cvexp.executors.seam import Attempt, Ended, Epoch, Lost, Started
 from cvexp.results import Metric
-from cvexp.runs import CONFIRMS, TRIAL, TRIAL_NUMBER
+from cvexp.runs import CONFIRMS, TRIAL_NUMBER
 from cvexp.training.outputs import Outputs
 from cvexp.training.signals import StopSignals
 
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
     from cvexp.sweep.halving import Halving
 
-LEAN = Outputs(test=False, pictures=False, program=False)
-"""What the runs of a sweep leave: `cvexp evaluate RUN --store`, `confmat` and `predict` make the rest later."""
+OF_TRIALS = Outputs(test=False, pictures=False, program=False)
+"""What trials leave: `cvexp evaluate RUN --store`, `confmat` and `predict` make the rest later."""
+
+OF_REPEATS = Outputs(test=False, pictures=False)
+"""What the repeats of the best leave: one of them may be registered."""
 
 MOST_LOST = 3
 """Workers that one trial may lose in one start; then it has failed."""
@@ -55,6 +58,7 @@ class Driver:
 
     Attributes:
         tags: Of all runs.
+        command: What was typed, for a tag.
         resumable: Ids of runs that can go on here.
         halving: Says which trials stop early; None for none.
         lost: How often each trial lost its worker in this start.
@@ -67,7 +71,7 @@ class Driver:
     tags: Mapping[str, str]
     resumable: frozenset[str] = frozenset()
     halving: Halving | None = None
-    outputs: Outputs = LEAN
+    command: tuple[str, ...] = ()
     watcher: Watcher | None = None
     clock: Callable[[], float] = time.time
     trained: int = 0
@@ -108,7 +112,7 @@ class Driver:
         trial.attempts += 1
         trial.state, trial.pruning = "running", None
         self._under_way[trial.key] = trial
-        own = {TRIAL: trial.key, TRIAL_NUMBER: str(trial.number), CONFIRMS: trial.confirms}
+        own = {TRIAL_NUMBER: str(trial.number), CONFIRMS: trial.confirms}
         if self.watcher is not None:
             self.watcher.began(trial)
         self.executor.submit(
@@ -119,8 +123,9 @@ class Driver:
                 store={"tracking_uri": self.settings.tracking_uri, "experiment": self.settings.experiment},
                 data_dir=str(self.data_dir),
                 tags={name: value for name, value in {**self.tags, **own}.items() if value},
-                outputs=self.outputs,
+                outputs=OF_REPEATS if trial.confirms else OF_TRIALS,
                 resume=trial.run_id if goes_on else None,
+                command=self.command,
             )
         )
 
