@@ -86,6 +86,7 @@ def run(
             data_dir=resolve_data_dir(data_dir),
             open_executor=partial(open_executor, "inline"),
             retry_failed=retry_failed,
+            command=["cvexp", *ctx.obj["arguments"]],
             plot=plot or planned.plot_path,
             as_json=as_json,
             beside=rest,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cvexp.errors import ConfigError, CvexpError, DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -47,6 +47,7 @@ def run_sweep(
     data_dir: Path,
     open_executor: Callable[[], Executor],
     retry_failed: bool,
+    command: Sequence[str],
     plot: Path | None,
     as_json: bool,
     beside: Mapping[str, Any],
@@ -58,7 +59,12 @@ def run_sweep(
 
     with report.SweepConsole(planned.sweep) as watcher:
         result = job.run(
-            planned, data_dir=data_dir, open_executor=open_executor, retry_failed=retry_failed, watcher=watcher
+            planned,
+            data_dir=data_dir,
+            open_executor=open_executor,
+            retry_failed=retry_failed,
+            command=command,
+            watcher=watcher,
         )
     if as_json:
         print_json({**beside, **report.document(result)})
@@ -85,8 +91,6 @@ def _picture(result: SweepResult, plot: Path | None) -> None:
     if result.trained and not result.undelivered:
         try:
             run_id = publish(result)
-            hint(
-                f"pictures stored as sweep/ with run {run_id[:12]}; the view 'Sweep {result.plan.path.stem}' shows all trials"
-            )
+            hint(f"stored in MLflow: sweep/ of run {run_id[:12]}, and the view 'Sweep {result.plan.path.stem}'")
         except CvexpError as error:
             hint(f"not stored in MLflow's pages: {error.what}")

@@ -50,8 +50,8 @@ def read_experiment(path: Path) -> Experiment:
     """Read an experiment file.
 
     It is YAML with the keys `defaults` (settings of every run), `runs` (a list of settings, which may add `name` and
-    `published`), `grid` (settings with lists of values, every combination of which is a run), `sweep` (see `config.sweep`),
-    `experiment` and `plot`.
+    `published`), `grid` (settings with lists of values, every combination of which is a run), `sweep` (see
+    `config.sweep`), `experiment` and `plot`.
     `seeds` at the top, in `defaults` or in a run repeats the runs that it is for; the nearest one counts.
 
     Raises:

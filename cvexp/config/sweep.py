@@ -46,7 +46,7 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pruning:
-    """Successive halving: at `min_epochs`, and each time after 1 / `keep` times as many, the best share `keep` goes on."""
+    """Successive halving: after `min_epochs`, and 1 / `keep` times as many each time, the best share `keep` goes on."""
 
     min_epochs: int
     keep: Fraction
@@ -200,7 +200,7 @@ def _check_points(space: Mapping[str, Axis], settings: Mapping[str, Any], where:
                     f"{where}: {_culprits(point, one, other, error)}: {error.what}", *error.hints
                 ) from None
             if not config.val_split:
-                what = f"{where.removesuffix(': space')}: a sweep chooses by validation figures, and there is no validation part"
+                what = f"{where}: a sweep chooses by validation figures, and there is no validation part"
                 raise ConfigError(what, "set one aside: defaults: {val_split: 0.1}")
             base = base or config
     assert base is not None  # noqa: S101 - a space names a setting

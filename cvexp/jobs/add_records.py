@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from cvexp.errors import ConfigError, GateError, RunError
 from cvexp.image_records import write_records
 from cvexp.jobs.logged import agree
 from cvexp.text import shown
+from cvexp.training.outputs import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +86,8 @@ def add_untested(trained: TrainedModel, figures: Mapping[str, float]) -> None:
 
     run, store = trained.run, trained.store
     if run is not None and store is not None and (new := {k: v for k, v in figures.items() if k not in run.metrics}):
-        add_figures(store, run, new)
+        made = replace(outputs_of(run.tags), test=True)
+        add_figures(store, run, new, tags=made.tags(run.tags))
 
 
 def _validation(trained: TrainedModel, predictor: Predictor, dataset: Dataset, run: RunSummary) -> ImageRecords:

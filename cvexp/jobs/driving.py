@@ -1,4 +1,4 @@
-"""Drives trials through an executor: keeps its slots busy, follows what comes back, stops early what is told to stop."""
+"""Drives trials through an executor: keeps its slots busy, follows what comes back, and stops trials early."""
 
 from __future__ import annotations
 

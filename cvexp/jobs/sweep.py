@@ -13,14 +13,14 @@ from cvexp.jobs.plan import AGAIN
 from cvexp.jobs.sweep_confirm import Confirming
 from cvexp.jobs.sweep_plan import as_tried
 from cvexp.jobs.sweep_search import Searching
-from cvexp.jobs.trials import known_trials, runs_where
+from cvexp.jobs.trials import known_trials, runs_where, seconds_spent
 from cvexp.runs import SWEEP, SWEEP_FILE
 from cvexp.sweep import study
 from cvexp.sweep.trials import best_first, front
 from cvexp.training.initial_weights import interpolation_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cvexp.executors.seam import Executor
@@ -74,9 +74,16 @@ class _Trainer:
     """Trains through an executor, which is opened when there is something to train."""
 
     def __init__(
-        self, planned: SweepPlan, data_dir: Path, open_executor: Callable[[], Executor], watcher: Watcher | None
+        self,
+        planned: SweepPlan,
+        data_dir: Path,
+        open_executor: Callable[[], Executor],
+        *,
+        command: Sequence[str],
+        watcher: Watcher | None,
     ) -> None:
-        self._plan, self._data_dir, self._open, self._watcher = planned, data_dir, open_executor, watcher
+        self._plan, self._data_dir, self._open = planned, data_dir, open_executor
+        self._command, self._watcher = tuple(command), watcher
         self._driver: Driver | None = None
 
     @property
@@ -95,12 +102,13 @@ class _Trainer:
         if first[0] is None:
             return
         if self._driver is None:
-            _check(first[0], self._plan, self._data_dir)
+            _check(first[0], self._data_dir)
             self._driver = Driver(
                 executor=self._open(),
                 settings=self._plan.settings,
                 data_dir=self._data_dir,
                 tags=self._plan.tags,
+                command=self._command,
                 resumable=known.resumable,
                 watcher=self._watcher,
             )
@@ -119,12 +127,13 @@ def run(
     data_dir: Path,
     open_executor: Callable[[], Executor],
     retry_failed: bool = False,
+    command: Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> SweepResult:
     """Go on with the sweep until its budget is spent, then confirm its best; what is trained is not trained again.
 
     Trials that were interrupted go on where they stopped. Failed ones are left as they are, and with `retry_failed`
-    tried again.
+    tried again. `command` is what was typed, for a tag, and `watcher` is told how the trials do.
 
     Raises:
         RunError: Another process is at it.
@@ -135,7 +144,7 @@ def run(
         known = known_trials(planned.sweep, planned.settings)
         notes = _notes(planned, known)
         searching = Searching(planned, known, retry_failed=retry_failed)
-        trainer = _Trainer(planned, data_dir, open_executor, watcher)
+        trainer = _Trainer(planned, data_dir, open_executor, command=command, watcher=watcher)
         with contextlib.closing(trainer), _explained(searching):
             trainer.train(searching.next, known, searching)
             trials = tuple(sorted(searching.trials.values(), key=lambda one: one.number))
@@ -156,7 +165,7 @@ def run(
         trials=trials,
         best=tuple(best),
         trained=trainer.trained,
-        minutes=searching.minutes,
+        minutes=seconds_spent(trials) / 60,
         exhausted=searching.exhausted,
         confirmed=confirmed,
         importances=study.importances(planned.sweep.space, planned.sweep.goal, ended),
@@ -179,13 +188,13 @@ def _notes(planned: SweepPlan, known: Known) -> tuple[str, ...]:
         found = runs_where(planned.settings, tag=SWEEP_FILE, value=planned.path.name, last=1)
         if found:
             notes.append(
-                f"{planned.path.name} asked for another sweep before ({found[0].tags.get(SWEEP, '?')[:12]}): its space, "
-                "goal, search, pruning or defaults have changed, so this one begins anew"
+                f"{planned.path.name} asked for another sweep before ({found[0].tags.get(SWEEP, '?')[:12]}): its "
+                "space, goal, search, pruning or defaults have changed, so this one begins anew"
             )
     return tuple(notes)
 
 
-def _check(first: Trial, planned: SweepPlan, data_dir: Path) -> None:
+def _check(first: Trial, data_dir: Path) -> None:
     """Refuse a device or a dataset that cannot be had before anything is trained; datasets are fetched."""
     from cvexp.data.dataset import load_dataset
     from cvexp.device import choose

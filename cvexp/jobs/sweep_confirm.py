@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class Candidate:
     """One of the best trials, with its figure in the search, and its repeats.
 
-    `confirmed_at` is the mean of the goal's figure over the fresh seeds and its 95% interval; None where none has ended.
+    `confirmed_at` is the mean of the goal's figure over the fresh seeds, with its 95% interval; None where there is none.
     """
 
     trial: Tried
@@ -64,7 +64,7 @@ class Confirmed:
     Attributes:
         pick: The one to take; None where no candidate has all of its repeats.
         sentences: What can be said of it against the others, on the validation images.
-        test: Mean accuracy on the test images over its fresh seeds and its 95% interval; None where it was not measured.
+        test: Its accuracy on the test images, the mean over its fresh seeds and the 95% interval; None where unknown.
         n_tested: Candidates, of earlier starts too, that were measured on the test images.
         trouble: Why it was not judged or measured, in one line.
     """

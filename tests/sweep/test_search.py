@@ -40,7 +40,7 @@ def ended(proposal, values=(0.5,), state="finished"):
     return Tried(number=proposal.number, key=proposal.key, point=proposal.point, state=state, values=values, epochs=3)
 
 
-def run(asked, n, tried=None, measure=lambda point: (0.5,)):
+def run(asked, n, tried=None, measure=lambda _point: (0.5,)):
     """Try `n` points one after the other, in one start."""
     tried, search, order = dict(tried or {}), Search(asked, key_of), []
     for _ in range(n):

@@ -112,7 +112,8 @@ def _candidates_table(confirmed: Confirmed, sweep: Sweep) -> Any:
 def _interval(over: Interval | None, figure: str) -> str:
     if over is None or over.low is None or over.high is None:
         return "-"
-    return f"{FORMS[figure].format(over.low)} to {FORMS[figure].format(over.high)}"
+    low, high = (max(0.0, over.low), min(1.0, over.high)) if figure.endswith("accuracy") else (over.low, over.high)
+    return f"{FORMS[figure].format(low)} to {FORMS[figure].format(high)}"  # t knows no bounds
 
 
 def _verdict(confirmed: Confirmed, sweep: Sweep) -> list[str]:
@@ -126,11 +127,10 @@ def _verdict(confirmed: Confirmed, sweep: Sweep) -> list[str]:
         )
     lines += confirmed.sentences
     if confirmed.test is not None:
-        low, high = confirmed.test.low, confirmed.test.high
-        interval = "" if low is None or high is None else f" (95% {low:.2%} to {high:.2%})"
+        interval = _interval(confirmed.test, "val/accuracy")
         again = f"; {confirmed.n_tested} picks have been measured on them" if confirmed.n_tested > 1 else ""
         lines.append(
-            f"Test accuracy of the pick: {confirmed.test.mean:.2%}{interval}, the mean of {confirmed.test.n} fresh "
+            f"Test accuracy of the pick: {confirmed.test.mean:.2%} (95% {interval}), the mean of {confirmed.test.n} fresh "
             f"seeds; nothing was chosen by these images{again}."
         )
     return lines
@@ -179,7 +179,8 @@ def show_outlook(found: Outlook) -> None:
     for point in found.points:
         made.add_row("", cell(point_of(sweep, point)), "to train")
     console().print(made)
-    todo = "as TPE proposes" if sweep.search == "tpe" else f"{len(found.points)} of them shown"
-    budget = [f"at most {sweep.runs} trials"] if sweep.runs else []
-    budget += [f"{sweep.minutes:g} minutes"] if sweep.minutes else []
-    hint(f"{len(trials)} trials so far; more would be trained, {todo}: {', '.join(budget) or 'all points of the grid'}")
+    budget = [f"{sweep.runs} trials"] if sweep.runs else []
+    budget += [f"{sweep.minutes:g} minutes of trials"] if sweep.minutes else []
+    hint(f"{len(trials)} trials so far; the budget is {' or '.join(budget) or 'every point of the grid'}")
+    if sweep.search == "tpe" and (sweep.runs is None or len(trials) < sweep.runs):
+        hint("which points come next depends on figures to come")
