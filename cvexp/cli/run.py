@@ -16,6 +16,8 @@ _DRY = "Say what would be trained, and train nothing."
 _AGAIN = "Train even what is trained already, and from the start."
 _RETRY = "Try the trials of a sweep again that failed."
 _PLOT = "Where to draw the comparison. Without it: where the file says, below the file's own folder."
+_WORKERS = "Train so many runs at once, each in a process of its own with its share of the CPUs and a GPU of its own."
+_LEAN = "Draw no pictures and log no model for other software; confmat, predict and export make them later."
 _MODEL = "package.module:factory that the file may name, if you trust it; may be repeated."
 
 
@@ -28,6 +30,8 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help=_RETRY)] = False,
     plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
     model: Annotated[list[str] | None, typer.Option(help=_MODEL)] = None,
+    workers: Annotated[int, typer.Option(metavar="N", help=_WORKERS)] = 1,
+    lean: Annotated[bool | None, typer.Option("--lean/--full", help=_LEAN, show_default=False)] = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
@@ -40,40 +44,50 @@ def run(
     compare --publish does it.
     A sweep is begun, goes on, and is extended by the same command. It is never measured on the test images; `confirm`
     in the file trains the best points with fresh seeds, and measures the one to pick.
+
+    Ctrl-C keeps a checkpoint of every run under way; the same command goes on. A second one leaves at once.
     """
-    from cvexp.executors.registry import open_executor
     from cvexp.jobs import experiment as job
     from cvexp.jobs.sweep_plan import plan as plan_sweep
     from cvexp.report import experiment as report
+    from cvexp.report.fleet import FleetConsole
     from cvexp.report.repeats import PlanConsole
-    from cvexp.report.terminal import print_json
+    from cvexp.training.outputs import EVERYTHING, LEAN
 
-    store = {"tracking_uri": tracking_uri, "experiment": experiment, "data_dir": data_dir}
-    planned = job.plan(file, **store, again=again, trusted_factories=model or ())
-    sweep = plan_sweep(file, **store, trusted_factories=model or ())
+    sweep = plan_sweep(
+        file, tracking_uri=tracking_uri, experiment=experiment, data_dir=data_dir, trusted_factories=model or ()
+    )
     sweeping.check_flags(sweep, again=again, retry_failed=retry_failed)
-    rest: dict[str, Any] = {}
+    planned = job.plan(
+        file,
+        tracking_uri=tracking_uri,
+        experiment=experiment,
+        data_dir=data_dir,
+        again=again,
+        trusted_factories=model or (),
+        offline=workers > 1,
+    )
     if dry_run:
-        if planned.steps and as_json:
-            rest = report.plan_document(planned)
-        elif planned.steps:
-            report.show_plan(planned)
-        if sweep is not None:
-            sweeping.show_outlook(sweep, as_json=as_json, beside=rest)
-        elif as_json:
-            print_json(rest)
+        sweeping.show_plan(planned, sweep, as_json=as_json)
         return
+    rest: dict[str, Any] = {}
+    command = ["cvexp", *ctx.obj["arguments"]]
     if planned.steps:
-        with PlanConsole(planned.steps, started=ctx.obj["started"]) as console:
-            result = job.run(
-                planned,
-                data_dir=resolve_data_dir(data_dir),
-                plot=plot,
-                command=["cvexp", *ctx.obj["arguments"]],
-                observer=console,
-                on_skip=console.skipped,
-                on_end=console.ended,
-            )
+        train = partial(
+            job.run,
+            planned,
+            data_dir=resolve_data_dir(data_dir),
+            plot=plot,
+            command=command,
+            n_workers=workers,
+            outputs=None if lean is None else LEAN if lean else EVERYTHING,
+        )
+        if workers == 1:
+            with PlanConsole(planned.steps, started=ctx.obj["started"]) as one:
+                result = train(observer=one, on_skip=one.skipped, on_end=one.ended)
+        else:
+            with FleetConsole(planned.steps, n_workers=workers) as several:
+                result = train(on_skip=several.skipped, on_event=several.happened)
         if as_json and sweep is not None:
             rest = report.document(result)
         else:
@@ -84,9 +98,10 @@ def run(
         sweeping.run_sweep(
             sweep,
             data_dir=resolve_data_dir(data_dir),
-            open_executor=partial(open_executor, "inline"),
+            n_workers=workers,
+            full=lean is False,
             retry_failed=retry_failed,
-            command=["cvexp", *ctx.obj["arguments"]],
+            command=command,
             plot=plot or planned.plot_path,
             as_json=as_json,
             beside=rest,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from cvexp.errors import ConfigError, CvexpError, DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
-    from cvexp.executors.seam import Executor
+    from cvexp.jobs.experiment import Plan
     from cvexp.jobs.sweep import SweepResult
     from cvexp.jobs.sweep_plan import SweepPlan
 
@@ -28,16 +28,22 @@ def check_flags(planned: SweepPlan | None, *, again: bool, retry_failed: bool) -
         )
 
 
-def show_outlook(planned: SweepPlan, *, as_json: bool, beside: Mapping[str, Any]) -> None:
-    """Print what the sweep has, and what comes next; `beside` is the rest of the JSON object."""
+def show_plan(planned: Plan, sweep: SweepPlan | None, *, as_json: bool) -> None:
+    """Print what a file would train: its runs, and what its sweep has and goes on with."""
     from cvexp.jobs.sweep_plan import outlook
+    from cvexp.report import experiment as report_runs
     from cvexp.report import sweep as report
     from cvexp.report.terminal import print_json
 
-    found = outlook(planned, most=report.UPCOMING)
+    shows_runs = bool(planned.steps) or sweep is None
+    found = None if sweep is None else outlook(sweep, most=report.UPCOMING)
     if as_json:
-        print_json({**beside, **report.outlook_document(found)})
-    else:
+        runs = report_runs.plan_document(planned) if shows_runs else {}
+        print_json({**runs, **({} if found is None else report.outlook_document(found))})
+        return
+    if shows_runs:
+        report_runs.show_plan(planned)
+    if found is not None:
         report.show_outlook(found)
 
 
@@ -45,14 +51,17 @@ def run_sweep(
     planned: SweepPlan,
     *,
     data_dir: Path,
-    open_executor: Callable[[], Executor],
+    n_workers: int,
+    full: bool,
     retry_failed: bool,
     command: Sequence[str],
     plot: Path | None,
     as_json: bool,
     beside: Mapping[str, Any],
 ) -> None:
-    """Go on with the sweep, print it, draw it, and put it where MLflow's pages show it; `beside` as above."""
+    """Go on with the sweep, print it, draw it, and put it where MLflow's pages show it; `beside` is
+    the rest of the JSON object.
+    """
     from cvexp.jobs import sweep as job
     from cvexp.report import sweep as report
     from cvexp.report.terminal import print_json, suggest
@@ -61,7 +70,8 @@ def run_sweep(
         result = job.run(
             planned,
             data_dir=data_dir,
-            open_executor=open_executor,
+            n_workers=n_workers,
+            full=full,
             retry_failed=retry_failed,
             command=command,
             watcher=watcher,

@@ -3,14 +3,10 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, NoReturn, TypeVar, get_args, get_origin
 
 from cvexp.errors import ConfigError, nearest
 from cvexp.text import shown
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 SEE_HELP = "see: cvexp train --help"
 MAX_COUNT = 2**31 - 1
@@ -186,7 +182,8 @@ def validated(kind: type[C], settings: Mapping[str, Any]) -> C:
     from pydantic import ValidationError
 
     try:
-        return _adapter(kind).validate_python({name: known[name].as_text(value) for name, value in settings.items()})
+        made: C = _adapter(kind).validate_python({name: known[name].as_text(value) for name, value in settings.items()})
+        return made  # noqa: TRY300 - a branch of its own would have to repeat the type
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         flag, reason = known[str(first["loc"][0])].flag, str(first["msg"])
@@ -195,9 +192,13 @@ def validated(kind: type[C], settings: Mapping[str, Any]) -> C:
         raise ConfigError(f"{flag} {_typed(first.get('input'))}: {reason[0].lower() + reason[1:]}", SEE_HELP) from None
 
 
-@lru_cache
-def _adapter(kind: type[C]) -> "TypeAdapter[C]":
-    """Pydantic's validator of a component, which takes milliseconds to make."""
-    from pydantic import TypeAdapter
+_adapters: dict[type[Component], Any] = {}
 
-    return TypeAdapter(kind)
+
+def _adapter(kind: type[Component]) -> Any:
+    """Pydantic's validator of a component, which takes milliseconds to make."""
+    if kind not in _adapters:
+        from pydantic import TypeAdapter
+
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.executors.seam import Event, Executor
-    from cvexp.jobs.trials import Trial
+    from cvexp.jobs.trials import Known, Trial
     from cvexp.settings import StoreSettings
     from cvexp.sweep.halving import Halving
 
@@ -28,12 +28,14 @@ OF_TRIALS = Outputs(test=False, pictures=False, program=False)
 OF_REPEATS = Outputs(test=False, pictures=False)
 """What the repeats of the best leave: one of them may be registered."""
 
+FULL = Outputs(test=False)
+
 MOST_LOST = 3
 """Workers that one trial may lose in one start; then it has failed."""
 
 POLL_SECONDS = 0.5
-STOP_SECONDS = 120.0
-"""How long workers may take to write their checkpoints after a signal."""
+STOP_SECONDS = 8.0
+"""How long workers may take to keep a checkpoint and end; then they are killed, and the checkpoint before stays."""
 
 
 class Watcher(Protocol):
@@ -59,6 +61,8 @@ class Driver:
     Attributes:
         tags: Of all runs.
         command: What was typed, for a tag.
+        reread: Gives what the store knows by now.
+        full: Whether runs leave pictures and a logged model.
         resumable: Ids of runs that can go on here.
         halving: Says which trials stop early; None for none.
         lost: How often each trial lost its worker in this start.
@@ -71,6 +75,8 @@ class Driver:
     tags: Mapping[str, str]
     resumable: frozenset[str] = frozenset()
     halving: Halving | None = None
+    reread: Callable[[], Known]
+    full: bool = False
     command: tuple[str, ...] = ()
     watcher: Watcher | None = None
     clock: Callable[[], float] = time.time
@@ -80,6 +86,7 @@ class Driver:
     exit_code: int = 0
     lost: dict[str, int] = field(default_factory=dict)
     _under_way: dict[str, Trial] = field(default_factory=dict)
+    _leaving: bool = False
 
     def run(self, upcoming: Callable[[], Trial | None]) -> None:
         """Train what `upcoming` gives, one after the other for each slot, until it gives None and all have ended.
@@ -123,7 +130,7 @@ class Driver:
                 store={"tracking_uri": self.settings.tracking_uri, "experiment": self.settings.experiment},
                 data_dir=str(self.data_dir),
                 tags={name: value for name, value in {**self.tags, **own}.items() if value},
-                outputs=OF_REPEATS if trial.confirms else OF_TRIALS,
+                outputs=FULL if self.full else OF_REPEATS if trial.confirms else OF_TRIALS,
                 resume=trial.run_id if goes_on else None,
                 command=self.command,
             )
@@ -140,6 +147,8 @@ class Driver:
             case Epoch():
                 self._epoch(trial, event)
                 self._tell(trial, ended=False)
+            case Ended(status="KILLED", reason=reason) if not self._leaving:
+                self._lose(trial, reason)
             case Ended():
                 self._end(trial, event)
             case Lost(reason=reason):
@@ -178,19 +187,30 @@ class Driver:
             trial.state, trial.reason = "failed", f"{reason}, {MOST_LOST} times"
             self._tell(trial, ended=True)
             return
-        from cvexp.jobs.trials import resumable_here
-
-        self.resumable |= resumable_here(self.settings)
+        known = self.reread()
+        self.resumable |= known.resumable
+        found = (known.repeats if trial.confirms else known.trials).get(trial.key)
+        if found is not None and found.ended:  # its worker died before it could say so
+            trial.state, trial.run_id, trial.metrics = found.state, found.run_id, found.metrics
+            trial.epochs, trial.seconds = found.epochs, found.seconds
+            self.trained += 1
+            self._tell(trial, ended=True)
+            return
         trial.state, trial.reason = "interrupted", reason
         self._tell(trial, ended=True)
         self._begin(trial)
 
     def _leave(self, signum: int) -> None:
         """Stop what is under way, wait until it has written its checkpoints, and raise Interrupted."""
+        self._leaving = True
         for key in [*self._under_way]:
             self.executor.stop(key)
-        deadline = time.monotonic() + STOP_SECONDS
-        while self._under_way and time.monotonic() < deadline:
+        deadline, is_hard = time.monotonic() + STOP_SECONDS, False
+        while self._under_way:
+            if not is_hard and time.monotonic() > deadline:
+                is_hard = True
+                for key in [*self._under_way]:
+                    self.executor.stop(key)
             for event in self.executor.events(POLL_SECONDS):
                 if isinstance(event, Lost) and event.trial in self._under_way:
                     event = Ended(trial=event.trial, number=event.number, status="KILLED", reason=event.reason)  # noqa: PLW2901

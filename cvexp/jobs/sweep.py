@@ -6,10 +6,13 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cvexp.config.experiment import PlannedRun
 from cvexp.errors import CvexpError, Interrupted, TrainingError
+from cvexp.executors.registry import open_executor
 from cvexp.jobs.driver_lock import driver_lock
 from cvexp.jobs.driving import Driver
-from cvexp.jobs.plan import AGAIN
+from cvexp.jobs.fleet import check_workers, wait_for_orphans
+from cvexp.jobs.plan import AGAIN, Step
 from cvexp.jobs.sweep_confirm import Confirming
 from cvexp.jobs.sweep_plan import as_tried
 from cvexp.jobs.sweep_search import Searching
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from cvexp.executors.seam import Executor
     from cvexp.jobs.driving import Watcher
     from cvexp.jobs.sweep_confirm import Confirmed
     from cvexp.jobs.sweep_plan import SweepPlan
@@ -77,13 +79,14 @@ class _Trainer:
         self,
         planned: SweepPlan,
         data_dir: Path,
-        open_executor: Callable[[], Executor],
         *,
+        n_workers: int,
+        full: bool,
         command: Sequence[str],
         watcher: Watcher | None,
     ) -> None:
-        self._plan, self._data_dir, self._open = planned, data_dir, open_executor
-        self._command, self._watcher = tuple(command), watcher
+        self._plan, self._data_dir, self._n_workers = planned, data_dir, n_workers
+        self._full, self._command, self._watcher = full, tuple(command), watcher
         self._driver: Driver | None = None
 
     @property
@@ -102,13 +105,15 @@ class _Trainer:
         if first[0] is None:
             return
         if self._driver is None:
-            _check(first[0], self._data_dir)
+            _check(first[0], self._data_dir, n_workers=self._n_workers)
             self._driver = Driver(
-                executor=self._open(),
+                executor=open_executor("inline" if self._n_workers == 1 else "local", n_slots=self._n_workers),
                 settings=self._plan.settings,
                 data_dir=self._data_dir,
                 tags=self._plan.tags,
+                full=self._full,
                 command=self._command,
+                reread=lambda: known_trials(self._plan.sweep, self._plan.settings),
                 resumable=known.resumable,
                 watcher=self._watcher,
             )
@@ -125,7 +130,8 @@ def run(
     planned: SweepPlan,
     *,
     data_dir: Path,
-    open_executor: Callable[[], Executor],
+    n_workers: int = 1,
+    full: bool = False,
     retry_failed: bool = False,
     command: Sequence[str] = (),
     watcher: Watcher | None = None,
@@ -133,7 +139,8 @@ def run(
     """Go on with the sweep until its budget is spent, then confirm its best; what is trained is not trained again.
 
     Trials that were interrupted go on where they stopped. Failed ones are left as they are, and with `retry_failed`
-    tried again. `command` is what was typed, for a tag, and `watcher` is told how the trials do.
+    tried again. With several `n_workers` so many are trained at once, each by a process of its own; `full` ones leave
+    pictures and a logged model. `command` is what was typed, for a tag, and `watcher` is told how the trials do.
 
     Raises:
         RunError: Another process is at it.
@@ -141,10 +148,11 @@ def run(
         Interrupted: A signal asked for a stop; checkpoints were written, and the same command goes on.
     """
     with driver_lock(planned.settings, planned.sweep.digest, called=planned.called):
+        wait_for_orphans(planned.settings)
         known = known_trials(planned.sweep, planned.settings)
         notes = _notes(planned, known)
         searching = Searching(planned, known, retry_failed=retry_failed)
-        trainer = _Trainer(planned, data_dir, open_executor, command=command, watcher=watcher)
+        trainer = _Trainer(planned, data_dir, n_workers=n_workers, full=full, command=command, watcher=watcher)
         with contextlib.closing(trainer), _explained(searching):
             trainer.train(searching.next, known, searching)
             trials = tuple(sorted(searching.trials.values(), key=lambda one: one.number))
@@ -194,11 +202,12 @@ def _notes(planned: SweepPlan, known: Known) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _check(first: Trial, data_dir: Path) -> None:
+def _check(first: Trial, data_dir: Path, *, n_workers: int) -> None:
     """Refuse a device or a dataset that cannot be had before anything is trained; datasets are fetched."""
     from cvexp.data.dataset import load_dataset
     from cvexp.device import choose
 
+    check_workers(n_workers, [Step(planned=PlannedRun(config=first.config), recipe="", done=None)])
     choose(first.config.device)
     load_dataset(first.config, data_dir, interpolation=interpolation_of(first.config))
 

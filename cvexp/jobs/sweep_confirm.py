@@ -25,10 +25,11 @@ from cvexp.stats import Interval, pairwise_verdicts, pick, population_text, verd
 from cvexp.tracking.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from cvexp.comparison.evidence import Evidence
+    from cvexp.config import RunConfig
     from cvexp.jobs.sweep_plan import SweepPlan
     from cvexp.jobs.trials import Known
     from cvexp.sweep.trials import Tried
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 class Candidate:
     """One of the best trials, with its figure in the search, and its repeats.
 
-    `confirmed_at` is the mean of the goal's figure over the fresh seeds, with its 95% interval; None where there is none.
+    `confirmed_at` is the mean of the goal's figure over the fresh seeds with its 95% interval; None without any.
     """
 
     trial: Tried
@@ -100,15 +101,14 @@ class Confirming:
             return
         for one in self.best[: asked.best]:
             config = self.plan.sweep.config(one.point)
-            self.repeats[one.key] = [
-                self._repeat(one, *self.plan.completed(replace(config, seed=n))) for n in asked.seeds
-            ]
+            seeded = [self.plan.completed(replace(config, seed=seed)) for seed in asked.seeds]
+            self.repeats[one.key] = [self._repeat(one, *made) for made in seeded]
         todo = ("new", "interrupted", *(["failed"] if self.retry_failed else []))
         self._left = [one for row in zip(*self.repeats.values(), strict=True) for one in row if one.state in todo]
 
-    def _repeat(self, one: Tried, config: object, key: str) -> Trial:
+    def _repeat(self, one: Tried, config: RunConfig, key: str) -> Trial:
         found = self.known.repeats.get(key)
-        return found or Trial(number=one.number, key=key, point=one.point, config=config, confirms=one.key)  # type: ignore[arg-type]
+        return found or Trial(number=one.number, key=key, point=one.point, config=config, confirms=one.key)
 
     @property
     def wanted(self) -> bool:
@@ -131,7 +131,7 @@ class Confirming:
         found = Confirmed(candidates=tuple(candidates))
         try:
             found = _judged(found, self.plan, data_dir)
-            return replace(found, **_tested(found, self.plan, data_dir)) if found.pick else found
+            return found if found.pick is None else _tested(found, found.pick, self.plan, data_dir)
         except CvexpError as error:
             return replace(found, trouble=error.what)
 
@@ -192,10 +192,10 @@ def _sentences(
     )
 
 
-def _tested(found: Confirmed, planned: SweepPlan, data_dir: Path) -> Mapping[str, object]:
-    """The pick on the test images; what was measured before is read, and not measured again."""
+def _tested(found: Confirmed, chosen: Candidate, planned: SweepPlan, data_dir: Path) -> Confirmed:
+    """With the pick's figures on the test images; what was measured before is read, and not measured again."""
     accuracies = []
-    for trial in found.pick.repeats if found.pick is not None else ():
+    for trial in chosen.repeats:
         if Metric.TEST_ACCURACY not in trial.metrics:
             model = trial.config.model
             trusted = model if model in planned.trusted else None
@@ -204,4 +204,4 @@ def _tested(found: Confirmed, planned: SweepPlan, data_dir: Path) -> Mapping[str
         accuracies.append(trial.metrics[Metric.TEST_ACCURACY])
     runs = runs_where(planned.settings, tag=SWEEP, value=planned.sweep.digest)
     tested = {run.recipe for run in runs if Metric.TEST_ACCURACY in run.metrics}
-    return {"test": interval_of(accuracies), "n_tested": len(tested)}
+    return replace(found, test=interval_of(accuracies), n_tested=len(tested))

@@ -88,7 +88,8 @@ def known_trials(sweep: Sweep, settings: StoreSettings) -> Known:
     by_key: dict[str, list[RunSummary]] = {}
     for run in runs_where(settings, tag=SWEEP, value=sweep.digest):
         by_key.setdefault(run.tags.get(TRIAL, ""), []).append(run)
-    trials, repeats = {}, {}
+    trials: dict[str, Trial] = {}
+    repeats: dict[str, Trial] = {}
     for key, runs in by_key.items():
         trial = _trial(key, sorted(runs, key=lambda run: run.started_at), sweep)
         if trial is not None:

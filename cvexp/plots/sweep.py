@@ -47,12 +47,13 @@ def history(points: Sequence[TrialPoint], *, figure: str, maximize: bool, title:
     low, high = _limits([p.value for p in points if p.value is not None and p.state == "finished"], maximize=maximize)
     _draw(axes, points, "pruned", low, high, color=OFF, marker="x", label="pruned")
     _draw(axes, points, "finished", low, high, color=BLUE, marker="o", label="finished")
-    finished = sorted((p.number, p.value) for p in points if p.state == "finished" and _is_number(p.value))
-    best = list(accumulate((value for _, value in finished), max if maximize else min))
+    finished = sorted(_known(points, "finished"))
+    sign = 1 if maximize else -1
+    best = [sign * value for value in accumulate((sign * value for _, value in finished), max)]
     numbers = [number for number, _ in finished]
     last = max(p.number for p in points)
     axes.step([*numbers, last], [*best, *best[-1:]], where="post", color=ORANGE, linewidth=1.8, label="best so far")
-    failed = [p.number for p in points if p.state == "failed" or not _is_number(p.value)]
+    failed = [p.number for p in points if p.value is None or not math.isfinite(p.value)]
     if failed:
         edge = low if maximize else high
         axes.plot(failed, [edge] * len(failed), "|", color=INK, markersize=10, label="failed", clip_on=False)
@@ -68,8 +69,9 @@ def history(points: Sequence[TrialPoint], *, figure: str, maximize: bool, title:
     return drawn
 
 
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+def _known(points: Sequence[TrialPoint], state: str) -> list[tuple[int, float]]:
+    """Number and figure of the trials in a state whose figure is a finite number."""
+    return [(p.number, p.value) for p in points if p.state == state and p.value is not None and math.isfinite(p.value)]
 
 
 def _limits(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
@@ -92,21 +94,18 @@ def _draw(
     marker: Literal["x", "o"],
     label: str,
 ) -> None:
-    own = [(p.number, p.value) for p in points if p.state == state and p.value is not None and math.isfinite(p.value)]
+    own = _known(points, state)
     near = [(number, value) for number, value in own if low <= value <= high]
     beyond = [(number, low if value < low else high) for number, value in own if not low <= value <= high]
-    if near or beyond:
-        axes.scatter(*zip(*near, strict=True) if near else ([], []), color=color, marker=marker, s=30, label=label)
+    if near:
+        numbers, values = zip(*near, strict=True)
+        axes.scatter(numbers, values, color=color, marker=marker, s=30, label=label)
     if beyond:
         down = beyond[0][1] == low
+        text = f"{label}, {'below' if down else 'above'} the axis"
+        numbers, values = zip(*beyond, strict=True)
         axes.scatter(
-            *zip(*beyond, strict=True),
-            color=color,
-            marker="v" if down else "^",
-            s=26,
-            clip_on=False,
-            zorder=3,
-            label=f"{label}, {'below' if down else 'above'} the axis",
+            numbers, values, color=color, marker="v" if down else "^", s=26, clip_on=False, zorder=3, label=text
         )
 
 

@@ -28,7 +28,7 @@ def grid_point(space: Mapping[str, Axis], number: int) -> Point | None:
     if size is None or number >= size:
         return None
     point: dict[str, Any] = {}
-    for name, axis in reversed(space.items()):
+    for name, axis in reversed(list(space.items())):
         number, index = divmod(number, axis.size or 1)
         point[name] = axis.values()[index]
     return {name: point[name] for name in space}

@@ -10,7 +10,7 @@ import contextlib
 import importlib.util
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cvexp.config.space import Choices
 from cvexp.errors import ConfigError
@@ -115,7 +115,7 @@ def _quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _direction(goal: Goal) -> str:
+def _direction(goal: Goal) -> Literal["maximize", "minimize"]:
     return "maximize" if goal.maximize else "minimize"
 
 

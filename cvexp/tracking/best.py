@@ -29,7 +29,8 @@ def best(
 
     `@best` has the highest validation accuracy, or test accuracy where no run has a validation part; `@best:METRIC`
     the best value of another metric. `@best@DATASET` is chosen among the runs on one dataset, given by name or digest;
-    settings may follow, as in `@best@digits,limit=300`. Trials of sweeps are never the best. `command` is StoreSettings.command, for hints.
+    settings may follow, as in `@best@digits,limit=300`. Trials of sweeps are left out. `command` is
+    StoreSettings.command, for hints.
 
     Raises:
         RunError: No run fits, or those that do were measured on different images.

@@ -130,8 +130,8 @@ def _verdict(confirmed: Confirmed, sweep: Sweep) -> list[str]:
         interval = _interval(confirmed.test, "val/accuracy")
         again = f"; {confirmed.n_tested} picks have been measured on them" if confirmed.n_tested > 1 else ""
         lines.append(
-            f"Test accuracy of the pick: {confirmed.test.mean:.2%} (95% {interval}), the mean of {confirmed.test.n} fresh "
-            f"seeds; nothing was chosen by these images{again}."
+            f"Test accuracy of the pick: {confirmed.test.mean:.2%} (95% {interval}), the mean of {confirmed.test.n} "
+            f"fresh seeds; nothing was chosen by these images{again}."
         )
     return lines
 
