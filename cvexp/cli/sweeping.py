@@ -59,8 +59,9 @@ def run_sweep(
     as_json: bool,
     beside: Mapping[str, Any],
 ) -> None:
-    """Go on with the sweep, print it, draw it, and put it where MLflow's pages show it; `beside` is
-    the rest of the JSON object.
+    """Go on with the sweep, print it, draw it, and put it where MLflow's pages show it.
+
+    `beside` is the rest of the JSON object.
     """
     from cvexp.jobs import sweep as job
     from cvexp.report import sweep as report

@@ -40,6 +40,7 @@ class SweepResult:
     Attributes:
         trials: All of them, in the order of their numbers.
         best: The finished ones by the goal, the best first; with two goals, those that none beats.
+        values: Of each goal, by the trial's key, where the trial has ended.
         trained: Runs that were trained now, or to their end, repeats included.
         minutes: For how long trials ran, over all starts.
         exhausted: Whether every point of the space was tried.
@@ -52,6 +53,7 @@ class SweepResult:
     plan: SweepPlan
     trials: tuple[Trial, ...]
     best: tuple[Tried, ...]
+    values: Mapping[str, tuple[float, ...]]
     trained: int
     minutes: float
     exhausted: bool
@@ -172,6 +174,7 @@ def run(
         plan=planned,
         trials=trials,
         best=tuple(best),
+        values={one.key: one.values for one in ended},
         trained=trainer.trained,
         minutes=seconds_spent(trials) / 60,
         exhausted=searching.exhausted,

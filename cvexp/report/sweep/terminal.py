@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cvexp.config.option import as_typed
 from cvexp.config.stored import typed_words
 from cvexp.report.pace import about
-from cvexp.report.sweep.words import FORMS, SHORT, name_of, point_of, state_of
+from cvexp.report.sweep.words import SHORT, name_of, point_of, shown_figure, state_of, value_of
 from cvexp.report.terminal import cell, console, hint, say, table
 from cvexp.results import Metric
 from cvexp.runs import shortest_selector
@@ -43,7 +43,7 @@ def show(result: SweepResult) -> None:
 
 
 def _trials_table(result: SweepResult) -> Any:
-    sweep, costs = result.plan.sweep, {one.key: one.values[1:] for one in result.best}
+    sweep, costs = result.plan.sweep, {key: values[1:] for key, values in result.values.items()}
     names = _varying(result.trials, sweep)
     keys = list(dict.fromkeys([sweep.goal.figure, Metric.VAL_ACCURACY.value, Metric.VAL_LOSS.value]))
     made = table(
@@ -60,13 +60,13 @@ def _trials_table(result: SweepResult) -> Any:
         return _ORDER.get(one.state, 5), rank.get(one.key, len(rank)), sign * one.metrics.get(sweep.goal.figure, 0.0)
 
     for one in sorted(result.trials, key=position)[:MOST_ROWS]:
-        figures = [FORMS[key].format(one.metrics[key]) if key in one.metrics else "-" for key in keys]
+        figures = [shown_figure(key, one.metrics[key]) if key in one.metrics else "-" for key in keys]
         more = [
-            FORMS[g.figure].format(value) for g, value in zip(sweep.goals[1:], costs.get(one.key, ()), strict=False)
+            shown_figure(g.figure, value) for g, value in zip(sweep.goals[1:], costs.get(one.key, ()), strict=False)
         ]
         more += ["-"] * (len(sweep.goals) - 1 - len(more))
         style = "bold" if rank.get(one.key) == 0 else ""
-        values = [as_typed(one.point[name]) for name in names]
+        values = [value_of(one.point[name]) for name in names]
         made.add_row(*(cell(text, style) for text in (one.number, *values, *figures, *more, state_of(one))))
     return made
 
@@ -79,7 +79,7 @@ def _outcome(result: SweepResult) -> list[str]:
     """Which trial was selected, out of how many, and that its own figure is no estimate."""
     sweep, n = result.plan.sweep, len(result.trials)
     figure, best = sweep.goal.figure, result.best[0]
-    selected = f"{figure} {FORMS[figure].format(best.values[0])}"
+    selected = f"{figure} {shown_figure(figure, best.values[0])}"
     lines = []
     if len(sweep.goals) > 1:
         names = ", ".join(str(one.number) for one in result.best)
@@ -100,11 +100,11 @@ def _candidates_table(confirmed: Confirmed, sweep: Sweep) -> Any:
     made = table(">trial", ">selected at", ">confirmed at", ">95% interval", ">seeds", "")
     for one in confirmed.candidates:
         over, n = one.confirmed_at, sum(trial.ended for trial in one.repeats)
-        mean = "-" if over is None else FORMS[figure].format(over.mean)
+        mean = "-" if over is None else shown_figure(figure, over.mean)
         note = (
             "pick" if one is confirmed.pick else "" if n == len(one.repeats) else f"{len(one.repeats) - n} did not end"
         )
-        row = (one.trial.number, FORMS[figure].format(one.selected_at), mean, _interval(over, figure), n, note)
+        row = (one.trial.number, shown_figure(figure, one.selected_at), mean, _interval(over, figure), n, note)
         made.add_row(*(cell(text, "bold" if one is confirmed.pick else "") for text in row))
     return made
 
@@ -113,7 +113,7 @@ def _interval(over: Interval | None, figure: str) -> str:
     if over is None or over.low is None or over.high is None:
         return "-"
     low, high = (max(0.0, over.low), min(1.0, over.high)) if figure.endswith("accuracy") else (over.low, over.high)
-    return f"{FORMS[figure].format(low)} to {FORMS[figure].format(high)}"  # t knows no bounds
+    return f"{shown_figure(figure, low)} to {shown_figure(figure, high)}"  # t knows no bounds
 
 
 def _verdict(confirmed: Confirmed, sweep: Sweep) -> list[str]:
@@ -121,9 +121,12 @@ def _verdict(confirmed: Confirmed, sweep: Sweep) -> list[str]:
     lines, pick, figure = [], confirmed.pick, sweep.goal.figure
     if pick is not None and pick.confirmed_at is not None:
         lines.append(f"Pick: trial {pick.trial.number}: {point_of(sweep, pick.trial.point)}.")
+        if len(sweep.goals) > 1:
+            cost = sweep.goals[1].figure
+            lines.append(f"It has the fewest {cost} of those that are not shown to be less accurate than the best.")
         lines.append(
-            f"{figure}: selected at {FORMS[figure].format(pick.selected_at)}, confirmed at "
-            f"{FORMS[figure].format(pick.confirmed_at.mean)} by the mean of {pick.confirmed_at.n} fresh seeds."
+            f"{figure}: selected at {shown_figure(figure, pick.selected_at)}, confirmed at "
+            f"{shown_figure(figure, pick.confirmed_at.mean)} by the mean of {pick.confirmed_at.n} fresh seeds."
         )
     lines += confirmed.sentences
     if confirmed.test is not None:

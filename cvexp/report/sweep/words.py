@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cvexp.jobs.trials import Trial
 
 SHORT = {"val/accuracy": "val acc", "val/loss": "val loss", "parameters": "params", "macs": "MACs"}
-FORMS = {"val/accuracy": "{:.2%}", "val/loss": "{:.4f}", "parameters": "{:,.0f}", "macs": "{:,.0f}"}
+_LARGE = 1e4
 
 
 def name_of(trial: Trial) -> str:
@@ -25,12 +25,12 @@ def name_of(trial: Trial) -> str:
 def figures_of(sweep: Sweep, metrics: Mapping[str, float]) -> str:
     """The goal's figure, and the validation figures."""
     keys = dict.fromkeys([sweep.goal.figure, Metric.VAL_ACCURACY.value, Metric.VAL_LOSS.value])
-    return " ".join(f"{SHORT[key]} {FORMS[key].format(metrics[key])}" for key in keys if key in metrics)
+    return " ".join(f"{SHORT[key]} {shown_figure(key, metrics[key])}" for key in keys if key in metrics)
 
 
 def point_of(sweep: Sweep, point: Point) -> str:
     """A point as one would type it."""
-    return " ".join(f"{name}={as_typed(point[name])}" for name in sweep.space if name in point)
+    return " ".join(f"{name}={value_of(point[name])}" for name in sweep.space if name in point)
 
 
 def state_of(trial: Trial) -> str:
@@ -38,3 +38,17 @@ def state_of(trial: Trial) -> str:
     if trial.state == "pruned":
         return f"pruned at {trial.epochs}" if trial.epochs else "pruned"
     return "trained elsewhere" if trial.state == "elsewhere" else trial.state
+
+
+def value_of(value: object) -> str:
+    """A setting's value, short."""
+    return f"{value:g}" if isinstance(value, float) else as_typed(value)
+
+
+def shown_figure(figure: str, value: float) -> str:
+    """A goal's figure: accuracies in percent, counts with separators, losses with four decimals unless they are huge."""
+    if figure.endswith("accuracy"):
+        return f"{value:.2%}"
+    if figure.endswith("loss"):
+        return f"{value:.4f}" if abs(value) < _LARGE else f"{value:.3g}"
+    return f"{value:,.0f}"
