@@ -56,6 +56,11 @@ class Plan:
     steps: tuple[Step, ...]
     plot: str | None
 
+    @property
+    def plot_path(self) -> Path | None:
+        """Where the file says that is drawn, below its own folder; InputError for another place."""
+        return path_below(self.path.parent, self.plot) if self.plot else None
+
 
 def plan(
     path: Path,
@@ -137,7 +142,7 @@ def run(
         InputError: As for training, and where another process trains the file; runs that ended before stay.
         DeliveryError: Everything is trained, and records wait for the store.
     """
-    drawn = plot or (path_below(planned.path.parent, planned.plot) if planned.plot else None)
+    drawn = plot or planned.plot_path
     if drawn is not None:
         drawn = check_path(drawn)
     check_workers(n_workers, planned.steps)
