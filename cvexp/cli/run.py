@@ -58,6 +58,7 @@ def run(
         again=again,
         trusted_factories=model or (),
         offline=workers > 1,
+        n_workers=workers,
     )
     if dry_run:
         if as_json:
