@@ -66,6 +66,7 @@ def run(
         again=again,
         trusted_factories=model or (),
         offline=workers > 1,
+        n_workers=workers,
     )
     if dry_run:
         sweeping.show_plan(planned, sweep, as_json=as_json)

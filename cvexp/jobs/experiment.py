@@ -71,6 +71,7 @@ def plan(
     again: bool = False,
     trusted_factories: Sequence[str] = (),
     offline: bool = False,
+    n_workers: int = 1,
 ) -> Plan:
     """Read the experiment file `path` and find out which of its configurations are trained already; no run is begun.
 
@@ -81,12 +82,14 @@ def plan(
     that does not answer leaves the runs that have a folder here.
 
     Raises:
-        InputError: The file, a model, an argument or a dataset in it, or the store cannot be used.
+        InputError: The file, a model, an argument or a dataset in it, or the store cannot be used; or `n_workers` are
+            too many.
     """
     read = read_experiment(path)
     settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
     wait_for_orphans(settings)
     steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again, offline=offline)
+    check_workers(n_workers, steps)
     return Plan(path=path, settings=settings, steps=steps, plot=read.plot)
 
 
