@@ -1,0 +1,134 @@
+"""Joining a Ray cluster, or starting one on this machine alone, and how many slots it has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from cvexp.errors import ConfigError
+from cvexp.executors.slots import missing
+from cvexp.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cvexp.executors.slots import Slot
+
+OBJECT_STORE_BYTES = 100 * 1024**2
+"""Of a cluster that cvexp starts; what travels is a few kilobytes."""
+CONNECT_SECONDS = 3.0
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns about what it will do some day
+    "RAY_TQDM_PATCH_PRINT": "0",
+}
+
+
+def ray_library() -> Any:
+    """Ray, imported; raises ConfigError where it is not installed."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError as error:
+        raise missing("Ray", "ray") from error
+    return ray
+
+
+def join(address: str | None) -> list[dict[str, float]]:
+    """Join the cluster at `host:port`, or at the environment's RAY_ADDRESS, or on this machine; nodes' resources.
+
+    Raises:
+        ConfigError: There is none, or it refuses.
+    """
+    ray = ray_library()
+    options: dict[str, Any] = {"address": address or os.environ.get("RAY_ADDRESS") or "auto"}
+    if options["address"] == "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its ports are open to the network, and take code
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    else:
+        _check_address(options["address"])
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():  # Ray takes SIGTERM, which is the driver's
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        ray.init(**options, namespace="cvexp", log_to_driver=False, logging_level=logging.CRITICAL)
+    except Exception as error:  # noqa: BLE001 - Ray raises errors of many kinds, RuntimeError among them
+        raise _refused(address, error) from error
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _check_address(address: str) -> None:
+    """Refuse at once what Ray would refuse after minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if "://" in address or not (host and port.isascii() and port.isdigit()):
+        raise ConfigError(
+            f"--address {shown(address)}: not the address of a Ray cluster",
+            "for example: --address 10.0.0.1:6379 (the head's), or --address local",
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, str(getattr(error, "strerror", None) or error).lower()) from error
+
+
+def _unreachable(address: str | None, why: str) -> ConfigError:
+    where = f"at {shown(address)}" if address else "on this machine"
+    return ConfigError(
+        f"no Ray cluster can be joined {where}: {why}",
+        "start one: RAY_AUTH_MODE=token ray start --head; on other machines: ray start --address HOST:6379",
+        "or let cvexp start one on this machine alone: --address local",
+    )
+
+
+def _refused(address: str | None, error: Exception) -> ConfigError:
+    if "uthentic" in type(error).__name__ + str(error) or "token" in str(error):
+        return ConfigError(
+            f"the Ray cluster at {shown(address or 'auto')} refuses this machine's token, or there is none",
+            "use the cluster's own: RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or the file ~/.ray/auth_token",
+        )
+    return _unreachable(address, (str(error).strip().splitlines() or [type(error).__name__])[0][:160])
+
+
+def n_slots_of(nodes: Sequence[dict[str, float]], slot: Slot, asked: int | None) -> tuple[int, int]:
+    """CPUs of a slot, and how many slots there are.
+
+    Without `cpus`, a slot has one where nothing is said, and where a number of slots is asked for as many as leave room
+    for them all.
+
+    Raises:
+        ConfigError: No node has room for a slot, or all of them together have none for as many as asked.
+    """
+
+    def room(cpus: int) -> int:
+        return sum(
+            min(int(node.get("CPU", 0) // cpus), int(node.get("GPU", 0) // slot.gpus) if slot.gpus else 10**6)
+            for node in nodes
+        )
+
+    most = max((int(node.get("CPU", 0)) for node in nodes), default=0)
+    if slot.cpus is not None or asked is None:
+        cpus = slot.cpus or 1
+    else:
+        cpus = next((n for n in range(most, 0, -1) if room(n) >= asked), 1)
+    n_slots = room(cpus)
+    if n_slots < (asked or 1):
+        has = ", ".join(f"{node.get('CPU', 0):g} CPUs" + f" and {node['GPU']:g} GPUs" * ("GPU" in node) for node in nodes)
+        gpus = f" and {slot.gpus} GPUs" if slot.gpus else ""
+        raise ConfigError(
+            f"the cluster has room for {n_slots} slots of {cpus} CPUs{gpus}, not for {asked or 1}; its nodes have {has}",
+            "ask for fewer --workers, or for less with --slot",
+        )
+    return cpus, asked or n_slots
