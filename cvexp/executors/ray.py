@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import ConfigError, TrainingError
+from cvexp.executors.lost import Runs
 from cvexp.executors.ray_cluster import join, n_slots_of, ray_library
 from cvexp.executors.ray_slot import RaySlot, events_of, place
 from cvexp.executors.seam import ATTEMPT, Ended, Lost, to_plain
@@ -34,6 +35,9 @@ UNAVAILABLE_SECONDS = 1.0
 """The pause before a node is asked again that did not answer, until Ray says that it is lost."""
 CLOSE_SECONDS = 60.0
 """How long the nodes may take to deliver what waits there."""
+
+KEEP_CHILDREN = {"RAY_kill_child_processes_on_worker_exit": "false"}
+"""Ray would kill the process that trains as soon as the actor ends, which leaves it no time for a checkpoint."""
 
 
 def open_ray(
@@ -79,6 +83,7 @@ class RayExecutor:
         self._tags = remote_tags("ray")
         self._queue: deque[Attempt] = deque()
         self._found: deque[Event] = deque()
+        self._runs = Runs()
         self._stores: dict[str, Mapping[str, str]] = {}
         self._actors = [self._opened() for _ in range(n_slots)]
 
@@ -118,18 +123,18 @@ class RayExecutor:
 
     def close(self, *, kill: bool = False) -> None:
         """See seam.Executor; a node that does not answer in a minute is left."""
+        self._runs.give_up_waiting()
         stores = list(self._stores.values())
         with contextlib.suppress(self._ray.exceptions.RayError):
-            for actor in self._actors:
-                if actor.host:
-                    self._ray.wait([actor.turn], timeout=TURN_SECONDS + UNAVAILABLE_SECONDS)
             closing = [actor.handle.close.remote(stores, kill=kill) for actor in self._actors if actor.host]
             if closing:
                 self._ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
         self._ray.shutdown()
 
     def _opened(self) -> _Actor:
-        actor = self._ray.remote(RaySlot).options(num_cpus=self._slot.cpus, num_gpus=self._slot.gpus)
+        actor = self._ray.remote(RaySlot).options(
+            num_cpus=self._slot.cpus, num_gpus=self._slot.gpus, runtime_env={"env_vars": KEEP_CHILDREN}
+        )
         opened = _Actor(handle=actor.remote(self._run, place()))
         opened.turn = opened.handle.about.remote()
         return opened
@@ -181,7 +186,8 @@ class RayExecutor:
 
     def _receive(self, actor: _Actor, plain: list[tuple[int, dict[str, Any]]]) -> None:
         for event in events_of(plain, actor.seen):
-            self._found.append(event)
+            if actor.attempt is not None:
+                self._found.append(self._runs.settle(event, actor.attempt))
             if isinstance(event, (Ended, Lost)):
                 actor.attempt = None
         actor.seen = max([actor.seen, *(n for n, _ in plain)])
@@ -190,7 +196,8 @@ class RayExecutor:
         """The actor has died, and with it what Ray knows of its attempt; its slot is opened again."""
         if actor.attempt is not None:
             reason = f"a slot on {actor.host} is lost: {_line(error)}"
-            self._found.append(Lost(trial=actor.attempt.trial, number=actor.attempt.number, reason=reason))
+            lost = Lost(trial=actor.attempt.trial, number=actor.attempt.number, reason=reason)
+            self._found.append(self._runs.settle(lost, actor.attempt))
         self._actors[self._actors.index(actor)] = self._opened()
 
     def _check_store(self, store: Mapping[str, str]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
 import signal
 import socket
+import sys
+import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,7 @@ from cvexp.executors.slots import missing
 from cvexp.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cvexp.executors.slots import Slot
 
@@ -26,7 +29,7 @@ CONNECT_SECONDS = 3.0
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns about what it will do some day
-    "RAY_TQDM_PATCH_PRINT": "0",
+    "RAY_NUM_REDIS_GET_RETRIES": "8",  # seconds to wait for a cluster that answers, but not with its name
 }
 
 
@@ -55,17 +58,45 @@ def join(address: str | None) -> list[dict[str, float]]:
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:
         _check_address(options["address"])
-    handlers = {}
-    if threading.current_thread() is threading.main_thread():  # Ray takes SIGTERM, which is the driver's
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with _signals_kept(), _native_stderr() as said:
+        try:
+            ray.init(**options, namespace="cvexp", log_to_driver=False, logging_level=logging.CRITICAL)
+        except Exception as error:  # noqa: BLE001 - Ray raises errors of many kinds, RuntimeError among them
+            raise _refused(address, error, said()) from error
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Have signals handled after the block as before it: Ray takes SIGTERM, which is the driver's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        ray.init(**options, namespace="cvexp", log_to_driver=False, logging_level=logging.CRITICAL)
-    except Exception as error:  # noqa: BLE001 - Ray raises errors of many kinds, RuntimeError among them
-        raise _refused(address, error) from error
+        yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+@contextlib.contextmanager
+def _native_stderr() -> Iterator[Callable[[], str]]:
+    """Keep what Ray's compiled part writes to stderr in the block off the terminal; yields what reads it."""
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        before = os.dup(2)
+        os.dup2(file.fileno(), 2)
+
+        def said() -> str:
+            file.seek(0)
+            return file.read().decode(errors="replace")
+
+        try:
+            yield said
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def _check_address(address: str) -> None:
@@ -93,13 +124,18 @@ def _unreachable(address: str | None, why: str) -> ConfigError:
     )
 
 
-def _refused(address: str | None, error: Exception) -> ConfigError:
-    if "uthentic" in type(error).__name__ + str(error) or "token" in str(error):
+def _refused(address: str | None, error: Exception, said: str) -> ConfigError:
+    if "AuthenticationError" in type(error).__name__ or "InvalidAuthToken" in said:
         return ConfigError(
             f"the Ray cluster at {shown(address or 'auto')} refuses this machine's token, or there is none",
-            "use the cluster's own: RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or the file ~/.ray/auth_token",
+            "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or the file ~/.ray/auth_token) to the cluster's own",
         )
     return _unreachable(address, (str(error).strip().splitlines() or [type(error).__name__])[0][:160])
+
+
+def _described(node: dict[str, float]) -> str:
+    gpus = f" ({node['GPU']:g} GPUs)" if "GPU" in node else ""
+    return f"{node.get('CPU', 0):g}{gpus}"
 
 
 def n_slots_of(nodes: Sequence[dict[str, float]], slot: Slot, asked: int | None) -> tuple[int, int]:
@@ -125,10 +161,10 @@ def n_slots_of(nodes: Sequence[dict[str, float]], slot: Slot, asked: int | None)
         cpus = next((n for n in range(most, 0, -1) if room(n) >= asked), 1)
     n_slots = room(cpus)
     if n_slots < (asked or 1):
-        has = ", ".join(f"{node.get('CPU', 0):g} CPUs" + f" and {node['GPU']:g} GPUs" * ("GPU" in node) for node in nodes)
+        has = " + ".join(_described(node) for node in nodes)
         gpus = f" and {slot.gpus} GPUs" if slot.gpus else ""
         raise ConfigError(
-            f"the cluster has room for {n_slots} slots of {cpus} CPUs{gpus}, not for {asked or 1}; its nodes have {has}",
+            f"{asked or 1} slots of {cpus} CPUs{gpus}: the cluster has room for {n_slots}; its nodes have {has} CPUs",
             "ask for fewer --workers, or for less with --slot",
         )
     return cpus, asked or n_slots

@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cvexp.executors.delivery import deliver
 from cvexp.executors.registry import open_executor
 from cvexp.executors.seam import Ended, Lost, event_from_plain, from_plain, to_plain
 from cvexp.settings import STATE_DIR, VERSION, StoreSettings
@@ -71,7 +72,7 @@ class RaySlot:
             self._at_work = attempt.trial
             here = os.environ.get("CVEXP_DATA_DIR")
             self._choose_state_dir(attempt.store)
-            self._executor = self._executor or open_executor("local", n_slots=1, run=self._run)
+            self._executor = self._executor or open_executor("inline", n_slots=1, run=self._run)
             self._executor.submit(replace(attempt, data_dir=here or attempt.data_dir))
         elif self._executor is not None:
             self._executor.stop(str(content["trial"]), early=bool(content["early"]))
@@ -99,19 +100,12 @@ class RaySlot:
         """End the worker, and deliver what waits on this node for these stores; how many records still wait."""
         if self._executor is not None:
             self._executor.close(kill=kill)
-        return 0 if kill else sum(_deliver(store) for store in stores)
+        return 0 if kill else deliver(stores, seconds=DELIVERY_SECONDS)
 
 
 def place() -> dict[str, str]:
     """Where this process is: its host, its version of cvexp, and its folder for local state."""
     return {"host": socket.gethostname(), "version": VERSION, "state_dir": str(StoreSettings().state_dir.absolute())}
-
-
-def _deliver(store: Mapping[str, str]) -> int:
-    from cvexp.tracking.recovery import sync
-
-    settings = StoreSettings(tracking_uri=store["tracking_uri"], experiment=store["experiment"])
-    return sum(sync(settings, seconds=DELIVERY_SECONDS).left.values())
 
 
 def events_of(plain: Sequence[tuple[int, dict[str, Any]]], seen: int) -> list[Any]:

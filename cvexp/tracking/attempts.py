@@ -8,18 +8,20 @@ later. Of the runs of a trial, so, one at most is FINISHED.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cvexp.tracking.liveness import GIVEN_UP, is_gone, process_key, process_tags
 from cvexp.tracking.mlflow_errors import translated
-from cvexp.tracking.queries import search
-from cvexp.tracking.store import existing_run, open_store
+from cvexp.tracking.queries import find, search
+from cvexp.tracking.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow import MlflowClient
 
+    from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
 
 TRIAL, EXECUTOR, DRIVER = "cvexp.trial", "cvexp.executor", "cvexp.driver"
@@ -33,39 +35,43 @@ def remote_tags(executor: str) -> dict[str, str]:
     return {EXECUTOR: executor, DRIVER: json.dumps(process_tags())}
 
 
-def give_up(settings: StoreSettings, run_id: str, reason: str) -> str:
-    """Let a run whose worker is lost never count, and close it in the store as KILLED; returns the status it has now.
+def give_up(settings: StoreSettings, run_id: str, reason: str) -> RunSummary:
+    """Let a run whose worker is lost never count, and close it in the store as KILLED; returns it as it is then.
 
-    A run that the store has as FINISHED stays so, and counts.
+    A run that the store has as FINISHED or FAILED stays so: its worker was lost after its end.
 
     Raises:
+        RunError: The store does not have it, since its worker could not reach the store.
         StoreError: The store cannot be asked.
     """
     store = open_store(settings, create=False)
+    run = find(store, run_id).run
+    if run.status in ("FINISHED", "FAILED"):
+        return run
     with translated(settings):
-        run = existing_run(store, run_id)
-        if run is None or run.info.status in ("FINISHED", "FAILED"):
-            return "KILLED" if run is None else str(run.info.status)
-        # In this order: a worker that ends its run reads the tag after it has set the status.
-        store.client.set_tag(run_id, GIVEN_UP, process_key(run.data.tags))
-        store.client.set_tag(run_id, "cvexp.end_reason", reason)
-        store.client.set_terminated(run_id, "KILLED")
-    return "KILLED"
+        # In this order: a worker that ends its run looks for the tag after it has set the status.
+        store.client.set_tag(run.run_id, GIVEN_UP, process_key(run.tags))
+        store.client.set_tag(run.run_id, "cvexp.end_reason", reason)
+        store.client.set_terminated(run.run_id, "KILLED")
+    return replace(run, status="KILLED")
 
 
-def give_up_orphans(settings: StoreSettings) -> list[str]:
-    """Give up the experiment's runs that the store calls RUNNING and whose driver has certainly ended; their ids.
+def close_orphans(settings: StoreSettings) -> list[str]:
+    """Close the experiment's runs that the store calls RUNNING and whose driver has certainly ended; their ids.
 
-    The workers of a driver that has ended leave as soon as they notice, and none of them is told of another attempt. So
-    only the driver that takes over may call this, once it holds the lock.
+    For the driver that takes over, once it holds the lock. The workers of a driver that has ended leave as soon as they
+    notice; until then one may still finish, which counts unless the new driver's attempt has begun.
     """
-    orphans = [run.run_id for run in search(open_store(settings, create=False), status="RUNNING") if _orphan(run.tags)]
-    for run_id in orphans:
-        give_up(settings, run_id, "the driver is gone")
+    store = open_store(settings, create=False)
+    orphans = [run.run_id for run in search(store, status="RUNNING") if _is_orphan(run.tags)]
+    with translated(settings):
+        for run_id in orphans:
+            store.client.set_tag(run_id, "cvexp.end_reason", "its driver is gone")
+            store.client.set_terminated(run_id, "KILLED")
     return orphans
 
 
-def _orphan(tags: Mapping[str, str]) -> bool:
+def _is_orphan(tags: Mapping[str, str]) -> bool:
     try:
         driver = json.loads(tags[DRIVER])
         return is_gone({str(name): str(value) for name, value in driver.items()})

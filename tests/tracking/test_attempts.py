@@ -31,7 +31,7 @@ def _status(settings, run_id):
 def test_a_run_of_another_machine_is_gone_once_its_driver_gives_it_up_and_not_before(settings):
     with open_run(settings, model="linear", name="lost", tags=ELSEWHERE | TRIAL) as run:
         assert find(open_store(settings, create=False), "lost").run.status == "RUNNING"
-        assert attempts.give_up(settings, run.run_id, "node 2 is lost") == "KILLED"
+        assert attempts.give_up(settings, run.run_id, "node 2 is lost").status == "KILLED"
         stored = MlflowClient(settings.tracking_uri).get_run(run.run_id)
         assert (stored.info.status, stored.data.tags["cvexp.end_reason"]) == ("KILLED", "node 2 is lost")
         assert is_gone(stored.data.tags)
@@ -64,7 +64,7 @@ def test_a_driver_that_gives_up_while_the_run_ends_wins(settings, monkeypatch):
 def test_what_finished_before_it_was_given_up_counts(settings):
     with open_run(settings, model="linear", name=None, tags=ELSEWHERE | TRIAL) as run:
         pass
-    assert attempts.give_up(settings, run.run_id, "node 2 is lost") == "FINISHED"
+    assert attempts.give_up(settings, run.run_id, "node 2 is lost").status == "FINISHED"
     assert _status(settings, run.run_id) == "FINISHED"
 
 
@@ -78,12 +78,12 @@ def test_a_run_the_driver_never_heard_of_is_superseded_by_a_later_attempt(settin
     assert (_status(settings, alone.run_id), _status(settings, orphan.run_id)) == ("FINISHED", "KILLED")
 
 
-def test_a_new_driver_gives_up_the_runs_of_a_driver_that_has_ended_and_no_others(settings, record):
+def test_a_new_driver_closes_the_runs_of_a_driver_that_has_ended_and_no_others(settings, record):
     dead = json.dumps({**process_tags(), PID: str(2**22 + 1)})
     remote = json.dumps({**process_tags(), PID: str(2**22 + 1), HOST: "another machine"})
     record("orphan", status="RUNNING", tags=ELSEWHERE | {attempts.DRIVER: dead})
     for n, tags in enumerate([TRIAL, {attempts.DRIVER: remote}, {attempts.DRIVER: "[]"}, {attempts.DRIVER: "x"}, {}]):
         record(f"other {n}", status="RUNNING", tags=ELSEWHERE | tags)
-    assert len(attempts.give_up_orphans(settings)) == 1
+    assert len(attempts.close_orphans(settings)) == 1
     found = {run.name: run.status for run in search(open_store(settings, create=False))}
     assert found == {"orphan": "KILLED", **{f"other {n}": "RUNNING" for n in range(5)}}
