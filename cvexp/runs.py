@@ -54,13 +54,22 @@ READ_AHEAD = "cvexp.reading"
 """The tag that says so where the images are more than memory holds."""
 
 UNLOGGED = "cvexp.unlogged"
-"""The tag that says why a run has no logged model; only runs of a network that cannot be exported have it."""
+"""The tag that says why a run has no logged model: the network cannot be exported, or it was left out."""
+
+NOT_MADE = "cvexp.not_made"
+"""The tag that names what a run was told to leave out; see training.outputs."""
 
 BEST_EPOCH = "cvexp.best_epoch"
 """The tag with the epoch whose weights were tested and stored, of runs with `--keep-best`."""
 
 FRONT = "cvexp.front"
 """The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
+
+TRIAL, ATTEMPT = "cvexp.trial", "cvexp.attempt"
+"""Tags of runs that an executor's worker trained: the trial's key, and the number of the attempt at it."""
+
+PRUNED = "cvexp.pruned"
+"""The tag of a trial that was stopped early, with the epoch it was stopped after."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cvexp.errors import CvexpError
+from cvexp.errors import CvexpError, Interrupted
 from cvexp.executors.seam import Ended
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ def perform(run: Run, attempt: Attempt, channel: Channel) -> None:
         ended = run(attempt, channel)
     except CvexpError as error:
         ended = _failed(attempt, error.what, *error.hints, exit_code=error.exit_code)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the driver is told, and the worker goes on
+    except Interrupted as stop:
+        ended = replace(killed_in_queue(attempt), exit_code=128 + stop.signum)
+    except Exception as error:  # noqa: BLE001 - the driver is told, and the worker goes on
         traceback.print_exc()
         text = (str(error).splitlines() or [""])[0]
         ended = _failed(attempt, f"{type(error).__name__}: {text}"[:LONGEST_REASON], exit_code=1)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import ConfigError, TrainingError
 from cvexp.executors.lost import Runs
-from cvexp.executors.ray_cluster import join, n_slots_of, ray_library
+from cvexp.executors.ray_cluster import join, n_slots_of, ray_library, room_for
 from cvexp.executors.ray_slot import RaySlot, events_of, place
 from cvexp.executors.seam import ATTEMPT, Ended, Lost, to_plain
 from cvexp.executors.perform import killed_in_queue
@@ -51,7 +51,9 @@ def open_ray(
     asked = slot_of(slot or {})
     nodes = join(address)
     cpus, n = n_slots_of(nodes, asked, n_slots)
-    return RayExecutor(n, run=run, slot=replace(asked, cpus=cpus))
+    slot_here = replace(asked, cpus=cpus)
+    at_once = max(room_for(slot_here, node) for node in nodes)
+    return RayExecutor(n, run=run, slot=slot_here, at_once=min(n, at_once))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -76,8 +78,9 @@ class _Actor:
 class RayExecutor:
     """See `seam.Executor`."""
 
-    def __init__(self, n_slots: int, *, run: str, slot: Slot) -> None:
-        self.n_slots = n_slots
+    def __init__(self, n_slots: int, *, run: str, slot: Slot, at_once: int) -> None:
+        """`at_once` are the slots that one node may have."""
+        self.n_slots, self._at_once = n_slots, at_once
         self._ray = ray_library()
         self._run, self._slot = run, slot
         self._tags = remote_tags("ray")
@@ -97,6 +100,7 @@ class RayExecutor:
                 tags={**attempt.tags, **self._tags},
                 threads=attempt.threads or self._slot.cpus,
                 device=attempt.device or self._slot.device,
+                n_slots=self._at_once,
             )
         )
         self._assign()

@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import ConfigError
@@ -138,6 +139,12 @@ def _described(node: dict[str, float]) -> str:
     return f"{node.get('CPU', 0):g}{gpus}"
 
 
+def room_for(slot: Slot, node: dict[str, float]) -> int:
+    """How many such slots a node with these resources has room for."""
+    by_cpus = int(node.get("CPU", 0) // (slot.cpus or 1))
+    return min(by_cpus, int(node.get("GPU", 0) // slot.gpus)) if slot.gpus else by_cpus
+
+
 def n_slots_of(nodes: Sequence[dict[str, float]], slot: Slot, asked: int | None) -> tuple[int, int]:
     """CPUs of a slot, and how many slots there are.
 
@@ -149,10 +156,7 @@ def n_slots_of(nodes: Sequence[dict[str, float]], slot: Slot, asked: int | None)
     """
 
     def room(cpus: int) -> int:
-        return sum(
-            min(int(node.get("CPU", 0) // cpus), int(node.get("GPU", 0) // slot.gpus) if slot.gpus else 10**6)
-            for node in nodes
-        )
+        return sum(room_for(replace(slot, cpus=cpus), node) for node in nodes)
 
     most = max((int(node.get("CPU", 0)) for node in nodes), default=0)
     if slot.cpus is not None or asked is None:

@@ -72,8 +72,10 @@ class RaySlot:
             self._at_work = attempt.trial
             here = os.environ.get("CVEXP_DATA_DIR")
             self._choose_state_dir(attempt.store)
-            self._executor = self._executor or open_executor("inline", n_slots=1, run=self._run)
-            self._executor.submit(replace(attempt, data_dir=here or attempt.data_dir))
+            self._executor = self._executor or open_executor("local", n_slots=1, run=self._run)
+            self._executor.submit(
+                replace(attempt, data_dir=here or attempt.data_dir, resume=_left_here(attempt.resume, attempt.store))
+            )
         elif self._executor is not None:
             self._executor.stop(str(content["trial"]), early=bool(content["early"]))
 
@@ -106,6 +108,14 @@ class RaySlot:
 def place() -> dict[str, str]:
     """Where this process is: its host, its version of cvexp, and its folder for local state."""
     return {"host": socket.gethostname(), "version": VERSION, "state_dir": str(StoreSettings().state_dir.absolute())}
+
+
+def _left_here(run_id: str | None, store: Mapping[str, str]) -> str | None:
+    """The run to go on with, if its folder is on this node; else the attempt begins anew."""
+    from cvexp.tracking.local import folder_of
+
+    settings = StoreSettings(tracking_uri=store["tracking_uri"], experiment=store["experiment"])
+    return run_id if run_id is not None and folder_of(settings, run_id) is not None else None
 
 
 def events_of(plain: Sequence[tuple[int, dict[str, Any]]], seen: int) -> list[Any]:

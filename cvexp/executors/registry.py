@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 CLUSTERS = {"ray": "cvexp.executors.ray:open_ray", "slurm": "cvexp.executors.slurm:open_slurm"}
 """Executors whose slots are elsewhere; they take `slot` as well, and `n_slots` may be None."""
 
-EXECUTORS = {"inline": "cvexp.executors.inline:open_inline", **CLUSTERS}
+EXECUTORS = {
+    "inline": "cvexp.executors.inline:open_inline",
+    "local": "cvexp.executors.local:open_local",
+    **CLUSTERS,
+}
 """By name, the function that opens one; it takes `n_slots`, `run` and `address` and raises ConfigError for bad ones."""
 
 

@@ -40,6 +40,8 @@ class Attempt:
         resume: The id of a run to go on with, whose checkpoint the worker can reach.
         threads: CPU threads of the slot, part of the comparability key; None until an executor gives it a slot.
         device: The slot's device, such as `cuda:0`; None leaves it to the configuration.
+        command: What was typed, for a tag; by default the worker's own command line.
+        n_slots: How many attempts may run on the slot's machine at once, part of the comparability key too.
     """
 
     trial: str
@@ -53,6 +55,8 @@ class Attempt:
     resume: str | None = None
     threads: int | None = None
     device: str | None = None
+    command: tuple[str, ...] = ()
+    n_slots: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +89,7 @@ class Ended:
         reason: Why it ended as FAILED or KILLED, in one line; `hints` as for CvexpError.
         exit_code: What a process that trained nothing else would exit with.
         waiting: Records that still wait to be delivered; `trouble` says why.
+        chatter: The last lines that its worker printed, where it failed.
     """
 
     trial: str
@@ -98,15 +103,20 @@ class Ended:
     exit_code: int = 0
     waiting: int = 0
     trouble: str = ""
+    chatter: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lost:
-    """The worker of an attempt ended, or cannot be reached, without a word of how the attempt did."""
+    """The worker of an attempt ended, or cannot be reached, without a word of how the attempt did.
+
+    `chatter` are the last lines that the worker printed.
+    """
 
     trial: str
     number: int
     reason: str
+    chatter: str = ""
 
 
 Event = Started | Epoch | Ended | Lost
@@ -181,7 +191,7 @@ def event_from_plain(plain: object) -> Event:
     kind = EVENTS.get(content.pop("event", ""))
     if kind is None:
         raise ValueError("not an event")
-    return cast("Event", _read(kind, content))
+    return _read(kind, content)
 
 
 def _read(kind: type[Read], plain: object) -> Read:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.training.loop import Training
+from cvexp.training.outputs import EVERYTHING
 from cvexp.training.request import request_of, write_request
 from cvexp.training.session import ONE_AT_A_TIME, complete, known_tags, prepare
-from cvexp.training.signals import StopSignals
+from cvexp.training.signals import entered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cvexp.config import RunConfig
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
     from cvexp.training.features import LastFeatures
+    from cvexp.training.outputs import Outputs
+    from cvexp.training.signals import StopSignals
 
 
 def explain(settings: Settings) -> dict[str, Sourced]:
@@ -47,6 +50,12 @@ def run(
     command: Sequence[str] | None = None,
     started: float | None = None,
     observer: Observer | None = None,
+    outputs: Outputs = EVERYTHING,
+    tags: Mapping[str, str] | None = None,
+    end_tags: Callable[[], Mapping[str, str]] = dict,
+    stop_signals: StopSignals | None = None,
+    n_slots: int = 1,
+    recovering: bool = True,
 ) -> TrainResult:
     """Train as `config` says and track it.
 
@@ -65,6 +74,12 @@ def run(
         command: What was typed, for a tag; by default this process's own arguments.
         started: `time.monotonic()` when the command began, for the total time; by default when its turn comes.
         observer: See `events.Observer`; its answer may stop the training early.
+        outputs: What the run leaves besides its weights, figures and records; by default everything.
+        tags: What it is tagged with besides its own tags.
+        end_tags: Gives the tags that are known when it has ended.
+        stop_signals: What asks for a stop, and is entered already; by default this process's signals.
+        n_slots: How many runs may train on this machine at once, which is part of the comparability key.
+        recovering: Whether to deliver first what ended processes left; a caller that trains many does so once.
 
     Raises:
         InputError: The model, dataset, device or store cannot be used as asked.
@@ -73,18 +88,21 @@ def run(
         Interrupted: A signal asked for it; a checkpoint was written.
     """
     policy = policy or CheckpointPolicy()
-    with StopSignals() as signals, ONE_AT_A_TIME:
+    with entered(stop_signals) as signals, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
-        prepared = prepare(config, data_dir, dataset=dataset, features=features)
+        outputs.check(config)
+        prepared = prepare(config, data_dir, dataset=dataset, features=features, n_slots=n_slots)
         from cvexp.tracking.outbox import open_run
-        from cvexp.tracking.recovery import recover
 
-        recover(settings)
+        if recovering:
+            from cvexp.tracking.recovery import recover
+
+            recover(settings)
         opening = open_run(
             settings,
             model=config.model.rpartition(":")[2],
             name=name,
-            tags=known_tags(prepared, command, seeds=seeds),
+            tags=known_tags(prepared, command, seeds=seeds) | outputs.tags() | dict(tags or {}),
             prepare_folder=lambda folder: write_request(folder, request_of(prepared, seeds=seeds)),
             should_stop=signals.should_stop,
             keep=policy.keep is not None,
@@ -97,4 +115,6 @@ def run(
             signals=signals,
             observer=observer,
             started=started,
+            outputs=outputs,
+            end_tags=end_tags,
         ).run()

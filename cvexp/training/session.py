@@ -120,10 +120,12 @@ def prepare(
     dataset: Dataset | None = None,
     features: LastFeatures | None = None,
     evaluation_threads: int | None = None,
+    n_slots: int = 1,
 ) -> Prepared:
     """Load the data, or take `dataset`, build the model, and choose the step runner; nothing is written.
 
-    `features` has those of an earlier run; `evaluation_threads` are a resumed run's, and by default the model's.
+    `features` has those of an earlier run; `evaluation_threads` are a resumed run's, and by default the model's. With
+    several `n_slots`, so many runs train on this machine at once: which of its CPUs are free now says nothing then.
 
     Raises:
         InputError: The model, dataset or device cannot be used as asked.
@@ -151,10 +153,12 @@ def prepare(
         device=device,
         n_threads=config.threads,
         channels_last=config.channels_last,
-        others=occupancy_since(times) if config.threads is None and _on_several_cpus(device) else None,
+        others=occupancy_since(times) if config.threads is None and n_slots == 1 and _on_several_cpus(device) else None,
     )
     layout = laid_out(model, dataset.image_shape)
-    layout = replace(layout, evaluation_threads=evaluation_threads or layout.evaluation_threads)
+    at_once = f", {n_slots} runs at once" if n_slots > 1 else ""
+    evaluation_threads = evaluation_threads or layout.evaluation_threads
+    layout = replace(layout, evaluation_threads=evaluation_threads, policy=layout.policy + at_once)
     with threads(layout.threads), memory_explained():
         model = apply_layout(model.to(device.torch), layout)
         dataset = dataset.to(device.torch)
