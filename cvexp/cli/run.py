@@ -1,5 +1,6 @@
 """`cvexp run`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,8 @@ _FILE = "An experiment file, such as experiments/learnpytorch.yaml."
 _DRY = "Say what would be trained, and train nothing."
 _AGAIN = "Train even what is trained already, and from the start."
 _PLOT = "Where to draw the comparison. Without it: where the file says, below the file's own folder."
+_WORKERS = "Train so many runs at once, each in a process of its own with its share of the CPUs and a GPU of its own."
+_LEAN = "Draw no pictures and log no model for other software; confmat, predict and export make them later."
 _MODEL = "package.module:factory that the file may name, if you trust it; may be repeated."
 
 
@@ -25,6 +28,8 @@ def run(
     again: Annotated[bool, typer.Option("--again", help=_AGAIN)] = False,
     plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
     model: Annotated[list[str] | None, typer.Option(help=_MODEL)] = None,
+    workers: Annotated[int, typer.Option(metavar="N", help=_WORKERS)] = 1,
+    lean: Annotated[bool | None, typer.Option("--lean/--full", help=_LEAN, show_default=False)] = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
     experiment: options.Experiment = None,
@@ -35,11 +40,15 @@ def run(
     A configuration counts as trained when a finished run of the experiment has every one of its settings. One that
     was interrupted goes on where it stopped, in the same run. The comparison is stored with the newest run, as
     compare --publish does it.
+
+    Ctrl-C keeps a checkpoint of every run under way; the same command goes on. A second one leaves at once.
     """
     from cvexp.jobs import experiment as job
     from cvexp.report import experiment as report
+    from cvexp.report.fleet import FleetConsole
     from cvexp.report.repeats import PlanConsole
     from cvexp.report.terminal import print_json
+    from cvexp.training.outputs import EVERYTHING, LEAN
 
     planned = job.plan(
         file,
@@ -48,6 +57,7 @@ def run(
         data_dir=data_dir,
         again=again,
         trusted_factories=model or (),
+        offline=workers > 1,
     )
     if dry_run:
         if as_json:
@@ -55,16 +65,21 @@ def run(
         else:
             report.show_plan(planned)
         return
-    with PlanConsole(planned.steps, started=ctx.obj["started"]) as console:
-        result = job.run(
-            planned,
-            data_dir=resolve_data_dir(data_dir),
-            plot=plot,
-            command=["cvexp", *ctx.obj["arguments"]],
-            observer=console,
-            on_skip=console.skipped,
-            on_end=console.ended,
-        )
+    train = partial(
+        job.run,
+        planned,
+        data_dir=resolve_data_dir(data_dir),
+        plot=plot,
+        command=["cvexp", *ctx.obj["arguments"]],
+        n_workers=workers,
+        outputs=None if lean is None else LEAN if lean else EVERYTHING,
+    )
+    if workers == 1:
+        with PlanConsole(planned.steps, started=ctx.obj["started"]) as one:
+            result = train(observer=one, on_skip=one.skipped, on_end=one.ended)
+    else:
+        with FleetConsole(planned.steps, n_workers=workers) as several:
+            result = train(on_skip=several.skipped, on_event=several.happened)
     present(result, report, as_json=as_json, then=commands_after(result.comparison, planned.settings))
     if result.trained:
         publish(result.comparison, planned.settings)

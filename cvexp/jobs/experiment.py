@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from cvexp.config.experiment import read_experiment
 from cvexp.data.last import LastDataset
 from cvexp.jobs import compare
+from cvexp.jobs.fleet import Fleet, check_delivered, check_workers, opened, wait_for_orphans
 from cvexp.jobs.plan import Step, Trainer, steps_of
 from cvexp.plots.files import check_path, path_below
 from cvexp.settings import store_settings
 from cvexp.training.initial_weights import interpolation_of
+from cvexp.training.outputs import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
 
     from cvexp.config import RunConfig
     from cvexp.events import Observer
+    from cvexp.executors.seam import Event
     from cvexp.jobs.compare import Comparison
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
+    from cvexp.training.outputs import Outputs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,24 +62,27 @@ def plan(
     data_dir: Path | None = None,
     again: bool = False,
     trusted_factories: Sequence[str] = (),
+    offline: bool = False,
 ) -> Plan:
     """Read the experiment file `path` and find out which of its configurations are trained already; no run is begun.
 
     A configuration counts as trained when a finished run has its recipe and its seed; where such a run was interrupted,
     and its checkpoints are here, it is the one to resume. With `again`, nothing counts as trained or begun. Without
     `experiment`, the file's own is used; `data_dir` appears in the commands that are printed; `trusted_factories` are
-    the `package.module:factory` that the file may name, since a file alone makes nothing run.
+    the `package.module:factory` that the file may name, since a file alone makes nothing run. With `offline`, a store
+    that does not answer leaves the runs that have a folder here.
 
     Raises:
         InputError: The file, a model, an argument or a dataset in it, or the store cannot be used.
     """
     read = read_experiment(path)
     settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
-    steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again)
+    wait_for_orphans(settings)
+    steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again, offline=offline)
     return Plan(path=path, settings=settings, steps=steps, plot=read.plot)
 
 
-def _check(steps: Sequence[Step], data_dir: Path) -> None:
+def _check(steps: Sequence[Step], data_dir: Path, *, n_workers: int) -> None:
     """Refuse a device or a dataset that cannot be had before anything is trained.
 
     Datasets are fetched, and image files decoded at each size that is asked for.
@@ -92,8 +99,8 @@ def _check(steps: Sequence[Step], data_dir: Path) -> None:
     for config in wanted:
         made = (config.dataset, config.image_size, config.resize, interpolation_of(config))
         datasets.setdefault(made, config)
-    _, *later = datasets.values()  # training begins by reading the first one
-    for config in later:
+    n_read = 1 if n_workers == 1 else 0  # training begins by reading the first one, where it is in this process
+    for config in [*datasets.values()][n_read:]:
         load_dataset(config, data_dir, interpolation=interpolation_of(config))
 
 
@@ -106,22 +113,50 @@ def run(
     observer: Observer | None = None,
     on_skip: Callable[[Step], object] | None = None,
     on_end: Callable[[Step, TrainResult], object] | None = None,
+    n_workers: int = 1,
+    outputs: Outputs | None = None,
+    on_event: Callable[[Step, Event], object] | None = None,
 ) -> ExperimentResult:
     """Train what is not trained yet, one configuration after the other, then compare them all.
 
     A configuration whose training was interrupted is resumed, in the same run. The comparison is drawn to `plot`, or
     where the file says, below its own folder. `observer` is called with each event of each training, `on_skip`
-    with each configuration that is trained already, and `on_end` with each one that has just been.
+    with each configuration that is trained already, and `on_end` with each one that has just been. With several
+    `n_workers` so many are trained at once, each by a process of its own; `on_event` is called with what they do.
+    `outputs` is what each run leaves; by default everything, or what it began with.
 
     Raises:
         InputError: As for training; runs that ended before stay.
+        DeliveryError: Everything is trained, and records wait for the store.
     """
     drawn = plot or (path_below(planned.path.parent, planned.plot) if planned.plot else None)
     if drawn is not None:
         drawn = check_path(drawn)
-    _check(planned.steps, data_dir)
-    trainer = Trainer(settings=planned.settings, datasets=LastDataset(data_dir), command=command, observer=observer)
-    run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
+    check_workers(n_workers, planned.steps)
+    _check(planned.steps, data_dir, n_workers=n_workers)
+    if n_workers == 1:
+        trainer = Trainer(
+            settings=planned.settings,
+            datasets=LastDataset(data_dir),
+            command=command,
+            observer=observer,
+            outputs=outputs,
+        )
+        run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
+    else:
+        with opened("local", n_workers) as executor:
+            fleet = Fleet(
+                executor=executor,
+                settings=planned.settings,
+                data_dir=data_dir,
+                outputs=outputs or EVERYTHING,
+                command=command or (),
+                on_skip=on_skip,
+                on_event=on_event,
+            )
+            ends = fleet.run(planned.steps)
+        check_delivered(ends, planned.settings)
+        run_ids = tuple(one.run_id for one in ends)
     return ExperimentResult(
         steps=planned.steps,
         run_ids=run_ids,

@@ -13,6 +13,7 @@ from cvexp.config.recipe import agree, recipe
 from cvexp.errors import CvexpError, Interrupted
 from cvexp.jobs import resume, train
 from cvexp.training.initial_weights import interpolation_of
+from cvexp.training.outputs import EVERYTHING
 from cvexp.training.session import complete
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.training.features import LastFeatures
+    from cvexp.training.outputs import Outputs
 
     Known = tuple[RunSummary, Mapping[str, str], str]
     """A run, its settings as they were asked for last, and its recipe if it recorded one."""
@@ -141,6 +143,7 @@ class Trainer:
         seeds: Those of the repeats that the runs are; empty where the plan is not one model's.
         policy: As for jobs.train, like `command` and `observer`.
         started: `time.monotonic()` when the command began, for the total time of the first run that is trained.
+        outputs: What each run leaves; by default everything, or what it began with.
     """
 
     settings: StoreSettings
@@ -150,6 +153,7 @@ class Trainer:
     command: Sequence[str] | None = None
     started: float | None = None
     observer: Observer | None = None
+    outputs: Outputs | None = None
     _features: LastFeatures | None = None
 
     def run(
@@ -197,9 +201,10 @@ class Trainer:
         config, begun = step.planned.config, step.interrupted
         started, self.started = self.started or time.monotonic(), None
         if begun is None:
-            start = partial(train.run, config, self.settings, name=step.planned.name)
+            outputs = self.outputs or EVERYTHING
+            start = partial(train.run, config, self.settings, name=step.planned.name, outputs=outputs)
         else:  # the model was trusted when the steps were found
-            start = partial(resume.run, begun.run_id, self.settings, model=config.model)
+            start = partial(resume.run, begun.run_id, self.settings, model=config.model, outputs=self.outputs)
         return start(
             data_dir=self.datasets.data_dir,
             dataset=self.datasets(config, interpolation=interpolation_of(config)),
