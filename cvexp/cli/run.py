@@ -16,6 +16,9 @@ _DRY = "Say what would be trained, and train nothing."
 _AGAIN = "Train even what is trained already, and from the start."
 _PLOT = "Where to draw the comparison. Without it: where the file says, below the file's own folder."
 _WORKERS = "Train so many runs at once, each in a process of its own with its share of the CPUs and a GPU of its own."
+_EXECUTOR = "Where to train: local (this machine), ray (a cluster) or slurm (a queue); see docs/cluster.md."
+_ADDRESS = "The Ray cluster's, such as 10.0.0.1:6379; local starts one here, and with slurm runs its jobs here."
+_SLOT = "What each worker has on a cluster: cpus=4, gpus=1, with slurm partition=NAME too; may be repeated."
 _LEAN = "Draw no pictures and log no model for other software; confmat, predict and export make them later."
 _MODEL = "package.module:factory that the file may name, if you trust it; may be repeated."
 
@@ -28,7 +31,10 @@ def run(
     again: Annotated[bool, typer.Option("--again", help=_AGAIN)] = False,
     plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
     model: Annotated[list[str] | None, typer.Option(help=_MODEL)] = None,
-    workers: Annotated[int, typer.Option(metavar="N", help=_WORKERS)] = 1,
+    workers: Annotated[int | None, typer.Option(metavar="N", help=_WORKERS)] = None,
+    executor: Annotated[str, typer.Option(metavar="NAME", help=_EXECUTOR)] = "local",
+    address: Annotated[str | None, typer.Option(metavar="HOST:PORT", help=_ADDRESS)] = None,
+    slot: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=_SLOT)] = None,
     lean: Annotated[bool | None, typer.Option("--lean/--full", help=_LEAN, show_default=False)] = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
@@ -43,13 +49,19 @@ def run(
 
     Ctrl-C keeps a checkpoint of every run under way; the same command goes on. A second one leaves at once.
     """
+    from cvexp.executors.slots import slots_given
     from cvexp.jobs import experiment as job
+    from cvexp.jobs.fleet import Place
     from cvexp.report import experiment as report
     from cvexp.report.fleet import FleetConsole
     from cvexp.report.repeats import PlanConsole
     from cvexp.report.terminal import print_json
     from cvexp.training.outputs import EVERYTHING, LEAN
 
+    where = None
+    if executor != "local" or address or slot:
+        where = Place(executor=executor, address=address, slot=slots_given(slot or ()))
+    in_this_process = where is None and workers in (None, 1)
     planned = job.plan(
         file,
         tracking_uri=tracking_uri,
@@ -57,7 +69,7 @@ def run(
         data_dir=data_dir,
         again=again,
         trusted_factories=model or (),
-        offline=workers > 1,
+        offline=not in_this_process,
     )
     if dry_run:
         if as_json:
@@ -72,13 +84,14 @@ def run(
         plot=plot,
         command=["cvexp", *ctx.obj["arguments"]],
         n_workers=workers,
+        where=where,
         outputs=None if lean is None else LEAN if lean else EVERYTHING,
     )
-    if workers == 1:
+    if in_this_process:
         with PlanConsole(planned.steps, started=ctx.obj["started"]) as one:
             result = train(observer=one, on_skip=one.skipped, on_end=one.ended)
     else:
-        with FleetConsole(planned.steps, n_workers=workers) as several:
+        with FleetConsole(planned.steps, n_workers=workers, executor=executor) as several:
             result = train(on_skip=several.skipped, on_event=several.happened)
     present(result, report, as_json=as_json, then=commands_after(result.comparison, planned.settings))
     if result.trained:

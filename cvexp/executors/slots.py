@@ -32,6 +32,18 @@ class Slot:
         return "cuda" if self.gpus else None
 
 
+def slots_given(words: Sequence[str]) -> dict[str, str]:
+    """The `KEY=VALUE` of `--slot`, by key; raises ConfigError for what is none, and for a key that comes twice."""
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (key and equals and value) or key in given:
+            why = "given twice" if key in given else "not KEY=VALUE"
+            raise ConfigError(f"--slot {shown(word)}: {why}", "for example: --slot cpus=4 --slot gpus=1")
+        given[key] = value
+    return given
+
+
 def slot_of(given: Mapping[str, str], *, others: Sequence[str] = ()) -> Slot:
     """Read `--slot KEY=VALUE`; `others` are the keys that the scheduler takes besides `cpus` and `gpus`.
 
