@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import ConfigError, TrainingError
 from cvexp.executors.lost import Runs
+from cvexp.executors.perform import killed_in_queue
 from cvexp.executors.ray_cluster import join, n_slots_of, ray_library, room_for
 from cvexp.executors.ray_slot import RaySlot, events_of, place
 from cvexp.executors.seam import ATTEMPT, Ended, Lost, to_plain
-from cvexp.executors.perform import killed_in_queue
 from cvexp.executors.slots import slot_of
 from cvexp.settings import VERSION, StoreSettings
 from cvexp.tracking.attempts import remote_tags

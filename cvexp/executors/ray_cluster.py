@@ -62,7 +62,7 @@ def join(address: str | None) -> list[dict[str, float]]:
     with _signals_kept(), _native_stderr() as said:
         try:
             ray.init(**options, namespace="cvexp", log_to_driver=False, logging_level=logging.CRITICAL)
-        except Exception as error:  # noqa: BLE001 - Ray raises errors of many kinds, RuntimeError among them
+        except Exception as error:
             raise _refused(address, error, said()) from error
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 CLUSTERS = {"ray": "cvexp.executors.ray:open_ray", "slurm": "cvexp.executors.slurm:open_slurm"}
 """Executors whose slots are elsewhere; they take `slot` as well, and `n_slots` may be None."""
 
-EXECUTORS = {
-    "inline": "cvexp.executors.inline:open_inline",
-    "local": "cvexp.executors.local:open_local",
-    **CLUSTERS,
-}
+EXECUTORS = {"inline": "cvexp.executors.inline:open_inline", "local": "cvexp.executors.local:open_local", **CLUSTERS}
 """By name, the function that opens one; it takes `n_slots`, `run` and `address` and raises ConfigError for bad ones."""
 
 
@@ -48,5 +44,7 @@ def open_executor(
     if name in CLUSTERS:
         return cast("Executor", opened(n_slots=n_slots, run=run, address=address, slot=slot))
     if slot:
-        raise ConfigError("--slot is for slots elsewhere", f"leave it out, or name a cluster: --executor {min(CLUSTERS)}")
+        raise ConfigError(
+            "--slot is for slots elsewhere", f"leave it out, or name a cluster: --executor {min(CLUSTERS)}"
+        )
     return cast("Executor", opened(n_slots=n_slots or 1, run=run, address=address))

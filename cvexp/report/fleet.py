@@ -29,8 +29,8 @@ class FleetConsole:
     def __init__(self, steps: Sequence[Step], *, n_workers: int | None, executor: str = "local") -> None:
         self._console = console(stderr=True)
         self._n_steps, self._position = len(steps), 0
-        workers = f"{n_workers or 'as many'} worker{'' if n_workers == 1 else 's'}"
-        self._workers = workers if executor == "local" else f"{workers}{'' if n_workers else ' as have room'} on {executor}"
+        workers = f"{n_workers} worker{'' if n_workers == 1 else 's'}" if n_workers else "as many workers as have room"
+        self._workers = workers if executor == "local" else f"{workers} on {executor}"
         self._bars: dict[str, TaskID] = {}
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
         last = TextColumn("{task.fields[figure]}")

@@ -1,7 +1,7 @@
 """A real Ray cluster of two nodes on this machine, and what may happen to it. Minutes each, so `campaign`:
 
-    pip install 'cvexp[ray]'
-    CVEXP_CUTS=10 pytest -n0 -m campaign tests/faults/test_ray_cluster.py     # as root, for network namespaces
+pip install 'cvexp[ray]'
+CVEXP_CUTS=10 pytest -n0 -m campaign tests/faults/test_ray_cluster.py     # as root, for network namespaces
 """
 
 from __future__ import annotations
@@ -35,6 +35,14 @@ grid:
 """
 
 
+LIST = """
+import sys, mlflow
+client = mlflow.MlflowClient(sys.argv[1])
+for run in client.search_runs([one.experiment_id for one in client.search_experiments()]):
+    print(run.data.tags.get("cvexp.trial"), run.info.status)
+"""
+
+
 class Study:
     """An experiment file on the cluster, and its store: an MLflow server on node 0."""
 
@@ -61,12 +69,7 @@ class Study:
 
     def runs(self):
         """Trial and status of every run in the store."""
-        code = (
-            "import sys, mlflow; client = mlflow.MlflowClient(sys.argv[1]);"
-            "ids = [e.experiment_id for e in client.search_experiments()];"
-            "print(*(f\"{r.data.tags.get('cvexp.trial')} {r.info.status}\" for r in client.search_runs(ids)), sep='\\n')"
-        )
-        words = [sys.executable, "-c", code, self.uri]
+        words = [sys.executable, "-c", LIST, self.uri]
         printed = self.nodes.run(0, words, capture_output=True, text=True, check=True).stdout
         return [tuple(line.split()) for line in printed.splitlines() if line.strip()]
 

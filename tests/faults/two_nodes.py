@@ -1,6 +1,6 @@
 """A Ray cluster of two nodes on this machine: each node in a network namespace of its own, joined by a virtual cable.
 
-It takes root, for `ip netns`. Every process of a node is found through its namespace, so that nothing else is signalled.
+It takes root, for `ip netns`. The processes of a node are found through its namespace, so that no other is signalled.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +62,7 @@ class TwoNodes:
             "OMP_NUM_THREADS": "1",
         }
 
-    def __enter__(self) -> TwoNodes:
+    def __enter__(self) -> Self:
         try:
             for name in self.names:
                 _ip("netns", "add", name)
@@ -82,8 +83,6 @@ class TwoNodes:
         for node in (1, 0):
             self.kill(node)
             subprocess.run(["ip", "netns", "del", self.names[node]], capture_output=True, check=False)
-        import shutil
-
         shutil.rmtree(self.temporary, ignore_errors=True)
 
     def start(self, node: int) -> None:

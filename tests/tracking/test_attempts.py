@@ -70,9 +70,10 @@ def test_what_finished_before_it_was_given_up_counts(settings):
 
 def test_a_run_the_driver_never_heard_of_is_superseded_by_a_later_attempt(settings, record):
     other = {**ELSEWHERE, **TRIAL, attempts.TRIAL: "another"}
-    with open_run(settings, model="linear", name=None, tags=other) as alone, open_run(
-        settings, model="linear", name=None, tags=ELSEWHERE | TRIAL
-    ) as orphan:
+    with (
+        open_run(settings, model="linear", name=None, tags=other) as alone,
+        open_run(settings, model="linear", name=None, tags=ELSEWHERE | TRIAL) as orphan,
+    ):
         record._now = int(4e12)
         record("later", status="RUNNING", tags=TRIAL)
     assert (_status(settings, alone.run_id), _status(settings, orphan.run_id)) == ("FINISHED", "KILLED")
