@@ -161,8 +161,8 @@ def run(
                 on_event=on_event,
             )
             ends = fleet.run(planned.steps)
-        check_delivered(ends, planned.settings)
         run_ids = tuple(one.run_id for one in ends)
+        check_delivered(run_ids, planned.settings)
     return ExperimentResult(
         steps=planned.steps,
         run_ids=run_ids,
