@@ -7,6 +7,7 @@ driver runs. Ray decides when a node is lost; its attempt is Lost then, and the 
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import time
 from collections import deque
@@ -33,6 +34,8 @@ TURN_SECONDS, IDLE_SECONDS = 0.5, 0.1
 """How long a slot waits for events before it takes the next orders."""
 UNAVAILABLE_SECONDS = 1.0
 """The pause before a node is asked again that did not answer, until Ray says that it is lost."""
+END_SECONDS = 3.0
+"""How long a node may take to answer that an attempt was ended at once."""
 CLOSE_SECONDS = 60.0
 """How long the nodes may take to deliver what waits there."""
 
@@ -58,7 +61,13 @@ def open_ray(
 
 @dataclass(kw_only=True, slots=True)
 class _Actor:
-    """A slot as the driver sees it. `turn` is the call under way; `waits_until` when the next one may be made."""
+    """A slot as the driver sees it.
+
+    Attributes:
+        turn: The call under way; `waits_until` is when the next one may be made.
+        seen: The number of the last event; `n_orders` that of the last order, and `orders` those not yet taken.
+        n_stops: How often its attempt was asked to stop; `ends_by` is when that is given up on a node that is silent.
+    """
 
     handle: Any
     turn: Any = None
@@ -68,6 +77,8 @@ class _Actor:
     orders: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     n_orders: int = 0
     waits_until: float = 0.0
+    n_stops: int = 0
+    ends_by: float = math.inf
 
     def order(self, kind: str, **content: Any) -> None:
         """Give an order with the next turn."""
@@ -124,6 +135,9 @@ class RayExecutor:
         for actor in self._actors:
             if actor.attempt is not None and actor.attempt.trial == trial:
                 actor.order("stop", trial=trial, early=early)
+                actor.n_stops += not early
+                if actor.n_stops > 1:
+                    actor.ends_by = time.monotonic() + END_SECONDS
 
     def close(self, *, kill: bool = False) -> None:
         """See seam.Executor; a node that does not answer in a minute is left."""
@@ -147,12 +161,16 @@ class RayExecutor:
         """Give queued attempts to slots that are open and free."""
         for actor in self._actors:
             if self._queue and actor.host and actor.attempt is None:
-                actor.attempt = self._queue.popleft()
+                actor.attempt, actor.n_stops, actor.ends_by = self._queue.popleft(), 0, math.inf
                 actor.order("submit", **to_plain(actor.attempt))
 
     def _poll(self, seconds: float) -> None:
         """Wait for a slot's answer, and make the next call of each slot that may."""
         now = time.monotonic()
+        for actor in self._actors:
+            if actor.attempt is not None and now > actor.ends_by:
+                self._ray.kill(actor.handle)
+                self._lose(actor, TimeoutError("it does not answer"))
         for actor in self._actors:
             if actor.turn is None and now >= actor.waits_until:
                 wait = IDLE_SECONDS if actor.attempt is None else TURN_SECONDS
