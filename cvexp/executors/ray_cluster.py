@@ -30,6 +30,7 @@ CONNECT_SECONDS = 3.0
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns about what it will do some day
+    "RAY_worker_niceness": "0",  # of a cluster that cvexp starts: by default 15, after everything else there
     "RAY_NUM_REDIS_GET_RETRIES": "8",  # seconds to wait for a cluster that answers, but not with its name
 }
 

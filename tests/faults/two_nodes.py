@@ -58,6 +58,7 @@ class TwoNodes:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.token,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",  # by default 15: beside anything else, training would stand still
             "CVEXP_STATE_DIR": str(self.state(node)),
             "OMP_NUM_THREADS": "1",
         }
