@@ -78,7 +78,7 @@ class Cost:
 
 
 def run(*, runs: int, others: int, workers: int, repeats: int, name: str) -> None:
-    """Measure in turns, print a table, and write it to `benchmarks/results/`; `others` are the runs of the slow ones."""
+    """Measure in turns, print a table, and write it to `benchmarks/results/`; slow contenders do `others` runs."""
     contenders = {"cvexp run --lean": _plan, "cvexp run": _full, "cvexp train, in a shell": _loop}
     counts = {"cvexp run --lean": runs, "cvexp run": others, "cvexp train, in a shell": others}
     if all(importlib.util.find_spec(package) for package in ("optuna", "optuna_integration")):
@@ -139,7 +139,9 @@ def _measured(commands: list[list[str]], folder: Path, n_runs: int) -> Cost:
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     for words in commands:
         environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(  # noqa: S603 - our own commands
+            words, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(done.stderr[-2000:])
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start

@@ -70,6 +70,7 @@ def run(
         again=again,
         trusted_factories=model or (),
         offline=not in_this_process,
+        n_workers=workers if where is None else None,
     )
     if dry_run:
         if as_json:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.config.experiment import read_experiment
 from cvexp.data.last import LastDataset
+from cvexp.errors import CvexpError
 from cvexp.jobs import compare
+from cvexp.jobs.driver_lock import driver_lock
 from cvexp.jobs.fleet import Fleet, Place, check_delivered, check_workers, opened, wait_for_orphans
 from cvexp.jobs.plan import Step, Trainer, steps_of
 from cvexp.plots.files import check_path, path_below
@@ -17,6 +20,7 @@ from cvexp.training.outputs import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cvexp.config import RunConfig
@@ -63,6 +67,7 @@ def plan(
     again: bool = False,
     trusted_factories: Sequence[str] = (),
     offline: bool = False,
+    n_workers: int | None = None,
 ) -> Plan:
     """Read the experiment file `path` and find out which of its configurations are trained already; no run is begun.
 
@@ -73,13 +78,23 @@ def plan(
     that does not answer leaves the runs that have a folder here.
 
     Raises:
-        InputError: The file, a model, an argument or a dataset in it, or the store cannot be used.
+        InputError: The file, a model, an argument or a dataset in it, or the store cannot be used; or `n_workers` are
+            too many.
     """
     read = read_experiment(path)
     settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
     wait_for_orphans(settings)
     steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again, offline=offline)
+    check_workers(n_workers or 1, steps)
     return Plan(path=path, settings=settings, steps=steps, plot=read.plot)
+
+
+def _close_orphans(settings: StoreSettings) -> None:
+    """Close the runs that an earlier driver here left RUNNING on other machines, where the store answers."""
+    from cvexp.tracking.attempts import close_orphans
+
+    with suppress(CvexpError):
+        close_orphans(settings)
 
 
 def _check(steps: Sequence[Step], data_dir: Path, *, reads_first: bool, is_here: bool) -> None:
@@ -102,6 +117,11 @@ def _check(steps: Sequence[Step], data_dir: Path, *, reads_first: bool, is_here:
         datasets.setdefault(made, config)
     for config in [*datasets.values()][reads_first:]:
         load_dataset(config, data_dir, interpolation=interpolation_of(config))
+
+
+def _one_driver(planned: Plan) -> AbstractContextManager[None]:
+    """Lock the file in its store: given twice at once, its runs would be trained twice."""
+    return driver_lock(planned.settings, f"plan {planned.path.absolute()}", called=str(planned.path))
 
 
 def run(
@@ -128,41 +148,43 @@ def run(
     `outputs` is what each run leaves; by default everything, or what it began with.
 
     Raises:
-        InputError: As for training; runs that ended before stay.
+        InputError: As for training, and where another process trains the file; runs that ended before stay.
         DeliveryError: Everything is trained, and records wait for the store.
     """
     drawn = plot or (path_below(planned.path.parent, planned.plot) if planned.plot else None)
     if drawn is not None:
         drawn = check_path(drawn)
-    is_done = all(step.done is not None for step in planned.steps)  # then no cluster is joined for nothing
-    in_this_process = is_done or (where is None and n_workers in (None, 1))
+    todo = any(step.done is None for step in planned.steps)  # else no cluster is joined for nothing
+    in_this_process = not todo or (where is None and n_workers in (None, 1))
     where = where or Place(executor="local")
     if where.is_here:
         check_workers(n_workers or 1, planned.steps)
     _check(planned.steps, data_dir, reads_first=in_this_process, is_here=where.is_here)
-    if in_this_process:
-        trainer = Trainer(
-            settings=planned.settings,
-            datasets=LastDataset(data_dir),
-            command=command,
-            observer=observer,
-            outputs=outputs,
-        )
-        run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
-    else:
-        with opened(where, n_workers) as executor:
-            fleet = Fleet(
-                executor=executor,
+    with _one_driver(planned) if todo else nullcontext():
+        if in_this_process:
+            trainer = Trainer(
                 settings=planned.settings,
-                data_dir=data_dir,
-                outputs=outputs or EVERYTHING,
-                command=command or (),
-                on_skip=on_skip,
-                on_event=on_event,
+                datasets=LastDataset(data_dir),
+                command=command,
+                observer=observer,
+                outputs=outputs,
             )
-            ends = fleet.run(planned.steps)
-        run_ids = tuple(one.run_id for one in ends)
-        check_delivered(run_ids, planned.settings)
+            run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
+        else:
+            if not where.is_here:
+                _close_orphans(planned.settings)
+            with opened(where, n_workers) as executor:
+                fleet = Fleet(
+                    executor=executor,
+                    settings=planned.settings,
+                    data_dir=data_dir,
+                    outputs=outputs or EVERYTHING,
+                    command=command or (),
+                    on_skip=on_skip,
+                    on_event=on_event,
+                )
+                run_ids = tuple(end.run_id for end in fleet.run(planned.steps))
+            check_delivered(run_ids, planned.settings)
     return ExperimentResult(
         steps=planned.steps,
         run_ids=run_ids,

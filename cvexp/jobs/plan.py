@@ -91,7 +91,7 @@ def _first(runs: Sequence[Known], config: RunConfig, defaults: Mapping[str, Mode
     """The first run of this recipe and seed; without a recorded recipe, it follows from the settings."""
     wanted = config.params()
     digest = recipe(wanted, defaults)
-    same = (one for one in runs if agree(one[1], wanted))
+    same = (one for one in runs if one[2] in ("", digest) and agree(one[1], wanted))  # the cheap test first
     return next((run for run, settings, recorded in same if (recorded or recipe(settings, defaults)) == digest), None)
 
 

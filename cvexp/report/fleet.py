@@ -44,7 +44,8 @@ class FleetConsole:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._progress.stop()
+        if self._console.is_terminal:
+            self._progress.stop()
 
     def skipped(self, step: Step) -> None:
         """Show a run that is trained already."""

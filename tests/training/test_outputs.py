@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 from mlflow import MlflowClient
 
 from cvexp.config import run_config
 from cvexp.config.checkpoint import CheckpointPolicy
+from cvexp.config.data import DataConfig
+from cvexp.data.dataset import load_dataset
+from cvexp.data.split import Split
 from cvexp.errors import ConfigError, RunError
 from cvexp.jobs import confmat, evaluate, resume, train
-from cvexp.jobs.evaluate import Wanted
 from cvexp.runs import NOT_MADE
 from cvexp.settings import store_settings
 from cvexp.training.outputs import EVERYTHING, LEAN, Outputs, outputs_of
@@ -22,10 +27,12 @@ def settings(record):
     return store_settings(record.uri)
 
 
-def trained(settings, tmp_path, outputs, **asked):
+def trained(settings, tmp_path, outputs, *, dataset=None, **asked):
     config = run_config({"model": "linear", "dataset": "digits", "device": "cpu", "epochs": 1, **asked})
     policy = CheckpointPolicy(keep=1)
-    return train.run(config, settings, data_dir=tmp_path, command=["cvexp"], outputs=outputs, policy=policy)
+    return train.run(
+        config, settings, data_dir=tmp_path, command=["cvexp"], outputs=outputs, policy=policy, dataset=dataset
+    )
 
 
 def files_of(settings, run_id, folder=None):
@@ -45,11 +52,11 @@ def test_without_a_validation_part_the_test_split_cannot_be_left_alone(settings,
     assert MlflowClient(settings.tracking_uri).search_runs(["0"]) == []
 
 
-def test_a_trial_leaves_weights_and_validation_records_and_nothing_of_the_test_split(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "cvexp.inference.evaluate.evaluate", lambda *_, **__: pytest.fail("the test split is evaluated")
-    )
-    result = trained(settings, tmp_path, NOTHING_MORE, val_split=0.2, epochs=2)
+def test_a_trial_leaves_weights_and_validation_records_and_nothing_of_the_test_split(settings, tmp_path):
+    dataset = load_dataset(DataConfig(dataset="digits", val_split=0.2), tmp_path)
+    unfit = Split(images=torch.zeros(5, 1, 3, 3, dtype=torch.uint8), labels=torch.zeros(5, dtype=torch.int64))
+    dataset = replace(dataset, test=unfit)  # the model cannot take these images
+    result = trained(settings, tmp_path, NOTHING_MORE, val_split=0.2, epochs=2, dataset=dataset)
     assert result.evaluation is None
     run = MlflowClient(settings.tracking_uri).get_run(result.run_id)
     assert not any(key.startswith("test/") for key in run.data.metrics)
@@ -67,9 +74,8 @@ def test_a_trial_leaves_weights_and_validation_records_and_nothing_of_the_test_s
 def test_what_a_lean_run_left_out_is_made_later(settings, tmp_path):
     lean = trained(settings, tmp_path, NOTHING_MORE, val_split=0.2)
     full = trained(settings, tmp_path, EVERYTHING, val_split=0.2)
-    found = evaluate.run(lean.run_id, settings, data_dir=tmp_path, device_name="cpu", wanted=Wanted(store=True))
+    found = evaluate.run(lean.run_id, settings, data_dir=tmp_path, device_name="cpu")
     assert found.evaluation.metrics.accuracy == full.evaluation.metrics.accuracy
-    assert found.stored == ("test",)
     drawn = confmat.run(lean.run_id, settings, data_dir=tmp_path, out=tmp_path / "m.png", device_name="cpu")
     assert drawn.accuracy == full.evaluation.metrics.accuracy
     from cvexp.tracking.queries import find
@@ -84,8 +90,9 @@ def test_what_a_lean_run_left_out_is_made_later(settings, tmp_path):
 @pytest.mark.slow
 def test_a_resumed_run_leaves_what_it_began_with(settings, tmp_path):
     lean = trained(settings, tmp_path, LEAN)
-    result = resume.run(lean.run_id, settings, data_dir=tmp_path, command=["cvexp"], epochs=2)
+    again = {"data_dir": tmp_path, "command": ["cvexp"], "policy": CheckpointPolicy(keep=1)}
+    result = resume.run(lean.run_id, settings, epochs=2, **again)
     assert "curves.png" not in files_of(settings, result.run_id)
-    again = resume.run(lean.run_id, settings, data_dir=tmp_path, command=["cvexp"], epochs=3, outputs=EVERYTHING)
-    assert {"curves.png", "predictions.png"} <= files_of(settings, again.run_id)
-    assert MlflowClient(settings.tracking_uri).get_run(again.run_id).data.tags[NOT_MADE] == "nothing"
+    whole = resume.run(lean.run_id, settings, epochs=3, outputs=EVERYTHING, **again)
+    assert {"curves.png", "predictions.png"} <= files_of(settings, whole.run_id)
+    assert MlflowClient(settings.tracking_uri).get_run(whole.run_id).data.tags[NOT_MADE] == "nothing"
