@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,7 +23,8 @@ def perform(run: Run, attempt: Attempt, channel: Channel) -> None:
     except CvexpError as error:
         ended = _failed(attempt, error.what, *error.hints, exit_code=error.exit_code)
     except Interrupted as stop:
-        ended = replace(killed_in_queue(attempt), exit_code=128 + stop.signum)
+        name = signal.Signals(stop.signum).name
+        ended = replace(killed_in_queue(attempt), reason=f"interrupted by {name}", exit_code=128 + stop.signum)
     except Exception as error:  # noqa: BLE001 - the driver is told, and the worker goes on
         traceback.print_exc()
         text = (str(error).splitlines() or [""])[0]

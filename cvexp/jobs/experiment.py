@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.config.experiment import read_experiment
 from cvexp.data.last import LastDataset
 from cvexp.jobs import compare
+from cvexp.jobs.driver_lock import driver_lock
 from cvexp.jobs.fleet import Fleet, check_delivered, check_workers, opened, wait_for_orphans
 from cvexp.jobs.plan import Step, Trainer, steps_of
 from cvexp.plots.files import check_path, path_below
@@ -17,6 +19,7 @@ from cvexp.training.outputs import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cvexp.config import RunConfig
@@ -109,6 +112,11 @@ def _check(steps: Sequence[Step], data_dir: Path, *, n_workers: int) -> None:
         load_dataset(config, data_dir, interpolation=interpolation_of(config))
 
 
+def _one_driver(planned: Plan) -> AbstractContextManager[None]:
+    """Lock the file in its store: given twice at once, its runs would be trained twice."""
+    return driver_lock(planned.settings, f"plan {planned.path.absolute()}", called=str(planned.path))
+
+
 def run(
     planned: Plan,
     *,
@@ -131,7 +139,7 @@ def run(
     `outputs` is what each run leaves; by default everything, or what it began with.
 
     Raises:
-        InputError: As for training; runs that ended before stay.
+        InputError: As for training, and where another process trains the file; runs that ended before stay.
         DeliveryError: Everything is trained, and records wait for the store.
     """
     drawn = plot or planned.plot_path
@@ -139,29 +147,30 @@ def run(
         drawn = check_path(drawn)
     check_workers(n_workers, planned.steps)
     _check(planned.steps, data_dir, n_workers=n_workers)
-    if n_workers == 1:
-        trainer = Trainer(
-            settings=planned.settings,
-            datasets=LastDataset(data_dir),
-            command=command,
-            observer=observer,
-            outputs=outputs,
-        )
-        run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
-    else:
-        with opened("local", n_workers) as executor:
-            fleet = Fleet(
-                executor=executor,
+    todo = any(step.done is None for step in planned.steps)
+    with _one_driver(planned) if todo else nullcontext():
+        if n_workers == 1:
+            trainer = Trainer(
                 settings=planned.settings,
-                data_dir=data_dir,
-                outputs=outputs or EVERYTHING,
-                command=command or (),
-                on_skip=on_skip,
-                on_event=on_event,
+                datasets=LastDataset(data_dir),
+                command=command,
+                observer=observer,
+                outputs=outputs,
             )
-            ends = fleet.run(planned.steps)
-        check_delivered(ends, planned.settings)
-        run_ids = tuple(one.run_id for one in ends)
+            run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
+        else:
+            with opened("local", n_workers) as executor:
+                fleet = Fleet(
+                    executor=executor,
+                    settings=planned.settings,
+                    data_dir=data_dir,
+                    outputs=outputs or EVERYTHING,
+                    command=command or (),
+                    on_skip=on_skip,
+                    on_event=on_event,
+                )
+                run_ids = tuple(end.run_id for end in fleet.run(planned.steps))
+            check_delivered(run_ids, planned.settings)
     return ExperimentResult(
         steps=planned.steps,
         run_ids=run_ids,

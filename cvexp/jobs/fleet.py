@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cvexp.config.model import names_code
-from cvexp.errors import ConfigError, DeliveryError, InputError, Interrupted, TrainingError
+from cvexp.errors import ConfigError, DeliveryError, InputError, Interrupted, RunError, TrainingError
 from cvexp.executors.registry import open_executor
 from cvexp.executors.seam import Attempt, Ended, Lost, Started
 from cvexp.jobs.plan import AGAIN, steps_of
@@ -182,23 +182,32 @@ def opened(name: str, n_workers: int) -> Iterator[Executor]:
         executor.close()
 
 
-def check_delivered(ends: Sequence[Ended | RunSummary], settings: StoreSettings) -> None:
-    """Raise DeliveryError where runs left records that the store does not have, not even by now."""
-    waiting = [end for end in ends if isinstance(end, Ended) and end.waiting]
-    if not waiting:
-        return
-    from cvexp.tracking.journal import Journal
-    from cvexp.tracking.local import folder_of
+def check_delivered(run_ids: Sequence[str], settings: StoreSettings) -> None:
+    """Raise DeliveryError where these runs left records that the store does not have, not even by now."""
     from cvexp.tracking.recovery import recover
 
+    if not _waiting(run_ids, settings):
+        return
     recover(settings)
-    left = [folder for end in waiting if (folder := folder_of(settings, end.run_id)) is not None]
-    n_records = sum(Journal(folder).unsent for folder in left)
-    if n_records:
+    if left := _waiting(run_ids, settings):
         raise DeliveryError(
-            f"all {len(ends)} runs are trained, and {n_records:,} records of {len(left)} wait: {waiting[0].trouble}",
-            f"deliver them later: {settings.command('sync')}",
+            f"all {len(run_ids)} runs are trained, and {sum(left.values()):,} records wait for the store",
+            f"deliver them when it answers: {settings.command('sync')}",
         )
+
+
+def _waiting(run_ids: Sequence[str], settings: StoreSettings) -> dict[str, int]:
+    """By run, the records that wait here."""
+    from cvexp.tracking.journal import Journal
+    from cvexp.tracking.local import folders
+
+    found = {}
+    for folder in folders(settings):
+        with contextlib.suppress(RunError):  # a damaged journal concerns its own run only
+            journal = Journal(folder)
+            if journal.unsent and journal.run_id in run_ids:
+                found[journal.run_id] = journal.unsent
+    return found
 
 
 def label(step: Step) -> str:
@@ -246,7 +255,6 @@ def check_workers(n_workers: int, steps: Sequence[Step]) -> None:
 
 def wait_for_orphans(settings: StoreSettings) -> None:
     """Wait some seconds for workers whose driver was killed: they keep their checkpoints and leave."""
-    from cvexp.errors import RunError
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.local import folders, lock_if_free
 

@@ -106,6 +106,7 @@ def run(
             prepare_folder=lambda folder: write_request(folder, request_of(prepared, seeds=seeds)),
             should_stop=signals.should_stop,
             keep=policy.keep is not None,
+            linger=outputs.linger,
         )
         return Training(
             prepared=prepared,

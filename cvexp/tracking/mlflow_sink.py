@@ -19,9 +19,9 @@ from cvexp.tracking.store import existing_run, load_mlflow, open_store
 from cvexp.tracking.views import write_view
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from mlflow.entities import RunTag
+    from mlflow.entities import Metric, RunTag
 
     from cvexp.settings import StoreSettings
     from cvexp.tracking.deadline import Deadline
@@ -94,6 +94,25 @@ class MlflowSink:
         with translated(self._settings):
             return getattr(self, f"_{record.event.kind}")(record.event, record.at) or {}
 
+    def deliver_together(self, records: Sequence[Record]) -> None:
+        """Apply parameters, tags and figures in one call; see Sink."""
+        from mlflow.entities import Param
+
+        params: dict[str, str] = {}
+        named: dict[str, str] = {}
+        figures: list[Metric] = []
+        for record in records:
+            match record.event:
+                case events.ParamsLogged(values=values):
+                    params |= values
+                case events.TagsSet(values=values):
+                    named |= values
+                case events.MetricsLogged() as logged:
+                    figures += self._figures(logged, record.at)
+        given = [Param(key, value) for key, value in params.items()]
+        with translated(self._settings):
+            self._client.log_batch(self._run_id, metrics=figures, params=given, tags=tags(named))
+
     @property
     def _client(self) -> Any:
         return self._store.client
@@ -139,12 +158,14 @@ class MlflowSink:
         self._client.log_batch(self._run_id, tags=tags(event.values))
 
     def _metrics(self, event: events.MetricsLogged, at: int) -> None:
+        self._client.log_batch(self._run_id, metrics=self._figures(event, at))
+
+    def _figures(self, event: events.MetricsLogged, at: int) -> list[Metric]:
         from mlflow.entities import Metric
 
         facts, step = self._journal.facts, event.step
         about = (facts.get("model_id") if event.final else None, facts.get("dataset_name"), facts.get("dataset_digest"))
-        figures = [Metric(key, value, at, step, *about) for key, value in event.values.items()]
-        self._client.log_batch(self._run_id, metrics=figures)
+        return [Metric(key, value, at, step, *about) for key, value in event.values.items()]
 
     def _series(self, event: events.SeriesLogged, at: int) -> None:
         from mlflow.entities import Metric

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from cvexp.config.data import DataConfig
 
+LINGER_SECONDS = 5.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outputs:
@@ -27,6 +29,11 @@ class Outputs:
     test: bool = True
     pictures: bool = True
     program: bool = True
+
+    @property
+    def linger(self) -> float:
+        """Seconds for which a run's records gather, to go out several in one call; 0 where each is shown at once."""
+        return 0.0 if self.pictures or self.program else LINGER_SECONDS
 
     def check(self, config: DataConfig) -> None:
         """Raise ConfigError where the test split is the only one that is held out, and is to be left alone."""
