@@ -33,11 +33,14 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("text", "flags", "complaint"), WRONG, ids=[complaint for *_, complaint in WRONG])
-def test_a_wrong_use_is_explained_and_nothing_is_written(cvexp, record, tmp_path, text, flags, complaint):
+@pytest.mark.parametrize("wrong", WRONG, ids=[complaint for *_, complaint in WRONG])
+def test_a_wrong_use_is_explained_and_nothing_is_written(cvexp, tmp_path, monkeypatch, wrong):
+    monkeypatch.chdir(tmp_path)
+    text, flags, complaint = wrong
     path = tmp_path / "file.yaml"
     path.write_text(text)
     outcome = cvexp("run", str(path), *flags)
+    assert not (tmp_path / "mlflow.db").exists()
     assert outcome.code == 2, outcome.stderr
     assert complaint in outcome.stderr
     assert outcome.stdout == ""

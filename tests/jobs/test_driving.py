@@ -30,7 +30,7 @@ class Played:
         self._running.append((attempt, iter(enumerate(self.losses[attempt.trial], 1))))
         self.at_once = max(self.at_once, len(self._running))
 
-    def events(self, timeout):
+    def events(self, timeout):  # noqa: ARG002 - what there is comes at once
         if not self._running:
             return
         attempt, epochs = self._running.popleft()

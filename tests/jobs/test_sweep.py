@@ -183,7 +183,12 @@ def test_the_pick_is_the_best_by_the_mean_over_fresh_seeds_not_the_winner(record
             f"repeat-{trial.number}-{trial.seed}",
             experiment="searched",
             figures=figures,
-            tags={SWEEP: planned.sweep.digest, TRIAL: trial.key, CONFIRMS: trial.confirms, "cvexp.recipe": trial.confirms},
+            tags={
+                SWEEP: planned.sweep.digest,
+                TRIAL: trial.key,
+                CONFIRMS: trial.confirms,
+                "cvexp.recipe": trial.confirms,
+            },
             **{**planned.sweep.fixed, **trial.point, "seed": trial.seed},
         )
     found = one.judged(tmp_path)
