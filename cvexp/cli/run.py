@@ -37,7 +37,7 @@ def run(
     experiment: options.Experiment = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train every configuration of an experiment file that is not trained yet, then compare them; search its sweep.
+    """Train every configuration of an experiment file that is not trained yet, then compare them.
 
     A configuration counts as trained when a finished run of the experiment has every one of its settings. One that
     was interrupted goes on where it stopped, in the same run. The comparison is stored with the newest run, as
@@ -65,7 +65,7 @@ def run(
         data_dir=data_dir,
         again=again,
         trusted_factories=model or (),
-        offline=workers > 1,
+        offline=workers > 1 or sweep is not None,
     )
     if dry_run:
         sweeping.show_plan(planned, sweep, as_json=as_json)
