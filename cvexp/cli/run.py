@@ -43,7 +43,7 @@ def run(
     experiment: options.Experiment = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train every configuration of an experiment file that is not trained yet, then compare them; search its sweep.
+    """Train every configuration of an experiment file that is not trained yet, then compare them.
 
     A configuration counts as trained when a finished run of the experiment has every one of its settings. One that
     was interrupted goes on where it stopped, in the same run. The comparison is stored with the newest run, as
@@ -69,7 +69,7 @@ def run(
         data_dir=data_dir,
         again=again,
         trusted_factories=model or (),
-        offline=where is not None or workers not in (None, 1),
+        offline=where is not None or workers not in (None, 1) or sweep is not None,
         n_workers=workers if where is None else None,
     )
     if dry_run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,7 @@ TrialState = Literal["new", "running", "elsewhere", "finished", "pruned", "faile
 """`elsewhere`: a process that is no worker of this driver trains it; `new`: no run of it is known."""
 
 MAX_DIGITS = 9
+_ERROR = re.compile(r"^\w+Error: ")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -158,7 +160,7 @@ def _trial(key: str, runs: Sequence[RunSummary], sweep: Sweep) -> Trial | None:
         run_name=run.name,
         epochs=int(trained) if finished and trained.isdecimal() else 0,
         metrics=run.metrics,
-        reason=run.tags.get("cvexp.end_reason", "") if run.status == "FAILED" else "",
+        reason=_ERROR.sub("", run.tags.get("cvexp.end_reason", "")) if run.status == "FAILED" else "",
         confirms=run.tags.get(CONFIRMS, ""),
         seconds=run.metrics.get(Metric.TOTAL_SECONDS, 0.0),
         started_at=run.started_at.timestamp(),

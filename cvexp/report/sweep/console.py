@@ -56,6 +56,7 @@ class SweepConsole:
         self._n_ended += trial.state != "interrupted"
         point = point_of(self._sweep, trial.point)
         took = f"  {seconds(trial.seconds)}" if trial.seconds else ""
-        what = f"{figures_of(self._sweep, trial.metrics)}{took}" if trial.ended else trial.reason
+        what = f"{figures_of(self._sweep, trial.metrics)}{took}" if trial.ended else ""
+        what = trial.reason if trial.reason not in ("", trial.state) else what
         state = "" if trial.state == "finished" else f"{state_of(trial)}  "
         self._console.print(cell(f"{name_of(trial)}  {state}{what}  {point}"), soft_wrap=True)

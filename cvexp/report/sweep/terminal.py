@@ -167,7 +167,7 @@ def next_commands(result: SweepResult) -> list[str]:
         run = confirmed.pick.repeats[0]
         return [settings.command("confmat", shortest_selector(run.run_id, run.run_name)), settings.command("ui")]
     trial = result.trial(result.best[0].key)
-    words = typed_words(trial.config)
+    words = typed_words(result.plan.sweep.config(trial.point))
     at = words.index("--seed")
     fresh = ",".join(str(trial.seed + n) for n in range(1, 6))
     return [settings.command("train", *words[:at], *words[at + 2 :], "--seeds", fresh), settings.command("ui")]

@@ -46,7 +46,7 @@ def value_of(value: object) -> str:
 
 
 def shown_figure(figure: str, value: float) -> str:
-    """A goal's figure: accuracies in percent, counts with separators, losses with four decimals unless they are huge."""
+    """A goal's figure: accuracies in percent, counts with separators, losses with four decimals unless huge."""
     if figure.endswith("accuracy"):
         return f"{value:.2%}"
     if figure.endswith("loss"):
