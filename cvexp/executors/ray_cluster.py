@@ -65,7 +65,15 @@ def join(address: str | None) -> list[dict[str, float]]:
             ray.init(**options, namespace="cvexp", log_to_driver=False, logging_level=logging.CRITICAL)
         except Exception as error:
             raise _refused(address, error, said()) from error
+    _quieten(ray)
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _quieten(ray: Any) -> None:
+    """Keep what Ray says of nodes off stdout, where results belong: there is no setting for that, and events say it."""
+    worker = ray._private.worker  # noqa: SLF001 - as said
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -27,7 +28,7 @@ pytestmark = [
 CUTS = int(os.environ.get("CVEXP_CUTS", "3"))
 CUT_SECONDS = 180
 FILE = """
-experiment: cluster
+experiment: {experiment}
 defaults: {{dataset: digits, device: cpu, epochs: 100000, max_time: {minutes}, batch_size: 64}}
 grid:
   model: [linear]
@@ -38,7 +39,7 @@ grid:
 LIST = """
 import sys, mlflow
 client = mlflow.MlflowClient(sys.argv[1])
-for run in client.search_runs([one.experiment_id for one in client.search_experiments()]):
+for run in client.search_runs([client.get_experiment_by_name(sys.argv[2]).experiment_id]):
     print(run.data.tags.get("cvexp.trial"), run.info.status)
 """
 
@@ -52,7 +53,7 @@ class Study:
     def begin(self, *, n_trials, seconds):
         """Start the driver; each trial trains for so many seconds."""
         lrs = [round(0.01 + 0.001 * n, 4) for n in range(n_trials)]
-        (self.folder / "study.yaml").write_text(FILE.format(minutes=seconds / 60, lrs=lrs))
+        (self.folder / "study.yaml").write_text(FILE.format(experiment=self.folder.name, minutes=seconds / 60, lrs=lrs))
         self.out = (self.folder / "driver.log").open("w+")
         words = ["-m", "cvexp", "run", "study.yaml", "--executor", "ray", "--address", self.nodes.address, "--lean"]
         words = [sys.executable, *words, "--tracking-uri", self.uri]
@@ -64,12 +65,12 @@ class Study:
 
     def sync(self, node):
         """Deliver what waits in a node's folder."""
-        words = [sys.executable, "-m", "cvexp", "sync", "--tracking-uri", self.uri, "--experiment", "cluster"]
+        words = [sys.executable, "-m", "cvexp", "sync", "--tracking-uri", self.uri, "--experiment", self.folder.name]
         return self.nodes.run(node, words, cwd=self.folder, capture_output=True, text=True)
 
     def runs(self):
         """Trial and status of every run in the store."""
-        words = [sys.executable, "-c", LIST, self.uri]
+        words = [sys.executable, "-c", LIST, self.uri, self.folder.name]
         printed = self.nodes.run(0, words, capture_output=True, text=True, check=True).stdout
         return [tuple(line.split()) for line in printed.splitlines() if line.strip()]
 
@@ -93,13 +94,26 @@ class Study:
             time.sleep(0.3)
 
 
+@pytest.fixture(scope="module")
+def _cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    with TwoNodes(folder) as nodes, nodes.server(folder / "server") as uri:
+        yield nodes, uri
+
+
 @pytest.fixture
-def study(tmp_path):
-    with TwoNodes(tmp_path) as nodes, nodes.server(tmp_path / "server") as uri:
-        made = Study(nodes, tmp_path, uri)
-        yield made
-        made.driver.kill()
-        made.driver.wait()
+def study(_cluster, tmp_path):
+    nodes, uri = _cluster
+    nodes.mend()
+    if not nodes.is_up(1):
+        nodes.kill(1)
+        nodes.start(1)
+    for node in (0, 1):
+        shutil.rmtree(nodes.state(node), ignore_errors=True)
+    made = Study(nodes, tmp_path, uri)
+    yield made
+    made.driver.kill()
+    made.driver.wait()
 
 
 def _assert_one_finished_run_each(study, n_trials):

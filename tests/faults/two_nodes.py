@@ -118,6 +118,11 @@ class TwoNodes:
         listed = subprocess.run(["ip", "netns", "pids", self.names[node]], capture_output=True, text=True, check=False)
         return [int(pid) for pid in listed.stdout.split()]
 
+    def is_up(self, node: int) -> bool:
+        """Whether the node's Ray is up."""
+        commands = [Path(f"/proc/{pid}/cmdline") for pid in self.pids(node)]
+        return any(b"/raylet/raylet" in file.read_bytes() for file in commands if file.exists())
+
     def kill(self, node: int) -> None:
         """SIGKILL every process on the node, as a loss of power would."""
         for _ in range(20):
