@@ -59,6 +59,9 @@ UNLOGGED = "cvexp.unlogged"
 BEST_EPOCH = "cvexp.best_epoch"
 """The tag with the epoch whose weights were tested and stored, of runs with `--keep-best`."""
 
+VERSIONS = "cvexp.versions"
+"""The tag with the versions of packages, as JSON: one tag, since a store takes longer for each that a run has."""
+
 FRONT = "cvexp.front"
 """The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
 
@@ -154,6 +157,22 @@ def _digest_of(text: str) -> str:
     except (ValueError, RecursionError):
         return ""
     return digest(found) if isinstance(found, dict) and "step_runner" in found else ""
+
+
+def versions_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """The versions of packages that a run recorded, by name; earlier versions of cvexp wrote a tag for each."""
+    one_by_one = {key.removeprefix(f"{VERSIONS}."): tags[key] for key in tags if key.startswith(f"{VERSIONS}.")}
+    return dict(sorted({**one_by_one, **_unpacked(tags.get(VERSIONS, ""))}.items()))
+
+
+@lru_cache(maxsize=1024)
+def _unpacked(text: str) -> dict[str, str]:
+    """The texts of a JSON object by name; none where it cannot be read."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # a store's content is untrusted
+        return {}
+    return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
 
 
 def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:
