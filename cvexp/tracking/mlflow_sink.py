@@ -12,9 +12,11 @@ from cvexp import events
 from cvexp.errors import StoreError
 from cvexp.redaction import without_credentials
 from cvexp.runs import ID_DIGITS, NAME_DIGITS
+from cvexp.tracking.delivery import delivered_now
 from cvexp.tracking.journal import FORMER_ID, NAME
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.model import LOGGED_NAME, write_model
+from cvexp.tracking.statistics import refresh_statistics
 from cvexp.tracking.store import existing_run, load_mlflow, open_store
 from cvexp.tracking.views import write_view
 
@@ -214,12 +216,13 @@ class MlflowSink:
             self._client.set_logged_model_tags(model_id, note)
         if model_id and not ready:
             self._client.finalize_logged_model(model_id, "FAILED")
-        if described := tags({**note, "cvexp.end_reason": event.reason}):
-            self._client.log_batch(self._run_id, tags=described)
+        described = tags({**note, "cvexp.end_reason": event.reason})
+        self._client.log_batch(self._run_id, metrics=[delivered_now()], tags=described)
         started = self._journal.records[0].at
         self._client.set_terminated(self._run_id, event.status, end_time=max(at, started))
         with contextlib.suppress(StoreError), translated(self._settings):  # a view that is refused delays no record
             write_view(self._store)
+        refresh_statistics(self._settings)
 
 
 def tags(values: Mapping[str, str]) -> list[RunTag]:
