@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,14 @@ class RunSummary:
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     export: str = ""
+
+    def is_as(self, other: RunSummary | None) -> bool:
+        """Whether the other is the same in every field; a metric that is NaN in both is the same."""
+        if other is None or self.metrics.keys() != other.metrics.keys():
+            return False
+        pairs = ((value, other.metrics[key]) for key, value in self.metrics.items())
+        same = all(a == b or (a != a and b != b) for a, b in pairs)  # noqa: PLR0124 - only NaN is not itself
+        return same and replace(self, metrics={}) == replace(other, metrics={})
 
     @property
     def settings(self) -> dict[str, str]:

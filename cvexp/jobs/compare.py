@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cvexp.tracking.store import Store
 
 SHOWN_EXPERIMENTS = 5
+ASKED_AGAIN = 250  # runs of a report that a server is asked for again: half a second
 NOT_COMPARED = (
     *("mlflow.note.content", "mlflow.runName", "mlflow.user", "mlflow.source.name", "mlflow.source.type"),
     *("cvexp.command", "cvexp.local_id", "cvexp.weights_sha256"),
@@ -89,8 +90,13 @@ def run(
     store = open_store(settings, create=False)
     found, notes = _selected(store, selectors, request)
     data_dir = resolve_data_dir(settings.flags.data_dir)
-    analysis = analyse(found, request, StoredEvidence(store, request, data_dir))
+    evidence = StoredEvidence(store, request, data_dir)
+    analysis = analyse(found, request, evidence)
     tables, left_out = tables_of(analysis)
+    if not (selectors or request.where or request.last) and (others := _named_again(store, tables)):
+        found = [others.get(run.run_id, run) or run for run in found if others.get(run.run_id, run) is not None]
+        analysis = analyse(found, request, evidence)
+        tables, left_out = tables_of(analysis)
     sides = named_pair(tables, analysis.evidence, first=found[0].run_id) if selectors else None
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
@@ -129,6 +135,7 @@ def _draw_changes(
 
 def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple[list[RunSummary], tuple[str, ...]]:
     """The runs that are named or found, each once, and what to know about how they were chosen."""
+    from cvexp.tracking.cached import search_cached
     from cvexp.tracking.queries import find, search
     from cvexp.tracking.rows import Fields
 
@@ -136,8 +143,21 @@ def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple
         selections = [find(store, selector) for selector in selectors]
         runs = list({s.run.run_id: s.run for s in selections}.values())
         return runs, tuple(dict.fromkeys(s.note for s in selections if s.note))
-    runs = search(store, where=request.where, last=request.last, fields=Fields(but_tags=NOT_COMPARED))
+    fields = Fields(but_tags=NOT_COMPARED)
+    if request.where or request.last:
+        runs = search(store, where=request.where, last=request.last, fields=fields)
+    else:
+        runs = search_cached(store, fields)
     return runs, () if runs or store.settings.experiment_named else _other_experiments(store)
+
+
+def _named_again(store: Store, tables: Sequence[Table]) -> dict[str, RunSummary | None]:
+    """Those of the runs in the tables that others than cvexp have changed on a server; see tracking.cached."""
+    from cvexp.tracking.cached import asked_again
+    from cvexp.tracking.rows import Fields
+
+    shown = {run.run_id: run for table in tables for group in table.groups for run in group.runs if not run.export}
+    return asked_again(store, list(shown.values())[:ASKED_AGAIN], Fields(but_tags=NOT_COMPARED))
 
 
 def _other_experiments(store: Store) -> tuple[str, ...]:

@@ -75,8 +75,8 @@ def search(
         if found is None:
             state = f"attributes.status = '{status}'" if status else None
             clauses = [clause for clause in (None if anyones else OURS, state, where) if clause]
-            found = [_summary(run) for run in _asked(store, ids, clauses, last=last, where=where)]
-    return [_with_status(store, run) for run in found]
+            found = [summary_of(run) for run in _asked(store, ids, clauses, last=last, where=where)]
+    return [with_status(store, run) for run in found]
 
 
 def search_recipes(store: Store, recipes: Collection[str]) -> list[RunSummary]:
@@ -94,7 +94,7 @@ def search_recipes(store: Store, recipes: Collection[str]) -> list[RunSummary]:
         if found is None and len(known) <= ASKED_RECIPES:
             clauses = [f"tags.`{RECIPE}` IS NULL", *(f"tags.`{RECIPE}` = '{one}'" for one in known)]
             runs = [run for one in clauses for run in _asked(store, ids, [OURS, finished, one], last=None, where=None)]
-            found = sorted(map(_summary, runs), key=lambda run: run.started_at, reverse=True)
+            found = sorted(map(summary_of, runs), key=lambda run: run.started_at, reverse=True)
     return search(store, status="FINISHED") if found is None else found
 
 
@@ -225,7 +225,7 @@ def _candidates(store: Store, ids: list[str], selector: str, fields: Fields) -> 
     def first(clauses: Sequence[str], order: str | None) -> RunSummary | None:
         by = [*([order] if order else []), "attributes.start_time DESC"]
         found = store.client.search_runs(ids, " and ".join(clauses), max_results=1, order_by=by)
-        return next((_summary(run) for run in found), None)
+        return next((summary_of(run) for run in found), None)
 
     try:
         return leaders(first, *parsed(selector), clauses=[OURS, "attributes.status = 'FINISHED'"])
@@ -277,10 +277,10 @@ def _by_id(store: Store, run_id: str) -> RunSummary | None:
     if run is not None and run.info.lifecycle_stage == "deleted":
         restore = store.settings.mlflow_command("runs", "restore", "--run-id", run_id)
         raise RunError(f"run {run_id} was deleted", f"restore it: {restore}")
-    return None if run is None else _with_status(store, _summary(run))
+    return None if run is None else with_status(store, summary_of(run))
 
 
-def _with_status(store: Store, run: RunSummary) -> RunSummary:
+def with_status(store: Store, run: RunSummary) -> RunSummary:
     """The run with its true status: one that the store calls RUNNING is KILLED if its process has certainly ended."""
     if run.status != "RUNNING" or not is_gone(run.tags):
         return run
@@ -290,7 +290,8 @@ def _with_status(store: Store, run: RunSummary) -> RunSummary:
     return replace(run, status="KILLED")
 
 
-def _summary(run: Any) -> RunSummary:
+def summary_of(run: Any) -> RunSummary:
+    """A run of MLflow's client as cvexp has it."""
     tags = dict(run.data.tags)
     return RunSummary(
         run_id=run.info.run_id,
