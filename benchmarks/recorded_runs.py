@@ -1,7 +1,7 @@
-"""Stores of many runs, written straight into the tables that MLflow made: what `cvexp train` records, not the training.
+"""Stores of many runs, written straight into the tables that MLflow made: what `cvexp train` records, no training.
 
-A run has the rows that a training of three epochs leaves and that MLflow reads when it searches: 48 parameters, 28 tags,
-24 latest figures of which 35 points are kept, its dataset and its model. Five seeds a recipe, three models, one
+A run has the rows that a training of three epochs leaves and that MLflow reads when it searches: 48 parameters, 27 tags,
+21 latest figures with 31 points, its dataset and its model. Five seeds a recipe, three models, one
 dataset. Rows of logged models themselves are left out: no search reads them.
 """
 

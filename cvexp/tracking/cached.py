@@ -66,9 +66,7 @@ def asked_again(store: Store, runs: Sequence[RunSummary], fields: Fields) -> dic
     return {run.run_id: found.get(run.run_id) for run in runs if not run.is_as(found.get(run.run_id))}
 
 
-def _changes(
-    store: Store, known: dict[str, RunSummary], marks: dict[str, Any], fields: Fields
-) -> Changes | None:
+def _changes(store: Store, known: dict[str, RunSummary], marks: dict[str, Any], fields: Fields) -> Changes | None:
     if (file := store.settings.sqlite_file) is not None:
         return local_changes(file, store.experiment_id, known, marks, fields)
     return server_changes(

@@ -55,7 +55,9 @@ def encoded(runs: Sequence[RunSummary], about: Mapping[str, object]) -> bytes:
     keys["metrics"] = list(dict.fromkeys(key for run in runs for key in run.metrics))
     figures = [[run.metrics.get(key) for run in runs] for key in keys["metrics"]]
     shape = len(figures), len(runs)
-    arrays["metrics"] = np.array([[0.0 if x is None else x for x in column] for column in figures], float).reshape(shape)
+    arrays["metrics"] = np.array([[0.0 if x is None else x for x in column] for column in figures], float).reshape(
+        shape
+    )
     arrays["logged"] = np.array([[x is not None for x in column] for column in figures], bool).reshape(shape)
     content = {"about": dict(about), "keys": keys, "texts": list(numbers)}
     arrays["json"] = np.frombuffer(json.dumps(content).encode(), np.uint8)
@@ -112,7 +114,9 @@ def _runs(arrays: Mapping[str, npt.NDArray[Any]], keys: Mapping[str, list[str]],
             tags=tags,
             metrics=metrics,
         )
-        for (run_id, name, status, experiment_id, uri), at, params, tags, metrics in zip(own, started, *maps, strict=True)
+        for (run_id, name, status, experiment_id, uri), at, params, tags, metrics in zip(
+            own, started, *maps, strict=True
+        )
     ]
 
 

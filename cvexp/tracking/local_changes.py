@@ -90,7 +90,7 @@ def _changes(
     read = {run.run_id: run for run in runs_of(database, asked, fields)}
     read = {run_id: run for run_id, run in read.items() if run.tags.get("cvexp.version")}
     foreign = {row[0] for row in asked} - read.keys()
-    new["others"] = sorted(((others & rows.keys()) | foreign))
+    new["others"] = sorted((others & rows.keys()) | foreign)
     runs, changed = [], []
     for run_id, row in rows.items():
         if (run := read.get(run_id)) is None:

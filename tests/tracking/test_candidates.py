@@ -59,7 +59,9 @@ def test_the_tables_and_a_server_name_the_runs_that_decide(store, monkeypatch):
     search_runs = store.client.search_runs
     with monkeypatch.context() as served:
         served.setattr(StoreSettings, "sqlite_file", property(lambda _: None))
-        served.setattr(store.client, "search_runs", lambda *a, **k: asked.append(k["max_results"]) or search_runs(*a, **k))
+        served.setattr(
+            store.client, "search_runs", lambda *a, **k: asked.append(k["max_results"]) or search_runs(*a, **k)
+        )
         for selector in SELECTORS[:-1]:
             assert outcome(store, selector) == expected[selector], selector
     assert set(asked) == {1}  # no page of runs
