@@ -1,8 +1,8 @@
 """Stores of many runs, written straight into the tables that MLflow made: what `cvexp train` records, no training.
 
-A run has the rows that a training of three epochs leaves and that MLflow reads when it searches: 48 parameters, 27 tags,
-21 latest figures with 31 points, its dataset and its model. Five seeds a recipe, three models, one
-dataset. Rows of logged models themselves are left out: no search reads them.
+A run has the rows that a training of three epochs leaves and that MLflow reads when it searches: 48 parameters, 27
+tags, 21 latest figures with 31 points, its dataset and its model. Five seeds a recipe, three models, one dataset. Rows
+of logged models themselves are left out: no search reads them.
 """
 
 from __future__ import annotations
@@ -77,11 +77,8 @@ def _written(tracking_uri: str) -> Iterator[Any]:
         return
     import psycopg2
 
-    with (
-        contextlib.closing(psycopg2.connect(tracking_uri.replace("+psycopg2", ""))) as database,
-        database,
-        database.cursor() as cursor,
-    ):
+    address = tracking_uri.replace("+psycopg2", "")
+    with contextlib.closing(psycopg2.connect(address)) as database, database, database.cursor() as cursor:
         yield lambda table, rows: _copy(cursor, table, rows)
 
 

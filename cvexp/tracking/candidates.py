@@ -69,7 +69,7 @@ def _query(n_tags: int, n_named: int, n_others: int, n_metrics: int) -> str:
         joins.append(f"LEFT JOIN {table} j{n} ON j{n}.key = ?{n + 1} AND j{n}.run_uuid = runs.run_uuid{unless}")
         values.append(f"j{n}.value" if n < n_texts else f"CASE WHEN j{n}.is_nan THEN 'nan' ELSE j{n}.value END")
     others = [
-        f"CASE WHEN instr(coalesce(j0.value, ''), '{SAYS_SPLIT}') THEN NULL "
+        f"CASE WHEN instr(coalesce(j0.value, ''), '{SAYS_SPLIT}') THEN NULL "  # noqa: S608 - words of our own
         f"ELSE (SELECT value FROM params p WHERE p.key = ?{len(tables) + n} AND p.run_uuid = runs.run_uuid) END"
         for n in range(1, n_others + 1)
     ]

@@ -55,14 +55,13 @@ def encoded(runs: Sequence[RunSummary], about: Mapping[str, object]) -> bytes:
     keys["metrics"] = list(dict.fromkeys(key for run in runs for key in run.metrics))
     figures = [[run.metrics.get(key) for run in runs] for key in keys["metrics"]]
     shape = len(figures), len(runs)
-    arrays["metrics"] = np.array([[0.0 if x is None else x for x in column] for column in figures], float).reshape(
-        shape
-    )
+    values = [[0.0 if x is None else x for x in column] for column in figures]
+    arrays["metrics"] = np.array(values, np.float64).reshape(shape)
     arrays["logged"] = np.array([[x is not None for x in column] for column in figures], bool).reshape(shape)
     content = {"about": dict(about), "keys": keys, "texts": list(numbers)}
     arrays["json"] = np.frombuffer(json.dumps(content).encode(), np.uint8)
     stream = io.BytesIO()
-    np.savez(stream, **arrays)
+    np.savez(stream, allow_pickle=False, **arrays)
     return stream.getvalue()
 
 
@@ -103,20 +102,8 @@ def _runs(arrays: Mapping[str, npt.NDArray[Any]], keys: Mapping[str, list[str]],
     maps.append(_dicts(_checked(keys["metrics"]), figures, logged))
     started = [datetime.fromtimestamp(ms / 1000, tz=UTC) for ms in arrays["started"].tolist()]
     return [
-        RunSummary(
-            run_id=run_id,
-            name=name,
-            status=status,
-            experiment_id=experiment_id,
-            artifacts_uri=uri,
-            started_at=at,
-            params=params,
-            tags=tags,
-            metrics=metrics,
-        )
-        for (run_id, name, status, experiment_id, uri), at, params, tags, metrics in zip(
-            own, started, *maps, strict=True
-        )
+        RunSummary(**dict(zip(_TEXTS, texts_of, strict=True)), started_at=at, params=params, tags=tags, metrics=metrics)
+        for texts_of, at, params, tags, metrics in zip(own, started, *maps, strict=True)
     ]
 
 

@@ -1,7 +1,8 @@
 """The few runs of a server's store among which the best is: the server sorts and filters, and sends one run a query.
 
 A server takes two milliseconds for each run that it sends, and none of its filters says "or" or "distinct". So the
-values of a key are found one after the other: a run with a value that is none of those known so far, until there is none.
+values of a key are found one after the other: a run with a value that is none of those known so far, until there
+is no such run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What has changed in a local store since it was looked at last: exactly, by the order in which SQLite numbers rows.
 
 MLflow adds a row for each parameter and each logged figure, and changes neither. It does change tags in place, so that
-all of them are read again, in blocks, and compared by their digests. As `tracking.rows`, this reads MLflow's own tables.
+all of them are read again, in blocks, and compared by their digests. The tables are MLflow's, as in `tracking.rows`.
 """
 
 from __future__ import annotations
@@ -51,62 +51,62 @@ def local_changes(
     try:
         with contextlib.closing(opened(file)) as database:
             database.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
-            database.execute("BEGIN")  # one state of the store for all queries
-            return _changes(database, file, experiment_id, known, marks, fields)
+            database.execute("BEGIN")  # one state of the store for all queries, fixed by the first
+            columns = ", ".join(RUN_COLUMNS)
+            active = f"SELECT {columns} FROM runs WHERE lifecycle_stage = 'active' AND experiment_id = ?"  # noqa: S608
+            rows = {row[0]: row for row in database.execute(active, (int(experiment_id),))}
+            new, touched = _touched(database, file, marks)
+            if touched is None:
+                known, marks, touched = {}, {}, set()
+            others = set(marks.get("others", ())) - touched
+            asked = [
+                row
+                for run_id, row in rows.items()
+                if row[2] not in ENDED or run_id in touched or not (run_id in known or run_id in others)
+            ]
+            found = {run.run_id: run for run in runs_of(database, asked, fields)}
     except (sqlite3.Error, OSError, KeyError, TypeError, ValueError, OverflowError):
         return None
+    read = {run_id: run for run_id, run in found.items() if run.tags.get("cvexp.version")}
+    foreign = (others & rows.keys()) | (found.keys() - read.keys())
+    return _compared(rows, known, read, touched, new | {"others": sorted(foreign)})
 
 
-def _changes(
-    database: sqlite3.Connection,
-    file: Path,
-    experiment_id: str,
+def _compared(
+    rows: Mapping[str, tuple[Any, ...]],
     known: Mapping[str, RunSummary],
-    marks: Mapping[str, Any],
-    fields: Fields,
-) -> Changes | None:
-    database.execute("SELECT 1 FROM runs LIMIT 1").fetchone()  # the state is fixed by the first read
-    state = _state(database, file)
-    same = state is not None and state == marks.get("state")
-    touched: set[str] = set()
-    if same:
-        new = dict(marks)
-    else:
-        ends, touched_rows = _appended(database, marks)
-        blocks, touched_tags = _tags(database, marks.get("blocks"))
-        if touched_rows is None:
-            known = {}
-        touched = (touched_rows or set()) | touched_tags
-        new = {"state": state, "ends": ends, "blocks": blocks}
-    columns = ", ".join(RUN_COLUMNS)
-    query = f"SELECT {columns} FROM runs WHERE lifecycle_stage = 'active' AND experiment_id = ?"  # noqa: S608 - our words
-    rows = {row[0]: row for row in database.execute(query, (int(experiment_id),))}
-    others = set(marks.get("others", ())) - touched if known else set()
-    asked = [
-        row
-        for run_id, row in rows.items()
-        if row[2] not in ENDED or run_id in touched or (run_id not in known and run_id not in others)
-    ]
-    read = {run.run_id: run for run in runs_of(database, asked, fields)}
-    read = {run_id: run for run_id, run in read.items() if run.tags.get("cvexp.version")}
-    foreign = {row[0] for row in asked} - read.keys()
-    new["others"] = sorted((others & rows.keys()) | foreign)
+    read: Mapping[str, RunSummary],
+    touched: set[str],
+    marks: dict[str, Any],
+) -> Changes:
+    """The runs of the rows, as they were read or else known, and how they differ from those known."""
+    foreign = set(marks["others"])
     runs, changed = [], []
     for run_id, row in rows.items():
-        if (run := read.get(run_id)) is None:
-            if run_id in foreign or (before := known.get(run_id)) is None:
-                continue
-            run = _as_in(row, before)
-            if run is before:
-                runs.append(run)
-                continue
+        before = known.get(run_id)
+        run = read.get(run_id) or (None if before is None else _as_in(row, before))
+        if run is None or run_id in foreign:
+            continue
         runs.append(run)
-        if run.status in ENDED and not run.is_as(known.get(run_id)):
+        if run is not before and run.status in ENDED and not run.is_as(before):
             changed.append(run)
     runs.sort(key=lambda run: (-run.started_at.timestamp(), run.run_id))
-    gone = [run_id for run_id in touched & known.keys() if run_id not in read]  # deleted, and changed since
-    reopened = [run.run_id for run in read.values() if run.status not in ENDED and run.run_id in known]
-    return Changes(runs=runs, changed=changed, dropped=[*gone, *reopened], marks=new)
+    # Deleted, and perhaps changed since; not cvexp's any more; or running again.
+    gone = [run_id for run_id in known if (run_id in touched and run_id not in read) or run_id in foreign]
+    reopened = [run_id for run_id, run in read.items() if run.status not in ENDED and run_id in known]
+    return Changes(runs=runs, changed=changed, dropped=[*gone, *reopened], marks=marks)
+
+
+def _touched(
+    database: sqlite3.Connection, file: Path, marks: Mapping[str, Any]
+) -> tuple[dict[str, Any], set[str] | None]:
+    """The new marks, and the runs with rows that are not as they were; None where that cannot be told."""
+    state = _state(database, file)
+    if state is not None and state == marks.get("state"):
+        return {name: marks[name] for name in ("state", "ends", "blocks")}, set()
+    ends, added = _appended(database, marks)
+    blocks, tagged = _tags(database, marks.get("blocks"))
+    return {"state": state, "ends": ends, "blocks": blocks}, None if added is None else added | tagged
 
 
 def _as_in(row: tuple[Any, ...], run: RunSummary) -> RunSummary:

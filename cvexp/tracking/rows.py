@@ -36,7 +36,7 @@ AND (:recipes IS NULL OR coalesce((
     SELECT value FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'cvexp.recipe'
 ), '') IN (SELECT value FROM json_each(:recipes) UNION SELECT ''))
 ORDER BY start_time DESC, run_uuid LIMIT :last
-"""
+"""  # noqa: S608 - words of our own
 _OF_RUNS = "WHERE run_uuid IN (SELECT value FROM json_each(:runs))"
 _OF_KEYS = "AND key IN (SELECT value FROM json_each(:keys))"
 _BUT_KEYS = "AND key NOT IN (SELECT value FROM json_each(:keys))"

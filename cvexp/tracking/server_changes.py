@@ -1,9 +1,9 @@
 """What has changed in a server's store since it was looked at last, as far as MLflow's filters can tell.
 
-They cannot list ids, names or tags without the whole runs, at two milliseconds each. What cvexp writes it marks with the
-time of delivery; what has ended since is asked for as well, for earlier versions of cvexp, which marked nothing; which runs
-are deleted is asked each time. What other programs change in a run that has ended, its name or a tag, is not seen so:
-a report asks again for the runs that it names, and everything is read again after some days.
+They cannot list ids, names or tags without the whole runs, at two milliseconds each. What cvexp writes it marks with
+the time of delivery; what has ended since is asked for as well, for earlier versions of cvexp, which marked nothing;
+which runs are deleted is asked each time. What other programs change in a run that has ended, its name or a tag, is not
+seen so: a report asks again for the runs that it names, and everything is read again after some days.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ def refresh_statistics(settings: StoreSettings) -> bool:
     """Run `ANALYZE` on a local SQLite store that has outgrown its statistics; returns whether it did.
 
     It writes to the store, and so belongs after a write or before the pages are served, never into a query. Finding
-    out that nothing is to be done takes a millisecond. What fails, as in a store that is locked, is left to the next time.
+    out that nothing is to be done takes a millisecond. What fails, as in a store that is locked, is left to a later
+    time.
     """
     file = settings.sqlite_file
     if file is None:
