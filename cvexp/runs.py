@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,9 @@ NOT_MADE = "cvexp.not_made"
 BEST_EPOCH = "cvexp.best_epoch"
 """The tag with the epoch whose weights were tested and stored, of runs with `--keep-best`."""
 
+VERSIONS = "cvexp.versions"
+"""The tag with the versions of packages, as JSON: one tag, since a store takes longer for each that a run has."""
+
 FRONT = "cvexp.front"
 """The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
 
@@ -98,6 +101,14 @@ class RunSummary:
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     export: str = ""
+
+    def is_as(self, other: RunSummary | None) -> bool:
+        """Whether the other is the same in every field; a metric that is NaN in both is the same."""
+        if other is None or self.metrics.keys() != other.metrics.keys():
+            return False
+        pairs = ((value, other.metrics[key]) for key, value in self.metrics.items())
+        same = all(a == b or (a != a and b != b) for a, b in pairs)  # noqa: PLR0124 - only NaN is not itself
+        return same and replace(self, metrics={}) == replace(other, metrics={})
 
     @property
     def settings(self) -> dict[str, str]:
@@ -177,6 +188,22 @@ def _digest_of(text: str) -> str:
     except (ValueError, RecursionError):
         return ""
     return digest(found) if isinstance(found, dict) and "step_runner" in found else ""
+
+
+def versions_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """The versions of packages that a run recorded, by name; earlier versions of cvexp wrote a tag for each."""
+    one_by_one = {key.removeprefix(f"{VERSIONS}."): tags[key] for key in tags if key.startswith(f"{VERSIONS}.")}
+    return dict(sorted({**one_by_one, **_unpacked(tags.get(VERSIONS, ""))}.items()))
+
+
+@lru_cache(maxsize=1024)
+def _unpacked(text: str) -> dict[str, str]:
+    """The texts of a JSON object by name; none where it cannot be read."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # a store's content is untrusted
+        return {}
+    return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
 
 
 def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:
