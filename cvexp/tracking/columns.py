@@ -102,8 +102,18 @@ def _runs(arrays: Mapping[str, npt.NDArray[Any]], keys: Mapping[str, list[str]],
     maps.append(_dicts(_checked(keys["metrics"]), figures, logged))
     started = [datetime.fromtimestamp(ms / 1000, tz=UTC) for ms in arrays["started"].tolist()]
     return [
-        RunSummary(**dict(zip(_TEXTS, texts_of, strict=True)), started_at=at, params=params, tags=tags, metrics=metrics)
-        for texts_of, at, params, tags, metrics in zip(own, started, *maps, strict=True)
+        RunSummary(
+            run_id=one[0],
+            name=one[1],
+            status=one[2],
+            experiment_id=one[3],
+            artifacts_uri=one[4],
+            started_at=at,
+            params=params,
+            tags=tags,
+            metrics=metrics,
+        )
+        for one, at, params, tags, metrics in zip(own, started, *maps, strict=True)
     ]
 
 
@@ -132,7 +142,8 @@ def _dicts(keys: list[str], values: npt.NDArray[Any], present: npt.NDArray[np.bo
         chosen = np.flatnonzero(which.reshape(-1) == k)
         rows = np.flatnonzero(present[:, chosen[0]])
         names = [keys[row] for row in rows]
-        columns = (values[row, chosen].tolist() for row in rows)
+        all_of_them = len(chosen) == n
+        columns = ((values[row] if all_of_them else values[row, chosen]).tolist() for row in rows)
         made: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if names else ((),) * len(chosen)
         for position, one in zip(chosen.tolist(), made, strict=True):
             found[position] = dict(zip(names, one, strict=True))

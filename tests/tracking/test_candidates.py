@@ -81,11 +81,12 @@ def finished_runs_are_asked_for_by_recipe(store, monkeypatch):
     assert [run.run_id for run in search_recipes(store, wanted)] == [run.run_id for run in expected]
 
 
-def test_a_store_is_analysed_once_it_is_large_and_when_it_has_doubled(record, monkeypatch):
+def test_a_store_is_analysed_once_it_is_large_and_when_it_has_grown(record, monkeypatch):
     settings = store_settings(record.uri)
     record("one", figures={"test/accuracy": 0.5})
     assert not statistics.refresh_statistics(settings)
     monkeypatch.setattr(statistics, "MIN_RUNS", 1)
+    monkeypatch.setattr(statistics, "GROWTH", 2)
     assert statistics.refresh_statistics(settings)
     assert not statistics.refresh_statistics(settings)
     with sqlite3.connect(settings.sqlite_file) as database:
