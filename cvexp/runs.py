@@ -62,6 +62,12 @@ BEST_EPOCH = "cvexp.best_epoch"
 FRONT = "cvexp.front"
 """The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
 
+PROTECTED = "cvexp.protected"
+"""The tag of runs that `cvexp rm` does not remove."""
+
+IMPORTED, IMPORTED_FROM = "cvexp.imported", "cvexp.imported_from"
+"""Tags of runs that `cvexp import` read: the digest of what was read of each, and the file's name."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:

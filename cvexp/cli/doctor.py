@@ -7,10 +7,7 @@ from cvexp.settings import store_settings
 
 
 def doctor(
-    *,
-    tracking_uri: options.TrackingUri = None,
-    experiment: options.Experiment = None,
-    as_json: options.Json = False,
+    *, tracking_uri: options.TrackingUri = None, experiment: options.Experiment = None, as_json: options.Json = False
 ) -> None:
     """Say what is wrong with the store, the disk, the installation or the machine, and what to type about it.
 

@@ -27,6 +27,8 @@ FULL_BYTES, LITTLE_BYTES = 200e6, 2e9
 WALK_SECONDS = 2.0
 """For adding up the files of one folder."""
 
+CLEAR = "cvexp data --clear-cache"
+
 SHOWN = 3
 """Of several things of one kind."""
 
@@ -90,7 +92,9 @@ def _of_staging(settings: StoreSettings) -> Iterator[Finding]:
     here = (settings.sqlite_file or Path("mlflow.db")).absolute().parent
     left = []
     for folder in dict.fromkeys((here, Path.cwd())):
-        left += [one for pattern in (f"{PREFIX}*", f"*/{PREFIX}*") for one in sorted(folder.glob(pattern)) if is_left(one)]
+        left += [
+            one for pattern in (f"{PREFIX}*", f"*/{PREFIX}*") for one in sorted(folder.glob(pattern)) if is_left(one)
+        ]
     for one in dict.fromkeys(left):
         text = f"{one} is what an export that was killed left"
         yield Finding(topic="exports", text=text, level=Level.NOTE, remedy=f"rm -r {one}")
@@ -115,7 +119,7 @@ def _of_disks(settings: StoreSettings) -> Iterator[Finding]:
         usage = shutil.disk_usage(places[disk])
         level = Level.PROBLEM if usage.free < FULL_BYTES else Level.NOTE if usage.free < LITTLE_BYTES else Level.OK
         text = f"{usage.free / 1e9:,.1f} of {usage.total / 1e9:,.1f} GB free; {', '.join(kept)}"
-        yield Finding(topic="disk", text=text, level=level, remedy="cvexp data --clear-cache" if level != Level.OK else "")
+        yield Finding(topic="disk", text=text, level=level, remedy="" if level is Level.OK else CLEAR)
 
 
 def _size(folder: Path) -> str:
@@ -153,8 +157,7 @@ def _of_caches() -> Iterator[Finding]:
     sets = f"{found.n_sets:,} set{'' if found.n_sets == 1 else 's'} of decoded images"
     text = f"{sets}, {used:,.1f} of at most {most:,.1f} GB"
     if used > most:
-        clear = "cvexp data --clear-cache"
-        yield Finding(topic="caches", text=f"{text}; the oldest go when room is needed", level=Level.NOTE, remedy=clear)
+        yield Finding(topic="caches", text=f"{text}; the oldest go when room is needed", level=Level.NOTE, remedy=CLEAR)
     else:
         yield Finding(topic="caches", text=text)
 
@@ -166,4 +169,3 @@ def _of_environment() -> Iterator[Finding]:
         secret = any(word in name for word in _SECRET)
         value = "(set, not shown)" if secret else without_credentials(os.environ[name])[:200]
         yield Finding(topic="variables", text=f"{name}={value}" if not secret else f"{name} {value}")
-

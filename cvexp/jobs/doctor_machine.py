@@ -1,9 +1,10 @@
-"""What `cvexp doctor` finds of the installation and the machine: versions, bytecode, device, threads, who else computes."""
+"""What `cvexp doctor` finds of the installation and the machine: versions, bytecode, device, threads, who computes."""
 
 from __future__ import annotations
 
 import importlib.util
 import shlex
+import shutil
 import sys
 import sysconfig
 import time
@@ -106,8 +107,8 @@ def _of_devices() -> Iterator[Finding]:
     n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     more = f"; {n_cuda} CUDA devices" if n_cuda > 1 else ""
     yield Finding(topic="device", text=f"{chosen.torch}: {chosen.name}{more}")
-    if torch.version.cuda is not None and not n_cuda:
-        text = f"this build of torch is for CUDA {torch.version.cuda}, and finds no GPU"
+    if torch.version.cuda is not None and not n_cuda and shutil.which("nvidia-smi"):
+        text = f"this build of torch is for CUDA {torch.version.cuda}, and finds no GPU, though its driver is here"
         yield Finding(topic="device", text=text, level=Level.NOTE, remedy="nvidia-smi")
     usable = device.usable_cpus()
     text = f"{chosen.threads} for one operation, of {usable} usable CPU{'' if usable == 1 else 's'}"
@@ -126,5 +127,5 @@ def _of_others() -> Finding:
         return Finding(topic="machine", text=f"whether others compute is not known here ({state})")
     text = f"{occupancy} ({state})"
     if occupancy.taken >= BUSY_CPUS:
-        return Finding(topic="machine", text=f"{text}: times measured now are not to be ranked", level=Level.NOTE, remedy="top")
+        return Finding(topic="machine", text=f"{text}: times measured now mean little", level=Level.NOTE, remedy="top")
     return Finding(topic="machine", text=text)

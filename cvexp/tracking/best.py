@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cvexp.comparability import TEST_SET, test_set_labels
 from cvexp.errors import RunError
 from cvexp.results import Metric, rank
+from cvexp.runs import IMPORTED
 from cvexp.text import shown
 from cvexp.tracking.rows import Fields
 
@@ -83,7 +84,7 @@ def fields_of(selector: str) -> Fields:
     return Fields(
         params=("dataset", *FILTERS),
         metrics=tuple(filter(None, (metric, Metric.VAL_ACCURACY.value, Metric.TEST_ACCURACY.value))),
-        tags=(TEST_SET, "cvexp.conditions"),
+        tags=(TEST_SET, "cvexp.conditions", IMPORTED),
     )
 
 

@@ -39,7 +39,7 @@ MANY_RUNS = 2000
 
 _SCHEMA = re.compile(r"^(revision|down_revision)\s*(?::[^=]+)?=\s*[\"'](\w+)[\"']", re.MULTILINE)
 _ALIVE = "SELECT run_uuid FROM runs WHERE status = 'RUNNING' AND lifecycle_stage = 'active'"
-_PROCESS = f"SELECT run_uuid, key, value FROM tags WHERE key LIKE 'cvexp.%' AND run_uuid IN ({_ALIVE})"
+_PROCESS = f"SELECT run_uuid, key, value FROM tags WHERE key LIKE 'cvexp.%' AND run_uuid IN ({_ALIVE})"  # noqa: S608 - words of our own
 _COUNTS = {
     "runs": "SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'",
     "deleted": "SELECT count(*) FROM runs WHERE lifecycle_stage = 'deleted'",
@@ -189,7 +189,8 @@ def _of_schema(versions: Iterable[object], settings: StoreSettings) -> Finding:
 def schema_versions() -> tuple[str, frozenset[str]] | None:
     """The newest version of the installed MLflow's schema, and all that it knows; read without importing MLflow."""
     spec = importlib.util.find_spec("mlflow")
-    folders = [Path(one) / "store/db_migrations/versions" for one in (spec.submodule_search_locations or ())] if spec else []
+    places = (spec.submodule_search_locations or ()) if spec else ()
+    folders = [Path(one) / "store/db_migrations/versions" for one in places]
     texts = [file.read_text(encoding="utf-8") for folder in folders for file in sorted(folder.glob("*.py"))]
     pairs = [pair for text in texts for pair in _SCHEMA.findall(text)]
     known = frozenset(version for name, version in pairs if name == "revision")
@@ -210,7 +211,7 @@ def _of_dead_runs(
         text = f"{_runs(len(dead))} RUNNING, but the process is gone: {_some(dead)}; the next command closes them"
         found.append(Finding(topic="runs", text=text, level=Level.NOTE, remedy=settings.command("compare")))
     if left := [run_id for run_id in by_run if run_id not in dead]:
-        found.append(Finding(topic="runs", text=f"{_runs(len(left))} under way, here or on other machines: {_some(left)}"))
+        found.append(Finding(topic="runs", text=f"{_runs(len(left))} under way, here or elsewhere: {_some(left)}"))
     return found
 
 

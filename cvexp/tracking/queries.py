@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import RunError
 from cvexp.redaction import without_credentials
-from cvexp.runs import MODEL_URI, RunSummary
+from cvexp.runs import IMPORTED, MODEL_URI, RunSummary
 from cvexp.text import shown
 from cvexp.tracking.best import BEST_FORMS, best, fields_of
 from cvexp.tracking.liveness import is_gone
@@ -62,7 +62,7 @@ def search(
         StoreError: The store cannot be.
     """
     with translated(store.settings):
-        ids = list(_experiments(store)) if everywhere else [store.experiment_id]
+        ids = list(experiments(store)) if everywhere else [store.experiment_id]
         file = store.settings.sqlite_file
         found = None
         if file is not None and where is None:
@@ -70,7 +70,7 @@ def search(
         if found is None:
             state = f"attributes.status = '{status}'" if status else None
             clauses = [clause for clause in (None if anyones else OURS, state, where) if clause]
-            found = [_summary(run) for run in _asked(store, ids, clauses, last=last, where=where)]
+            found = [summary_of(run) for run in _asked(store, ids, clauses, last=last, where=where)]
     return [_with_status(store, run) for run in found]
 
 
@@ -93,7 +93,7 @@ def _asked(store: Store, ids: list[str], clauses: list[str], *, last: int | None
         raise
 
 
-def _experiments(store: Store) -> dict[str, str]:
+def experiments(store: Store) -> dict[str, str]:
     """The names of all experiments that are not deleted, by id."""
     from mlflow.utils import get_results_from_paginated_fn
 
@@ -115,7 +115,7 @@ def runs_by_experiment(store: Store) -> dict[str, int]:
     nothing = Fields(params=(), metrics=(), tags=())
     counts = Counter(run.experiment_id for run in search(store, everywhere=True, fields=nothing))
     with translated(store.settings):
-        names = _experiments(store)
+        names = experiments(store)
     return {names[experiment_id]: n for experiment_id, n in counts.items()}
 
 
@@ -168,10 +168,15 @@ def _best(store: Store, selector: str) -> Selection:
     """What `best` chooses, of whose candidates only what it looks at is read; see tracking.best."""
     finished = partial(search, store, status="FINISHED", everywhere=not store.settings.experiment_named)
     try:
-        chosen, note = best(finished(fields=fields_of(selector)), selector, command=store.settings.command)
+        chosen, note = best(_own(finished(fields=fields_of(selector))), selector, command=store.settings.command)
     except RunError:  # its hints may name metrics of all runs
-        chosen, note = best(finished(), selector, command=store.settings.command)
+        chosen, note = best(_own(finished()), selector, command=store.settings.command)
     return Selection(run=_by_id(store, chosen.run_id) or chosen, note=note)
+
+
+def _own(runs: list[RunSummary]) -> list[RunSummary]:
+    """Without imported runs, which have no weights."""
+    return [run for run in runs if IMPORTED not in run.tags]
 
 
 def _named(store: Store, selector: str) -> RunSummary:
@@ -216,7 +221,7 @@ def _by_id(store: Store, run_id: str) -> RunSummary | None:
     if run is not None and run.info.lifecycle_stage == "deleted":
         restore = store.settings.mlflow_command("runs", "restore", "--run-id", run_id)
         raise RunError(f"run {run_id} was deleted", f"restore it: {restore}")
-    return None if run is None else _with_status(store, _summary(run))
+    return None if run is None else _with_status(store, summary_of(run))
 
 
 def _with_status(store: Store, run: RunSummary) -> RunSummary:
@@ -229,7 +234,8 @@ def _with_status(store: Store, run: RunSummary) -> RunSummary:
     return replace(run, status="KILLED")
 
 
-def _summary(run: Any) -> RunSummary:
+def summary_of(run: Any) -> RunSummary:
+    """MLflow's run as a RunSummary."""
     tags = dict(run.data.tags)
     return RunSummary(
         run_id=run.info.run_id,

@@ -149,18 +149,22 @@ def _rewrite(file: Path, planned: Relocation) -> Path:
     try:
         with _opened(file, write=True) as database:
             _back_up(file, backup)
+            n_changed = 0
             for one in planned.changes:
                 query = f"UPDATE {one.table} SET {one.column} = ? WHERE rowid = ? AND {one.column} = ?"  # noqa: S608 - words of our own
-                if database.execute(query, (one.new, one.row, one.old)).rowcount != 1:
-                    raise StoreError("the store was changed meanwhile; nothing was rewritten", "try again")
-            left = [one.old for one in _changes(database, planned.moved)]
-            if left:
-                raise StoreError(f"new places appeared meanwhile, such as {left[0]}; nothing was rewritten", "try again")
+                n_changed += database.execute(query, (one.new, one.row, one.old)).rowcount
+            _check(database, planned, n_changed)
             database.commit()
     except StoreError:
         backup.unlink(missing_ok=True)
         raise
     return backup
+
+
+def _check(database: sqlite3.Connection, planned: Relocation, n_changed: int) -> None:
+    """Raise StoreError where other places are in the store than were planned for."""
+    if n_changed != len(planned.changes) or any(True for _ in _changes(database, planned.moved)):
+        raise StoreError("the store was changed meanwhile; nothing was rewritten", "try again")
 
 
 def _back_up(file: Path, backup: Path) -> None:
@@ -169,7 +173,7 @@ def _back_up(file: Path, backup: Path) -> None:
         with _opened(file, write=False) as source, contextlib.closing(sqlite3.connect(backup)) as target:
             source.backup(target)
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"no backup can be made at {backup}: {error}", "make room there; nothing was changed") from error
+        raise StoreError(f"no backup can be made at {backup}: {error}", "nothing was changed") from error
 
 
 def _changes(database: sqlite3.Connection, moved: Mapping[Path, Path]) -> Iterator[Change]:
@@ -193,7 +197,7 @@ def moved_place(text: str, moved: Mapping[Path, Path]) -> str | None:
     if path is None or not path.is_absolute():
         return None
     for old, new in moved.items():
-        if path.is_relative_to(old):
+        if path.is_relative_to(old) and not (new.is_relative_to(old) and path.is_relative_to(new)):
             place = new / path.relative_to(old)
             plain = not text.startswith("file:") and place.as_uri() == f"file://{place}"
             return str(place) if plain else place.as_uri()
@@ -214,7 +218,7 @@ def _database_of(settings: StoreSettings) -> Path:
     if settings.sqlite_file is None:
         raise StoreError(
             "only a local store (sqlite:///…) is relocated: a server says where its artifacts are",
-            "on the server's own database, change artifact_location, artifact_uri and source as docs/decisions/0032 says",
+            "where its database is, change it with the server's own tools",
         )
     return settings.sqlite_file
 
@@ -235,7 +239,7 @@ def _refuse_writers(settings: StoreSettings) -> None:
 
 @contextlib.contextmanager
 def _opened(file: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
-    """The database; with `write` in a transaction that no other process may write beside, rolled back unless committed."""
+    """The database; with `write` in a transaction that excludes other writers, and is rolled back unless committed."""
     uri = f"{file.absolute().as_uri()}?mode={'rw' if write else 'ro'}"
     try:
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as database:
