@@ -105,16 +105,17 @@ def started_ms(run: Imported) -> int:
 def tags_of(run: Imported) -> dict[str, str]:
     """Tags by which queries find it, and by which it shares conditions and test images with no run of cvexp's own.
 
-    Nothing is known of either: its times and latencies have a comparability key of their own, and its accuracies are
+    Nothing is known of either: its times and latencies have conditions of their own, and its accuracies are
     ranked only among imported runs on a dataset of the same name.
     """
+    unknown = f"not recorded ({run.digest[:_DIGITS]})"
     tags = {
         "cvexp.version": VERSION,
         IMPORTED: run.digest,
         IMPORTED_FROM: run.source.name,
-        "cvexp.comparability_key": f"imported-{run.digest}",
+        "cvexp.conditions": json.dumps({"device": unknown, "step_runner": "unknown"}),
         TEST_SET: f"imported:{run.params.get('dataset', 'unknown')}".replace(",", " "),
     }
     if Metric.LATENCY_MS in run.metrics:
-        tags[BENCH] = json.dumps({"device_name": f"not recorded ({run.digest[:_DIGITS]})", "threads": "unknown"})
+        tags[BENCH] = json.dumps({"device_name": unknown, "threads": "unknown"})
     return tags
