@@ -41,7 +41,7 @@ class Decoded(NamedTuple):
 
 
 class Cleared(NamedTuple):
-    """Decoded image files that were removed: the folder, how many sets, their bytes, and the sets in use, which stay."""
+    """Decoded images that were removed: the folder, how many sets, their bytes, and the sets in use, which stay."""
 
     folder: Path
     n_sets: int

@@ -142,5 +142,3 @@ def test_what_cannot_be_meant_is_refused_with_its_place(tmp_path, text, named):
         read_runs(file)
     assert named in "\n".join(refused.value.lines())
     assert str(file) in refused.value.what
-
-

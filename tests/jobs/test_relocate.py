@@ -41,7 +41,7 @@ def places(file):
         return [row[0] for row in database.execute(PLACES)]
 
 
-@pytest.mark.parametrize("name", ["new", "new home", "100%"])
+@pytest.mark.parametrize("name", ["new", "100% new"])
 def test_after_a_move_every_place_names_the_new_folder_and_mlflow_finds_the_artifacts(record, name):
     run_id = filled(record)
     Path("old").rename(name)
