@@ -13,7 +13,8 @@ from cvexp.jobs.doctor_machine import machine_findings, version_findings
 from cvexp.redaction import without_credentials
 from cvexp.runs import ID_DIGITS
 from cvexp.settings import RUNS, cached_data_dir, image_cache_dir, image_cache_limit
-from cvexp.tracking.health import Finding, Level, of_error, store_findings
+from cvexp.tracking.finding import Finding, Level, of_error
+from cvexp.tracking.health import store_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 from cvexp.settings import VERSION
-from cvexp.tracking.health import Finding, Level
+from cvexp.tracking.finding import Finding, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

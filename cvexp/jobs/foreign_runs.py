@@ -6,27 +6,27 @@ A CSV file has a row, and a JSON file an object, for each run: `name`, `status`,
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cvexp.config.option import as_typed, settings_of
 from cvexp.config.run import RunConfig, run_name
 from cvexp.errors import ConfigError, nearest
+from cvexp.jobs.run_files import READERS, Record, records_of
 from cvexp.results import Metric
 from cvexp.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
-MOST_BYTES, MOST_RUNS, MOST_PARAMS, MOST_METRICS, LONGEST = 50_000_000, 10_000, 100, 500, 500
-"""Of a file, of one import, of one run, and the characters of a value."""
+MOST_RUNS, MOST_PARAMS, MOST_METRICS, LONGEST = 10_000, 100, 500, 500
+"""Of one import, of one run, and the characters of a value."""
 
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 USUAL = {
@@ -88,10 +88,10 @@ def read_runs(path: Path) -> list[ForeignRun]:
 
     records: Iterable[Record]
     if path.is_dir():
-        files = sorted(one for one in path.iterdir() if one.suffix.lower() in _READERS and one.is_file())
-        records = read_mlruns(path) if is_mlruns(path) else (record for file in files for record in _records(file))
+        files = sorted(one for one in path.iterdir() if one.suffix.lower() in READERS and one.is_file())
+        records = read_mlruns(path) if is_mlruns(path) else (record for file in files for record in records_of(file))
     elif path.is_file():
-        records = _records(path)
+        records = records_of(path)
     else:
         raise ConfigError(f"{path} does not exist", "name a CSV or JSON file, or a folder of them")
     found: dict[str, ForeignRun] = {}
@@ -103,71 +103,6 @@ def read_runs(path: Path) -> list[ForeignRun]:
     if not found:
         raise ConfigError(f"{path} has no runs", "expected a CSV or JSON file, a folder of them, or an mlruns folder")
     return list(found.values())
-
-
-Record = tuple[Path, str, "Mapping[str, Any]"]
-"""A file, the place in it in words, and what is there by column."""
-
-
-def _records(file: Path) -> Iterator[Record]:
-    reader = _READERS.get(file.suffix.lower())
-    if reader is None:
-        raise ConfigError(f"{file} is neither a CSV nor a JSON file", "name a file that ends in .csv or .json")
-    yield from reader(file)
-
-
-def text_of(file: Path, *, most: int = MOST_BYTES) -> str:
-    """A file's text; ConfigError where it is too large or not UTF-8."""
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(most + 1)
-        if len(content) > most:
-            raise ConfigError(f"{file} is larger than {most:,} bytes", "import it in parts")
-        return content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}", "expected text in UTF-8") from error
-
-
-def _csv(file: Path) -> Iterator[Record]:
-    rows = csv.reader(text_of(file).splitlines(keepends=True), strict=True)
-    try:
-        header = [name.strip() for name in next(rows, [])]
-        twice = next((name for name in header if header.count(name) > 1), None)
-        if not header or "" in header or twice:
-            what = f"column {shown(twice)} is there twice" if twice else "a column has no name"
-            raise ConfigError(f"{file}, line 1: {what}", "the first line names the columns: name,model,accuracy")
-        for row in rows:
-            where = f"line {rows.line_num}"
-            if not row:
-                continue
-            if len(row) != len(header):
-                what = f"{len(row)} values for {len(header)} columns"
-                raise ConfigError(f"{file}, {where}: {what}", 'a value with a comma in it takes quotes: "a, b"')
-            yield file, where, {name: cell.strip() for name, cell in zip(header, row, strict=True) if cell.strip()}
-    except csv.Error as error:
-        raise ConfigError(f"{file}, line {rows.line_num}: {error}", "expected values separated by commas") from error
-
-
-def _json(file: Path) -> Iterator[Record]:
-    try:
-        document = json.loads(text_of(file))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} is not JSON: {error}", 'for example: {"model": "cnn", "accuracy": 0.91}') from error
-    many = document if isinstance(document, list) else [document]
-    for n, one in enumerate(many, start=1):
-        where = f"run {n}"
-        if not isinstance(one, dict):
-            raise ConfigError(f"{file}, {where}: expected an object, got {shown(one)}", 'for example: {"model": "cnn"}')
-        flat = {key: value for key, value in one.items() if key not in ("params", "metrics") and value is not None}
-        for kind in ("params", "metrics"):
-            inner = one.get(kind, {})
-            if not isinstance(inner, dict):
-                raise ConfigError(f"{file}, {where}: {kind} is no object", f'for example: {{"{kind}": {{}}}}')
-            flat |= {f"{kind}.{key}": value for key, value in inner.items() if value is not None}
-        yield file, where, flat
-
-
-_READERS = {".csv": _csv, ".json": _json}
 
 
 def checked(file: Path, where: str, record: Mapping[str, Any]) -> ForeignRun:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import ConfigError
+from cvexp.jobs.run_files import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,8 +53,6 @@ def read_mlruns(folder: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
 def _meta(file: Path) -> dict[str, Any]:
     import yaml
 
-    from cvexp.jobs.foreign_runs import text_of
-
     try:
         found = yaml.safe_load(text_of(file, most=MOST_META))
     except (yaml.YAMLError, RecursionError) as error:
@@ -72,15 +71,11 @@ def _key(file: Path, folder: Path) -> str:
 
 
 def _value(file: Path) -> str:
-    from cvexp.jobs.foreign_runs import text_of
-
     return text_of(file, most=MOST_VALUE).strip() if file.is_file() and not file.is_symlink() else ""
 
 
 def _last(file: Path) -> str:
     """The last value of a metric, whose lines are timestamp, value and step; empty where there is none."""
-    from cvexp.jobs.foreign_runs import text_of
-
     lines = text_of(file, most=MOST_HISTORY).split("\n")
     last = next((line.split() for line in reversed(lines) if line.strip()), [])
     return last[1] if len(last) > 1 else ""

@@ -105,7 +105,7 @@ def _check(wanted: Wanted) -> None:
 def _chosen(store: Store, wanted: Wanted) -> tuple[list[tuple[RunSummary, bool]], list[tuple[RunSummary, bool]]]:
     """The runs that are named or filtered, and those of their groups, each with whether it is in the trash."""
     from cvexp.tracking.queries import search
-    from cvexp.tracking.removal import trashed
+    from cvexp.tracking.trash import trashed
 
     if wanted.where:
         found = [(run, False) for run in search(store, where=wanted.where)]
@@ -119,7 +119,7 @@ def _chosen(store: Store, wanted: Wanted) -> tuple[list[tuple[RunSummary, bool]]
 
 def _named(store: Store, selector: str) -> tuple[RunSummary, bool]:
     from cvexp.tracking.queries import find
-    from cvexp.tracking.removal import find_trashed
+    from cvexp.tracking.trash import find_trashed
 
     try:
         return find(store, selector).run, False
@@ -133,7 +133,7 @@ def _group_of(store: Store, run: RunSummary, *, in_trash: bool) -> list[tuple[Ru
     """The finished repeats of a run with other seeds, and the runs that name it as their parent."""
     from cvexp.jobs.recipe_seeds import repeats_of
     from cvexp.tracking.queries import search
-    from cvexp.tracking.removal import trashed
+    from cvexp.tracking.trash import trashed
 
     own = replace(store, experiment_id=run.experiment_id)
     below = f"tags.`{PARENT}` = '{run.run_id}'"
@@ -165,23 +165,23 @@ def restore(selectors: Sequence[str], settings: StoreSettings) -> list[RunSummar
     Raises:
         InputError: One is not there.
     """
-    from cvexp.tracking import removal
+    from cvexp.tracking import trash
     from cvexp.tracking.store import open_store
 
     store = open_store(settings, create=False)
     found = []
     for selector in selectors:
-        run = removal.find_trashed(store, selector)
+        run = trash.find_trashed(store, selector)
         if run is None:
             raise RunError(f"no run in the trash is {shown(selector)}", _in_trash(store))
         found.append(run)
     for run in found:
-        removal.restore(store, run)
+        trash.restore(store, run)
     return found
 
 
 def _in_trash(store: Store) -> str:
-    from cvexp.tracking.removal import trashed
+    from cvexp.tracking.trash import trashed
 
     runs = trashed(store, everywhere=True)
     listed = ", ".join(f"{run.run_id[:ID_DIGITS]} ({run.name})" for run in runs[:5])

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cvexp.report.terminal import console
 from cvexp.text import clean
-from cvexp.tracking.health import Level
+from cvexp.tracking.finding import Level
 
 if TYPE_CHECKING:
     from cvexp.jobs.doctor import Diagnosis

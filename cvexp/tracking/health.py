@@ -11,8 +11,6 @@ import re
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from cvexp.errors import CvexpError, StoreError
 from cvexp.redaction import without_credentials
 from cvexp.text import shown
 from cvexp.tracking.checks import CHECK_STORE, check_reachable, check_settings
+from cvexp.tracking.finding import Finding, Level, of_error
 from cvexp.tracking.liveness import is_gone
 from cvexp.tracking.relocation import moved_roots
 
@@ -45,32 +44,6 @@ _COUNTS = {
     "deleted": "SELECT count(*) FROM runs WHERE lifecycle_stage = 'deleted'",
     "experiments": "SELECT count(*) FROM experiments WHERE lifecycle_stage = 'active'",
 }
-
-
-class Level(StrEnum):
-    """How much a finding matters: `note` is worth knowing, `problem` keeps something from working."""
-
-    OK = "ok"
-    NOTE = "note"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One thing that was looked at: what it is about, what was found, and a command that remedies it, if one does."""
-
-    topic: str
-    text: str
-    level: Level = Level.OK
-    remedy: str = ""
-
-
-def of_error(topic: str, error: CvexpError) -> Finding:
-    """An error as a problem; the command in its hint, if it has one, is the remedy."""
-    hint = error.hints[0] if error.hints else ""
-    command = hint.rpartition(": ")[2] if hint.rpartition(": ")[2].startswith("cvexp ") else ""
-    text = error.what if command or not hint else f"{error.what}; {hint}"
-    return Finding(topic=topic, text=text, level=Level.PROBLEM, remedy=command)
 
 
 def store_findings(settings: StoreSettings) -> list[Finding]:

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cvexp.errors import RunError, StoreError
-from cvexp.runs import ID_DIGITS, PROTECTED, RunSummary
-from cvexp.text import shown
+from cvexp.errors import StoreError
+from cvexp.runs import PROTECTED, RunSummary
 from cvexp.tracking.artifacts import local_path, located
 from cvexp.tracking.journal import run_lock
 from cvexp.tracking.local import folder_of
 from cvexp.tracking.mlflow_errors import translated
-from cvexp.tracking.queries import MIN_PREFIX, OURS, PAGE, experiments, summary_of
+from cvexp.tracking.queries import PAGE
 from cvexp.tracking.store import artifact_root
 
 if TYPE_CHECKING:
@@ -69,36 +68,6 @@ class Stored:
         if self.run.status in ("RUNNING", "SCHEDULED"):
             return f"it is under way (status {self.run.status})"
         return ""
-
-
-def trashed(store: Store, *, where: str | None = None, everywhere: bool = False) -> list[RunSummary]:
-    """Cvexp's runs in MLflow's trash, of the store's experiment or of all of them; `where` as for queries.search."""
-    from mlflow.entities import ViewType
-    from mlflow.utils import get_results_from_paginated_fn
-
-    clauses = " and ".join(filter(None, (OURS, where)))
-
-    def page(size: int, token: str | None) -> Any:
-        return store.client.search_runs(
-            ids, clauses, run_view_type=ViewType.DELETED_ONLY, max_results=size, page_token=token
-        )
-
-    with translated(store.settings):
-        ids = list(experiments(store)) if everywhere else [store.experiment_id]
-        return [summary_of(run) for run in get_results_from_paginated_fn(page, PAGE)]
-
-
-def find_trashed(store: Store, selector: str) -> RunSummary | None:
-    """The one run in the trash with an id that begins so, or with that name; RunError where several fit."""
-    found = [
-        run
-        for run in trashed(store, everywhere=True)
-        if run.name == selector or (len(selector) >= MIN_PREFIX and run.run_id.startswith(selector))
-    ]
-    if len(found) > 1:
-        listed = ", ".join(run.run_id[:ID_DIGITS] for run in found[:5])
-        raise RunError(f"{shown(selector)} fits {len(found)} runs in the trash", f"name one by its id: {listed}")
-    return found[0] if found else None
 
 
 def stored(store: Store, runs: Sequence[tuple[RunSummary, bool]]) -> list[Stored]:
@@ -189,12 +158,6 @@ def put_in_trash(store: Store, one: Stored) -> None:
     with _unwritten(one), translated(store.settings):
         if not one.in_trash:
             store.client.delete_run(one.run.run_id)
-
-
-def restore(store: Store, run: RunSummary) -> None:
-    """Take a run out of the trash."""
-    with translated(store.settings):
-        store.client.restore_run(run.run_id)
 
 
 def check_purge(store: Store) -> None:

@@ -11,7 +11,8 @@ import pytest
 from cvexp.jobs import doctor, doctor_machine
 from cvexp.settings import store_settings
 from cvexp.tracking import health
-from cvexp.tracking.health import Level, store_findings
+from cvexp.tracking.finding import Level
+from cvexp.tracking.health import store_findings
 from cvexp.tracking.liveness import process_tags
 
 
