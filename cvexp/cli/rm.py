@@ -41,9 +41,9 @@ def rm(
     experiment: options.Experiment = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the runs that would be removed, ask, and move them to MLflow's trash, or remove them for good.
+    """Remove runs, to MLflow's trash or for good, once you have seen which.
 
-    Without --yes and a terminal to ask on nothing is removed. Runs that are under way, protected or behind a registered
+    Without --yes and without a terminal to ask on, they are listed and nothing is removed. Runs that are under way, protected or behind a registered
     version stay. A removal that was interrupted is finished by the same command.
     """
     from cvexp.jobs import rm as job

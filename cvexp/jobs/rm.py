@@ -124,9 +124,20 @@ def _named(store: Store, selector: str) -> tuple[RunSummary, bool]:
     try:
         return find(store, selector).run, False
     except RunError:
-        if (run := find_trashed(store, selector)) is None:
-            raise
-        return run, True
+        if (run := find_trashed(store, selector)) is not None:
+            return run, True
+        _refuse_undelivered(store.settings, selector)
+        raise
+
+
+def _refuse_undelivered(settings: StoreSettings, selector: str) -> None:
+    """Raise RunError where only a journal here knows the run."""
+    from cvexp.tracking.local import local_runs
+
+    for run in local_runs(settings, only_unknown=True):
+        if selector == run.name or run.run_id.startswith(selector):
+            discard = settings.command("sync", "--discard", run.run_id[:ID_DIGITS])
+            raise RunError(f"run {run.name} still waits to be delivered, and is only here", f"give it up: {discard}")
 
 
 def _group_of(store: Store, run: RunSummary, *, in_trash: bool) -> list[tuple[RunSummary, bool]]:
