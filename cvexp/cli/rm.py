@@ -43,8 +43,8 @@ def rm(
 ) -> None:
     """Remove runs, to MLflow's trash or for good, once you have seen which.
 
-    Without --yes and without a terminal to ask on, they are listed and nothing is removed. Runs that are under way, protected or behind a registered
-    version stay. A removal that was interrupted is finished by the same command.
+    Without --yes and without a terminal to ask on, they are listed and nothing is removed. Runs that are under way,
+    protected or behind a registered version stay. A removal that was interrupted is finished by the same command.
     """
     from cvexp.jobs import rm as job
     from cvexp.report import rm as report

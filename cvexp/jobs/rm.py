@@ -161,9 +161,9 @@ def carry_out(store: Store, removal: Removal, *, removed: Callable[[Stored], Non
     Raises:
         InputError: One cannot be removed; those before it are gone, and the same again goes on.
     """
-    from cvexp.tracking.removal import purge, put_in_trash
+    from cvexp.tracking.removal import purger, put_in_trash
 
-    remove = purge if removal.purge else put_in_trash
+    remove = purger(store) if removal.purge else put_in_trash
     for one in removal.runs:
         remove(store, one)
         removed(one)

@@ -10,7 +10,6 @@ import contextlib
 import sqlite3
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.errors import RunError, StoreError
@@ -23,6 +22,7 @@ from cvexp.tracking.store import artifact_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from cvexp.settings import StoreSettings
 
@@ -38,6 +38,11 @@ COLUMNS = {
 
 _TRACES = "key = 'mlflow.artifactLocation'"
 _ARTIFACTS, _URI = "artifacts", "artifacts_uri"
+_ROOT = "replace(artifact_uri, '/' || experiment_id || '/' || run_uuid || '/artifacts', '')"
+"""In SQL, the folder that has those of all experiments."""
+
+MOST_TRIED = 1000
+"""Runs whose artifacts are looked for in the new place, until some are found."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,20 +86,16 @@ class Relocation:
 
 def moved_roots(database: sqlite3.Connection, settings: StoreSettings) -> dict[Path, Path]:
     """Folders that runs are recorded below and that are not there, where this store's own folder has these runs."""
-    file = settings.sqlite_file
-    if file is None:
+    if settings.sqlite_file is None:
         return {}
-    root, found = artifact_root(file), {}
-    gone: dict[Path, bool] = {}
-    for run_id, experiment_id, uri in database.execute("SELECT run_uuid, experiment_id, artifact_uri FROM runs"):
-        path = local_path(uri or "")
-        end = Path(str(experiment_id), str(run_id), _ARTIFACTS)
-        if path is None or path.parts[-3:] != end.parts or not path.is_absolute():
+    root, found = artifact_root(settings.sqlite_file), {}
+    for (text,) in database.execute(f"SELECT DISTINCT {_ROOT} FROM runs WHERE artifact_uri LIKE '%/artifacts'"):  # noqa: S608 - words of our own
+        old = local_path(text or "")
+        if old is None or not old.is_absolute() or old == root or old.is_dir():
             continue
-        old = path.parents[2]
-        if old not in gone:
-            gone[old] = old != root and not old.is_dir()
-        if gone[old] and old not in found and (root / end).is_dir():
+        query = f"SELECT experiment_id, run_uuid FROM runs WHERE {_ROOT} = ? ORDER BY start_time LIMIT {MOST_TRIED}"  # noqa: S608 - likewise
+        ends = database.execute(query, (text,)).fetchall()
+        if any((root / str(experiment_id) / str(run_id) / _ARTIFACTS).is_dir() for experiment_id, run_id in ends):
             found[old] = root
     return found
 

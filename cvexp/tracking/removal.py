@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +24,7 @@ from cvexp.tracking.queries import PAGE
 from cvexp.tracking.store import artifact_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cvexp.tracking.store import Store
 
@@ -169,7 +170,14 @@ def check_purge(store: Store) -> None:
         )
 
 
-def purge(store: Store, one: Stored) -> None:
+def purger(store: Store) -> Callable[[Store, Stored], None]:
+    """`purge` on MLflow's own store, opened once; raises StoreError where that cannot be."""
+    check_purge(store)
+    with translated(store.settings):
+        return partial(purge, backend=_backend(store))
+
+
+def purge(store: Store, one: Stored, *, backend: Any) -> None:
     """Remove a run for good, its row last: one that is killed meanwhile is found in the trash, and can go on.
 
     The local folder goes before the row, since a journal would create a lost run again.
@@ -178,10 +186,8 @@ def purge(store: Store, one: Stored) -> None:
         RunError: A process is writing the run.
         StoreError: Files cannot be removed, or the store cannot be written.
     """
-    check_purge(store)
     put_in_trash(store, one)
     with translated(store.settings):
-        backend = _backend(store)
         for model_id, place in one.models.items():
             _remove_all(place)
             backend._hard_delete_logged_model(model_id)  # noqa: SLF001 - as `mlflow gc`; there is no public way
