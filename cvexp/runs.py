@@ -83,6 +83,12 @@ CONFIRMS = "cvexp.confirms"
 PRUNED = "cvexp.pruned"
 """The tag of a trial that was stopped early, with the epoch it was stopped after."""
 
+PROTECTED = "cvexp.protected"
+"""The tag of runs that `cvexp rm` does not remove."""
+
+IMPORTED, IMPORTED_FROM = "cvexp.imported", "cvexp.imported_from"
+"""Tags of runs that `cvexp import` read: the digest of what was read of each, and the file's name."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:

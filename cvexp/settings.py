@@ -47,7 +47,7 @@ RUNS, CHECKPOINTS = "runs", "checkpoints"
 _SQLITE = re.compile(r"(?P<dialect>sqlite(\+\w+)?):///(?P<path>(?!:memory:)[^?]+)(?P<query>.*)", re.DOTALL)
 
 _VERBS = ("train", "evaluate", "bench", "confmat", "predict", "explain", "export", "register", "run", "reproduce")
-STORE_VERBS = (*_VERBS, "compare", "serve", "sync", "ui")
+STORE_VERBS = (*_VERBS, "compare", "serve", "sync", "ui", "rm", "relocate", "import", "doctor")
 """Verbs that take --tracking-uri and --experiment."""
 
 DATA_VERBS = (*_VERBS, "compare", "data")

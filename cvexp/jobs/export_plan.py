@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cvexp.errors import ConfigError, InputError, WeightsError
+from cvexp.jobs.staging import unwritable
 from cvexp.runs import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -143,24 +142,6 @@ def _as_file(name: str) -> str:
     return safe or "model"
 
 
-@contextlib.contextmanager
-def staging_folder(folder: Path) -> Iterator[Path]:
-    """Within the block, a new folder inside `folder`, which is made where it does not exist.
-
-    Raises:
-        ConfigError: There can be none.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".cvexp-", dir=folder))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
 def write_files(
     trained: TrainedModel, planned: Sequence[Planned], folder: Path, *, calibration: Tensor | None, skip: bool
 ) -> tuple[list[Planned], list[LeftOut]]:
@@ -181,7 +162,7 @@ def write_files(
                 raise
             left_out.append(LeftOut(kind=one.kind, reason=error.what))
         except OSError as error:
-            raise _unwritable(one.path, error) from error
+            raise unwritable(one.path, error) from error
     return written, left_out
 
 
@@ -227,9 +208,5 @@ def put_in_place(proven: Proven, device_name: str) -> Path:
         source.replace(target)
         card_path(source).replace(card_path(target))
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise unwritable(target, error) from error
     return target
-
-
-def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"cannot write {path}: {error.strerror or error}", "choose another place with --out")

@@ -24,11 +24,12 @@ MAPPED_BYTES = 2**31 - 65536  # the most that SQLite maps
 CONDITIONS, SAYS_SPLIT = "cvexp.conditions", '"step_runner"'
 """The tag with a run's conditions, and what those have in them that say how its images were split."""
 
-NO_TRIAL = (
-    "(NOT EXISTS (SELECT 1 FROM tags s WHERE s.key = 'cvexp.sweep' AND s.run_uuid = runs.run_uuid) OR EXISTS "
+ELIGIBLE = (
+    "NOT EXISTS (SELECT 1 FROM tags i WHERE i.key = 'cvexp.imported' AND i.run_uuid = runs.run_uuid) "
+    "AND (NOT EXISTS (SELECT 1 FROM tags s WHERE s.key = 'cvexp.sweep' AND s.run_uuid = runs.run_uuid) OR EXISTS "
     "(SELECT 1 FROM latest_metrics t WHERE t.key = 'test/accuracy' AND t.run_uuid = runs.run_uuid))"
 )
-"""See `cvexp.runs.is_trial`."""
+"""Neither imported, nor a trial; see `cvexp.runs.is_trial`."""
 
 N_OWN = 2  # columns of a run itself
 
@@ -84,7 +85,7 @@ def _query(n_tags: int, n_named: int, n_others: int, n_metrics: int) -> str:
         f"SELECT runs.run_uuid, runs.start_time, {', '.join(values)} FROM runs "  # noqa: S608 - words of our own
         "JOIN tags v ON v.key = 'cvexp.version' AND v.run_uuid = runs.run_uuid AND v.value != '' "
         f"{' '.join(joins)} WHERE runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED' "
-        f"AND {NO_TRIAL} "
+        f"AND {ELIGIBLE} "
         f"AND runs.experiment_id IN (SELECT value FROM json_each(?{len(tables) + n_others + 1}))"
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparability import TEST_SET
 from cvexp.results import Metric, higher_is_better
-from cvexp.runs import SWEEP
+from cvexp.runs import IMPORTED, SWEEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 MAX_QUERIES = 60
 """A store whose runs differ in so many ways is read as a whole."""
 
-NO_TRIALS = ([f"tags.`{SWEEP}` IS NULL"], [f"tags.`{SWEEP}` != ''", f"metrics.`{Metric.TEST_ACCURACY}` >= 0"])
-"""The clauses of runs that are of no sweep, and of those that are and have test figures; see `cvexp.runs.is_trial`."""
+ELIGIBLE = (
+    [f"tags.`{IMPORTED}` IS NULL", f"tags.`{SWEEP}` IS NULL"],
+    [f"tags.`{IMPORTED}` IS NULL", f"tags.`{SWEEP}` != ''", f"metrics.`{Metric.TEST_ACCURACY}` >= 0"],
+)
+"""The clauses of runs of no sweep, and of those of sweeps with test figures; see `cvexp.runs.is_trial`."""
 
 SPLIT = ("val_split", "split_seed")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
@@ -63,7 +66,7 @@ def _leaders(first: First, wanted: dict[str, str], metric: str) -> list[RunSumma
         return None  # written before this tag was: their images follow from other things
     names = [name for name in SPLIT if name in wanted or not metric or metric.startswith("val/")]
     names += ["limit"] if "limit" in wanted else []
-    scopes = [[*scope, *runs] for scope in _scopes(wanted) for runs in NO_TRIALS]
+    scopes = [[*scope, *runs] for scope in _scopes(wanted) for runs in ELIGIBLE]
     parts = [part for scope in scopes for part in _parts(first, scope, [f"tags.`{TEST_SET}`"])]
     if wanted and not parts:  # the complaint names what there is
         return [run for _, run in _parts(first, [], [f"tags.`{TEST_SET}`"])]

@@ -67,7 +67,7 @@ def search(
         StoreError: The store cannot be.
     """
     with translated(store.settings):
-        ids = list(_experiments(store)) if everywhere else [store.experiment_id]
+        ids = list(experiments(store)) if everywhere else [store.experiment_id]
         file = store.settings.sqlite_file
         found = None
         if file is not None and where is None:
@@ -127,7 +127,7 @@ def _asked(store: Store, ids: list[str], clauses: list[str], *, last: int | None
         raise
 
 
-def _experiments(store: Store) -> dict[str, str]:
+def experiments(store: Store) -> dict[str, str]:
     """The names of all experiments that are not deleted, by id."""
     from mlflow.utils import get_results_from_paginated_fn
 
@@ -149,7 +149,7 @@ def runs_by_experiment(store: Store) -> dict[str, int]:
     nothing = Fields(params=(), metrics=(), tags=())
     counts = Counter(run.experiment_id for run in search(store, everywhere=True, fields=nothing))
     with translated(store.settings):
-        names = _experiments(store)
+        names = experiments(store)
     return {names[experiment_id]: n for experiment_id, n in counts.items()}
 
 
@@ -203,7 +203,7 @@ def _best(store: Store, selector: str) -> Selection:
     everywhere, command = not store.settings.experiment_named, store.settings.command
     fields = fields_of(selector)
     with translated(store.settings):
-        ids = list(_experiments(store)) if everywhere else [store.experiment_id]
+        ids = list(experiments(store)) if everywhere else [store.experiment_id]
         found = _candidates(store, ids, selector, fields)
     if found is None:
         found = search(store, status="FINISHED", everywhere=everywhere, fields=fields)
