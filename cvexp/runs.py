@@ -56,6 +56,9 @@ READ_AHEAD = "cvexp.reading"
 UNLOGGED = "cvexp.unlogged"
 """The tag that says why a run has no logged model; only runs of a network that cannot be exported have it."""
 
+CONTINUES = "cvexp.continues"
+"""The tag with the id of the run that this one continues, from a checkpoint that another machine had written."""
+
 BEST_EPOCH = "cvexp.best_epoch"
 """The tag with the epoch whose weights were tested and stored, of runs with `--keep-best`."""
 

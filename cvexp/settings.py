@@ -36,6 +36,9 @@ DEBIAN_DATASETS = Path("/usr/share/datasets")
 IMAGE_CACHE_GB = "CVEXP_IMAGE_CACHE_GB"
 """The environment variable with the most that decoded images may take on the disk, in gigabytes."""
 
+SHARED_CHECKPOINTS = "CVEXP_CHECKPOINTS"
+"""The environment variable with the folder or URL of checkpoints that several machines reach."""
+
 URI = "--tracking-uri"
 
 RUNS, CHECKPOINTS = "runs", "checkpoints"

@@ -9,6 +9,7 @@ from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.training.loop import Training
 from cvexp.training.request import request_of, write_request
 from cvexp.training.session import ONE_AT_A_TIME, complete, known_tags, prepare
+from cvexp.training.shared import check_shared
 from cvexp.training.signals import StopSignals
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def run(
     policy = policy or CheckpointPolicy()
     with StopSignals() as signals, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
+        check_shared(policy)
         prepared = prepare(config, data_dir, dataset=dataset, features=features)
         from cvexp.tracking.outbox import open_run
         from cvexp.tracking.recovery import recover

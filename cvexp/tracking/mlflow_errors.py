@@ -43,7 +43,7 @@ def translated(settings: StoreSettings) -> Iterator[None]:
         if (why := _outage(error)) is not None:
             raise UnreachableStoreError(f"the tracking store {uri} does not answer: {why}", CHECK_STORE) from error
         if (found := _STATUS.search(str(error))) is not None:
-            status = found[1] or found[2]
+            status = found[1] or found[2] or found[3]
             if status in _DENIED:
                 raise _denied(status, settings, str(error)) from error
             raise StoreError(
@@ -72,16 +72,16 @@ def _denied(status: str, settings: StoreSettings, answer: str) -> DeniedStoreErr
         )
     return DeniedStoreError(
         f"the tracking store {uri} does not permit this to {user or 'a user without a name'}: HTTP status 403",
-        f"ask its administrator for the experiment {shown(settings.experiment)} (READ to see runs, EDIT to write "
-        "them), or name one of your own with --experiment",
-        f"{SIGN_IN}, or check --tracking-uri",
+        "ask its administrator for READ (to see) or EDIT (to write) on the experiment "
+        f"{shown(settings.experiment)} or the registered model",
+        f"or write to one of your own with --experiment; check --tracking-uri and {USER_VARIABLE} too",
     )
 
 
 USER_VARIABLE = "MLFLOW_TRACKING_USERNAME"
 SIGN_IN = f"sign in with {USER_VARIABLE} and MLFLOW_TRACKING_PASSWORD"
 _DENIED = ("401", "403")
-_STATUS = re.compile(r"error code (\d{3}) != 200|too many (\d{3}) error responses")
+_STATUS = re.compile(r"error code (\d{3}) != 200|too many (\d{3}) error responses|\b(\d{3}) (?:Client|Server) Error: ")
 _OUTAGES = {
     "database is locked": "another process holds its database",
     "connection refused": "connection refused",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from cvexp.errors import DeniedStoreError, StoreError, UnreachableStoreError
 from cvexp.redaction import without_credentials
@@ -33,7 +33,7 @@ class Sink(Protocol):
         ...
 
 
-def _is_final(error: Exception, *, connected: bool, delivered: bool) -> bool:
+def _is_final(error: Exception, *, connected: bool, delivered: bool) -> TypeGuard[StoreError]:
     """Whether no delivery can ever succeed.
 
     That is an error before the store was ever open, or a refusal of the first record: who may open a store may yet

@@ -44,7 +44,13 @@ def test_a_missing_permission_names_the_experiment_and_what_to_ask_for(monkeypat
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
     first, remedy, _ = refusal(403)
     assert "does not permit this to 'ann'" in first
-    assert "the experiment 'digits' (READ to see runs, EDIT to write them)" in remedy
+    assert "READ (to see) or EDIT (to write) on the experiment 'digits'" in remedy
+
+
+def test_artifacts_are_refused_in_other_words():
+    settings = store_settings("http://host:5000")
+    with pytest.raises(DeniedStoreError, match="HTTP status 403"), translated(settings):
+        raise MlflowException("403 Client Error: Forbidden for url: http://host:5000/api/2.0/mlflow-artifacts/a.png")
 
 
 def test_a_host_that_the_server_does_not_go_by_is_no_missing_permission():

@@ -130,8 +130,6 @@ def test_an_experiment_that_another_client_makes_meanwhile_is_the_one_that_is_us
     theirs = MlflowClient(record.uri).create_experiment("shared")
     look_up = MlflowClient.get_experiment_by_name
     answers = iter([None])  # of the first look-up, before the other client was done
-    monkeypatch.setattr(
-        MlflowClient, "get_experiment_by_name", lambda self, name: next(answers, look_up(self, name))
-    )
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda self, name: next(answers, look_up(self, name)))
     assert open_store(settings, create=True).experiment_id == theirs
     assert len([one for one in MlflowClient(record.uri).search_experiments() if one.name == "shared"]) == 1
