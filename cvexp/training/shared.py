@@ -164,9 +164,9 @@ class SharedFolder:
         if hashlib.sha256(content).hexdigest() != name.removesuffix(".pt").rpartition("-")[2]:
             raise WeightsError(f"damaged or altered checkpoint: {source}", "start a new run")
         state = parsed(content, source)
+        if state.get("run") != run:
+            raise WeightsError(f"a checkpoint of another run: {source}", "start a new run")
         try:
-            if state["run"] != run:
-                raise ValueError("of another run")
             checkpoint = Checkpoint(
                 fit=state["fit"],
                 history=tuple(epoch_of(one) for one in state["history"]),
