@@ -15,6 +15,7 @@ from cvexp.events import EpochEnded
 from cvexp.jobs import resume, train
 from cvexp.runs import CONTINUES
 from cvexp.settings import store_settings
+from cvexp.training.shared import SharedFolder
 
 pytestmark = pytest.mark.slow
 
@@ -26,10 +27,9 @@ class GoneError(Exception):
 class Place:
     """A working folder with its own local state, on a store that all share."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, url):
         self.settings = store_settings(f"sqlite:///{folder}/mlflow.db")
-        self.shared = folder / "shared"
-        self.policy = CheckpointPolicy(shared=str(self.shared))
+        self.policy = CheckpointPolicy(shared=url)
         self.given = {"data_dir": folder / "data", "command": ["cvexp"]}
         self.client = MlflowClient(self.settings.tracking_uri)
 
@@ -40,7 +40,7 @@ class Place:
         def observer(event):
             if isinstance(event, EpochEnded) and event.metrics.epoch == lost_in:
                 deadline = time.monotonic() + 20
-                while policy.shared and not list(self.shared.glob(f"*/epoch-{lost_in:05d}-*.pt")):
+                while policy.shared and not self.copies(f"epoch-{lost_in:05d}-*.pt"):
                     assert time.monotonic() < deadline
                     time.sleep(0.01)
                 raise GoneError
@@ -53,6 +53,12 @@ class Place:
             (run,) = self.client.search_runs(["0"], "attributes.status = 'FAILED'")
             return run.info.run_id
 
+    def copies(self, pattern="*"):
+        """The objects in the shared folder."""
+        folder = SharedFolder(self.policy.shared)
+        folder._system.invalidate_cache()
+        return folder._system.glob(f"{folder._root}/*/{pattern}")
+
     def resume(self, run_id, policy=None):
         return resume.run(run_id, self.settings, policy=policy or self.policy, **self.given)
 
@@ -60,7 +66,32 @@ class Place:
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return Place(tmp_path)
+    return Place(tmp_path, str(tmp_path / "shared"))
+
+
+@pytest.fixture(params=["memory", "s3"])
+def object_store(request, tmp_path, monkeypatch):
+    """A place whose shared folder is in fsspec's own object store, or in one that speaks S3."""
+    monkeypatch.chdir(tmp_path)
+    if request.param == "memory":
+        yield Place(tmp_path, f"memory://{tmp_path}")
+        return
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for key, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(key, value)
+    try:
+        SharedFolder("s3://bucket")._system.mkdir("bucket")
+        yield Place(tmp_path, "s3://bucket/checkpoints")
+    finally:
+        server.stop()
 
 
 def figures(client, run_id):
@@ -77,9 +108,17 @@ def test_the_run_that_continues_another_is_bit_for_bit_an_uninterrupted_one(plac
     assert continued.run_id not in (lost, whole.run_id)
     assert figures(place.client, continued.run_id) == figures(place.client, whole.run_id)
     assert place.client.get_run(continued.run_id).data.tags[CONTINUES] == lost
-    assert list(place.shared.iterdir()) == []
+    assert place.copies() == []
     with pytest.raises(RunError, match=f"is continued by run {continued.run_name}"):
         place.resume(lost)
+
+
+@pytest.mark.campaign
+def test_it_is_through_an_object_store_too(object_store):
+    whole = object_store.train()
+    continued = object_store.resume(object_store.train(lost_in=3))
+    assert figures(object_store.client, continued.run_id) == figures(object_store.client, whole.run_id)
+    assert object_store.copies() == []
 
 
 def test_a_run_that_may_be_alive_elsewhere_is_taken_over_only_when_asked(place):
@@ -90,7 +129,7 @@ def test_a_run_that_may_be_alive_elsewhere_is_taken_over_only_when_asked(place):
         place.resume(lost)
     assert "may still be training on another-host" in refused.value.what
     assert "--take-over" in refused.value.lines()[-1]
-    continued = place.resume(lost, CheckpointPolicy(shared=str(place.shared), take_over=True))
+    continued = place.resume(lost, CheckpointPolicy(shared=place.policy.shared, take_over=True))
     assert place.client.get_run(lost).info.status == "KILLED"
     assert place.client.get_run(continued.run_id).info.status == "FINISHED"
 
