@@ -59,6 +59,9 @@ UNLOGGED = "cvexp.unlogged"
 NOT_MADE = "cvexp.not_made"
 """The tag that names what a run was told to leave out; see training.outputs."""
 
+CONTINUES = "cvexp.continues"
+"""The tag with the id of the run that this one continues, from a checkpoint that another machine had written."""
+
 BEST_EPOCH = "cvexp.best_epoch"
 """The tag with the epoch whose weights were tested and stored, of runs with `--keep-best`."""
 

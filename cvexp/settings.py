@@ -39,6 +39,9 @@ IMAGE_CACHE_GB = "CVEXP_IMAGE_CACHE_GB"
 STATE_DIR = "CVEXP_STATE_DIR"
 """The environment variable with the folder for local state."""
 
+SHARED_CHECKPOINTS = "CVEXP_CHECKPOINTS"
+"""The environment variable with the folder or URL of checkpoints that several machines reach."""
+
 URI = "--tracking-uri"
 
 RUNS, CHECKPOINTS = "runs", "checkpoints"

@@ -10,6 +10,7 @@ from cvexp.training.loop import Training
 from cvexp.training.outputs import EVERYTHING
 from cvexp.training.request import request_of, write_request
 from cvexp.training.session import ONE_AT_A_TIME, complete, known_tags, prepare
+from cvexp.training.shared import check_shared
 from cvexp.training.signals import entered
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def run(
     with entered(stop_signals) as signals, ONE_AT_A_TIME:
         started = time.monotonic() if started is None else started
         outputs.check(config)
+        check_shared(policy)
         prepared = prepare(config, data_dir, dataset=dataset, features=features, n_slots=n_slots)
         from cvexp.tracking.outbox import open_run
 
