@@ -68,6 +68,15 @@ FRONT = "cvexp.front"
 TRIAL, ATTEMPT = "cvexp.trial", "cvexp.attempt"
 """Tags of runs that an executor's worker trained: the trial's key, and the number of the attempt at it."""
 
+SWEEP, TRIAL_NUMBER = "cvexp.sweep", "cvexp.trial_number"
+"""Tags of a sweep's runs: the sweep's digest, and the number of the draw."""
+
+SWEEP_FILE = "cvexp.sweep_file"
+"""The tag of a sweep's runs with the name of the experiment file."""
+
+CONFIRMS = "cvexp.confirms"
+"""The tag with the key of the trial that a run repeats with a fresh seed."""
+
 PRUNED = "cvexp.pruned"
 """The tag of a trial that was stopped early, with the epoch it was stopped after."""
 
@@ -150,6 +159,11 @@ class RunSummary:
             return self.tags[TEST_SET]
         dataset = str(self.conditions.get("dataset") or self.params.get("dataset", "unknown"))
         return test_set(dataset, limit=self.params.get("limit"), split_seed=self.params.get("split_seed"))
+
+
+def is_trial(run: RunSummary) -> bool:
+    """Whether a run is a trial of a sweep without figures on the test images; it is compared where it is named only."""
+    return SWEEP in run.tags and not any(key.startswith("test/") for key in run.metrics)
 
 
 @lru_cache(maxsize=1024)

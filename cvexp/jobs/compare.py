@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.analysis import analyse, tables_of
@@ -17,10 +18,11 @@ from cvexp.jobs.drawing import draw
 from cvexp.jobs.evidence import StoredEvidence
 from cvexp.plots.files import check_path, save
 from cvexp.results import Metric, rank
+from cvexp.runs import SWEEP, is_trial
 from cvexp.settings import data_dir as resolve_data_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cvexp.comparison.analysis import Analysis
@@ -136,8 +138,25 @@ def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple
         selections = [find(store, selector) for selector in selectors]
         runs = list({s.run.run_id: s.run for s in selections}.values())
         return runs, tuple(dict.fromkeys(s.note for s in selections if s.note))
-    runs = search(store, where=request.where, last=request.last, fields=Fields(but_tags=NOT_COMPARED))
+    fields = Fields(but_tags=NOT_COMPARED)
+    if request.where:
+        return search(store, where=request.where, last=request.last, fields=fields), ()
+    runs, n_trials = _but_trials(partial(search, store, fields=fields), request.last)
+    if n_trials:
+        listing = store.settings.command("compare", "--where", f"tags.`{SWEEP}` != ''")
+        return runs, (f"{n_trials:,} trials of sweeps, without test figures, are left out: {listing}",)
     return runs, () if runs or store.settings.experiment_named else _other_experiments(store)
+
+
+def _but_trials(find: Callable[..., list[RunSummary]], last: int | None) -> tuple[list[RunSummary], int]:
+    """The `last` runs that `find` finds, or all of them, without trials of sweeps, and how many of these there were."""
+    asked = last
+    while True:
+        found = find(last=asked)
+        runs = [run for run in found if not is_trial(run)]
+        if last is None or asked is None or len(runs) >= last or len(found) < asked:
+            return runs[:last], len(found) - len(runs)
+        asked *= 4
 
 
 def _other_experiments(store: Store) -> tuple[str, ...]:

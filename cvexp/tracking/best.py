@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cvexp.comparability import TEST_SET, test_set_labels
 from cvexp.errors import RunError
 from cvexp.results import Metric, rank
+from cvexp.runs import SWEEP, is_trial
 from cvexp.text import shown
 from cvexp.tracking.rows import Fields
 
@@ -28,12 +29,14 @@ def best(
 
     `@best` has the highest validation accuracy, or test accuracy where no run has a validation part; `@best:METRIC`
     the best value of another metric. `@best@DATASET` is chosen among the runs on one dataset, given by name or digest;
-    settings may follow, as in `@best@digits,limit=300`. `command` is StoreSettings.command, for hints.
+    settings may follow, as in `@best@digits,limit=300`. Trials of sweeps are left out. `command` is
+    StoreSettings.command, for hints.
 
     Raises:
         RunError: No run fits, or those that do were measured on different images.
     """
     wanted, metric = _parsed(selector)
+    finished = [run for run in finished if not is_trial(run)]
     all_finished, finished = finished, _representatives(finished, metric)
     runs = _on(finished, wanted) if wanted else list(finished)
     if not runs:
@@ -83,7 +86,7 @@ def fields_of(selector: str) -> Fields:
     return Fields(
         params=("dataset", *FILTERS),
         metrics=tuple(filter(None, (metric, Metric.VAL_ACCURACY.value, Metric.TEST_ACCURACY.value))),
-        tags=(TEST_SET, "cvexp.conditions"),
+        tags=(TEST_SET, "cvexp.conditions", SWEEP),
     )
 
 
