@@ -282,15 +282,17 @@ def check_workers(n_workers: int, steps: Sequence[Step]) -> None:
 
 def wait_for_orphans(settings: StoreSettings) -> None:
     """Wait some seconds for workers whose driver was killed: they keep their checkpoints and leave."""
+    from cvexp.executors.worker import is_orphan
     from cvexp.tracking.journal import Journal
+    from cvexp.tracking.liveness import PID
     from cvexp.tracking.local import folders, lock_if_free
 
     deadline = time.monotonic() + ORPHAN_SECONDS
     for folder in folders(settings):
+        pid = ""
         with contextlib.suppress(RunError):  # a damaged journal concerns its own run only
-            if TRIAL not in Journal(folder).tags:
-                continue
-        while time.monotonic() < deadline:
+            pid = Journal(folder).tags.get(PID, "")
+        while pid.isdecimal() and is_orphan(int(pid)) and time.monotonic() < deadline:
             with lock_if_free(folder) as free:
                 if free or not folder.is_dir():
                     break
