@@ -36,6 +36,9 @@ DEBIAN_DATASETS = Path("/usr/share/datasets")
 IMAGE_CACHE_GB = "CVEXP_IMAGE_CACHE_GB"
 """The environment variable with the most that decoded images may take on the disk, in gigabytes."""
 
+STATE_DIR = "CVEXP_STATE_DIR"
+"""The environment variable with the folder for local state."""
+
 URI = "--tracking-uri"
 
 RUNS, CHECKPOINTS = "runs", "checkpoints"
@@ -98,7 +101,12 @@ class StoreSettings:
 
     @property
     def state_dir(self) -> Path:
-        """The folder of local state that is not a result: `.cvexp` beside the database, else in the working folder."""
+        """The folder of local state that is not a result: `.cvexp` beside the database, else in the working folder.
+
+        `CVEXP_STATE_DIR` names another one, as workers of a cluster need it, whose working folder is a temporary one.
+        """
+        if named := os.environ.get(STATE_DIR):
+            return Path(named).expanduser().absolute()
         file = self.sqlite_file
         return (file.parent if file else Path()) / ".cvexp"
 

@@ -1,12 +1,12 @@
 """`cvexp run`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cvexp.cli import options, sweeping
+from cvexp.cli import workers as running
 from cvexp.cli.compare import commands_after, publish
 from cvexp.cli.output import present
 from cvexp.settings import data_dir as resolve_data_dir
@@ -17,6 +17,9 @@ _AGAIN = "Train even what is trained already, and from the start."
 _RETRY = "Try the trials of a sweep again that failed."
 _PLOT = "Where to draw the comparison. Without it: where the file says, below the file's own folder."
 _WORKERS = "Train so many runs at once, each in a process of its own with its share of the CPUs and a GPU of its own."
+_EXECUTOR = "Where to train: local (this machine), ray (a cluster) or slurm (a queue); see docs/cluster.md."
+_ADDRESS = "The Ray cluster's, such as 10.0.0.1:6379; local starts one here, and with slurm runs its jobs here."
+_SLOT = "What each worker has on a cluster: cpus=4, gpus=1, with slurm partition=NAME too; may be repeated."
 _LEAN = "Draw no pictures and log no model for other software; confmat, predict and export make them later."
 _MODEL = "package.module:factory that the file may name, if you trust it; may be repeated."
 
@@ -30,7 +33,10 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help=_RETRY)] = False,
     plot: Annotated[Path | None, typer.Option(help=_PLOT)] = None,
     model: Annotated[list[str] | None, typer.Option(help=_MODEL)] = None,
-    workers: Annotated[int, typer.Option(metavar="N", help=_WORKERS)] = 1,
+    workers: Annotated[int | None, typer.Option(metavar="N", help=_WORKERS)] = None,
+    executor: Annotated[str, typer.Option(metavar="NAME", help=_EXECUTOR)] = "local",
+    address: Annotated[str | None, typer.Option(metavar="HOST:PORT", help=_ADDRESS)] = None,
+    slot: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=_SLOT)] = None,
     lean: Annotated[bool | None, typer.Option("--lean/--full", help=_LEAN, show_default=False)] = None,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
@@ -50,14 +56,12 @@ def run(
     from cvexp.jobs import experiment as job
     from cvexp.jobs.sweep_plan import plan as plan_sweep
     from cvexp.report import experiment as report
-    from cvexp.report.fleet import FleetConsole
-    from cvexp.report.repeats import PlanConsole
-    from cvexp.training.outputs import EVERYTHING, LEAN
 
     sweep = plan_sweep(
         file, tracking_uri=tracking_uri, experiment=experiment, data_dir=data_dir, trusted_factories=model or ()
     )
     sweeping.check_flags(sweep, again=again, retry_failed=retry_failed)
+    where = running.place(executor, address, slot)
     planned = job.plan(
         file,
         tracking_uri=tracking_uri,
@@ -65,29 +69,21 @@ def run(
         data_dir=data_dir,
         again=again,
         trusted_factories=model or (),
-        offline=workers > 1 or sweep is not None,
+        offline=where is not None or workers not in (None, 1) or sweep is not None,
+        n_workers=workers if where is None else None,
     )
     if dry_run:
         sweeping.show_plan(planned, sweep, as_json=as_json)
         return
+    asked: dict[str, Any] = {
+        "data_dir": resolve_data_dir(data_dir),
+        "command": ["cvexp", *ctx.obj["arguments"]],
+        "n_workers": workers,
+        "where": where,
+    }
     rest: dict[str, Any] = {}
-    command = ["cvexp", *ctx.obj["arguments"]]
     if planned.steps:
-        train = partial(
-            job.run,
-            planned,
-            data_dir=resolve_data_dir(data_dir),
-            plot=plot,
-            command=command,
-            n_workers=workers,
-            outputs=None if lean is None else LEAN if lean else EVERYTHING,
-        )
-        if workers == 1:
-            with PlanConsole(planned.steps, started=ctx.obj["started"]) as one:
-                result = train(observer=one, on_skip=one.skipped, on_end=one.ended)
-        else:
-            with FleetConsole(planned.steps, n_workers=workers) as several:
-                result = train(on_skip=several.skipped, on_event=several.happened)
+        result = running.train(planned, asked, plot=plot, lean=lean, started=ctx.obj["started"])
         if as_json and sweep is not None:
             rest = report.document(result)
         else:
@@ -97,11 +93,9 @@ def run(
     if sweep is not None:
         sweeping.run_sweep(
             sweep,
-            data_dir=resolve_data_dir(data_dir),
-            n_workers=workers,
+            **asked,
             full=lean is False,
             retry_failed=retry_failed,
-            command=command,
             plot=plot or planned.plot_path,
             as_json=as_json,
             beside=rest,

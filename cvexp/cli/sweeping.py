@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cvexp.jobs.experiment import Plan
+    from cvexp.jobs.fleet import Place
     from cvexp.jobs.sweep import SweepResult
     from cvexp.jobs.sweep_plan import SweepPlan
 
@@ -51,7 +52,8 @@ def run_sweep(
     planned: SweepPlan,
     *,
     data_dir: Path,
-    n_workers: int,
+    n_workers: int | None,
+    where: Place | None,
     full: bool,
     retry_failed: bool,
     command: Sequence[str],
@@ -72,6 +74,7 @@ def run_sweep(
             planned,
             data_dir=data_dir,
             n_workers=n_workers,
+            where=where,
             full=full,
             retry_failed=retry_failed,
             command=command,

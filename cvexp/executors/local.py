@@ -103,7 +103,7 @@ class Local:
 
     def submit(self, attempt: Attempt) -> None:
         """See seam.Executor."""
-        self._waiting.append(replace(attempt, n_slots=self.n_slots))
+        self._waiting.append(replace(attempt, n_slots=max(attempt.n_slots, self.n_slots)))
         self._fill()
 
     def events(self, timeout: float) -> Iterator[Event]:

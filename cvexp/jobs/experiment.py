@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.config.experiment import read_experiment
 from cvexp.data.last import LastDataset
+from cvexp.errors import CvexpError
 from cvexp.jobs import compare
 from cvexp.jobs.driver_lock import driver_lock
-from cvexp.jobs.fleet import Fleet, check_delivered, check_workers, opened, wait_for_orphans
+from cvexp.jobs.fleet import Fleet, Place, check_delivered, check_workers, opened, wait_for_orphans
 from cvexp.jobs.plan import Step, Trainer, steps_of
 from cvexp.plots.files import check_path, path_below
 from cvexp.settings import store_settings
@@ -71,6 +72,7 @@ def plan(
     again: bool = False,
     trusted_factories: Sequence[str] = (),
     offline: bool = False,
+    n_workers: int | None = None,
 ) -> Plan:
     """Read the experiment file `path` and find out which of its configurations are trained already; no run is begun.
 
@@ -81,19 +83,30 @@ def plan(
     that does not answer leaves the runs that have a folder here.
 
     Raises:
-        InputError: The file, a model, an argument or a dataset in it, or the store cannot be used.
+        InputError: The file, a model, an argument or a dataset in it, or the store cannot be used; or `n_workers` are
+            too many.
     """
     read = read_experiment(path)
     settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
     wait_for_orphans(settings)
     steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again, offline=offline)
+    check_workers(n_workers or 1, steps)
     return Plan(path=path, settings=settings, steps=steps, plot=read.plot)
 
 
-def _check(steps: Sequence[Step], data_dir: Path, *, n_workers: int) -> None:
+def _close_orphans(settings: StoreSettings) -> None:
+    """Close the runs that an earlier driver here left RUNNING on other machines, where the store answers."""
+    from cvexp.tracking.attempts import close_orphans
+
+    with suppress(CvexpError):
+        close_orphans(settings)
+
+
+def _check(steps: Sequence[Step], data_dir: Path, *, reads_first: bool, is_here: bool) -> None:
     """Refuse a device or a dataset that cannot be had before anything is trained.
 
-    Datasets are fetched, and image files decoded at each size that is asked for.
+    With `reads_first` the training begins by reading the first one, in this process; unless it `is_here`, its devices
+    are other machines'. Datasets are fetched, and image files decoded at each size that is asked for.
     """
     wanted = [step.planned.config for step in steps if step.done is None]
     if not wanted:
@@ -101,14 +114,13 @@ def _check(steps: Sequence[Step], data_dir: Path, *, n_workers: int) -> None:
     from cvexp.data.dataset import load_dataset
     from cvexp.device import choose
 
-    for device in dict.fromkeys(config.device for config in wanted):
+    for device in dict.fromkeys(config.device for config in wanted if is_here):
         choose(device)
     datasets: dict[tuple[object, ...], RunConfig] = {}
     for config in wanted:
         made = (config.dataset, config.image_size, config.resize, interpolation_of(config))
         datasets.setdefault(made, config)
-    n_read = 1 if n_workers == 1 else 0  # training begins by reading the first one, where it is in this process
-    for config in [*datasets.values()][n_read:]:
+    for config in [*datasets.values()][reads_first:]:
         load_dataset(config, data_dir, interpolation=interpolation_of(config))
 
 
@@ -126,7 +138,8 @@ def run(
     observer: Observer | None = None,
     on_skip: Callable[[Step], object] | None = None,
     on_end: Callable[[Step, TrainResult], object] | None = None,
-    n_workers: int = 1,
+    n_workers: int | None = None,
+    where: Place | None = None,
     outputs: Outputs | None = None,
     on_event: Callable[[Step, Event], object] | None = None,
 ) -> ExperimentResult:
@@ -135,7 +148,8 @@ def run(
     A configuration whose training was interrupted is resumed, in the same run. The comparison is drawn to `plot`, or
     where the file says, below its own folder. `observer` is called with each event of each training, `on_skip`
     with each configuration that is trained already, and `on_end` with each one that has just been. With several
-    `n_workers` so many are trained at once, each by a process of its own; `on_event` is called with what they do.
+    `n_workers`, or `where` that is on a cluster, so many are trained at once, each by a process of its own; `on_event`
+    is called with what they do.
     `outputs` is what each run leaves; by default everything, or what it began with.
 
     Raises:
@@ -145,11 +159,14 @@ def run(
     drawn = plot or planned.plot_path
     if drawn is not None:
         drawn = check_path(drawn)
-    check_workers(n_workers, planned.steps)
-    _check(planned.steps, data_dir, n_workers=n_workers)
-    todo = any(step.done is None for step in planned.steps)
+    todo = any(step.done is None for step in planned.steps)  # else no cluster is joined for nothing
+    in_this_process = not todo or (where is None and n_workers in (None, 1))
+    where = where or Place(executor="local")
+    if where.is_here:
+        check_workers(n_workers or 1, planned.steps)
+    _check(planned.steps, data_dir, reads_first=in_this_process, is_here=where.is_here)
     with _one_driver(planned) if todo else nullcontext():
-        if n_workers == 1:
+        if in_this_process:
             trainer = Trainer(
                 settings=planned.settings,
                 datasets=LastDataset(data_dir),
@@ -159,7 +176,9 @@ def run(
             )
             run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
         else:
-            with opened("local", n_workers) as executor:
+            if not where.is_here:
+                _close_orphans(planned.settings)
+            with opened(where, n_workers) as executor:
                 fleet = Fleet(
                     executor=executor,
                     settings=planned.settings,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.config.model import names_code
 from cvexp.errors import ConfigError, DeliveryError, InputError, Interrupted, RunError, TrainingError
-from cvexp.executors.registry import open_executor
+from cvexp.executors.registry import CLUSTERS, open_executor
 from cvexp.executors.seam import Attempt, Ended, Lost, Started
 from cvexp.jobs.plan import AGAIN, steps_of
 from cvexp.runs import TRIAL
@@ -18,7 +18,7 @@ from cvexp.training.outputs import EVERYTHING, Outputs
 from cvexp.training.signals import StopSignals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cvexp.executors.seam import Event, Executor, Status
@@ -172,10 +172,29 @@ class Fleet:
         raise kind(f"{what}{more}", *first.hints[:1], f"{self._state()}; then {AGAIN}")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where runs are trained: an executor of the registry, where it answers, and what each of its slots has."""
+
+    executor: str
+    address: str | None = None
+    slot: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this machine, whose CPUs and GPUs can be looked at."""
+        return self.executor not in CLUSTERS
+
+
+def open_in(where: Place, n_workers: int | None) -> Executor:
+    """The executor of that place; its owner closes it."""
+    return open_executor(where.executor, n_slots=n_workers, address=where.address, slot=where.slot)
+
+
 @contextlib.contextmanager
-def opened(name: str, n_workers: int) -> Iterator[Executor]:
-    """The executor of that name, whose workers leave when the block does; those that still train are ended first."""
-    executor = open_executor(name, n_slots=n_workers)
+def opened(where: Place, n_workers: int | None) -> Iterator[Executor]:
+    """The executor of that place, whose workers leave when the block does; those that still train are ended first."""
+    executor = open_in(where, n_workers)
     try:
         yield executor
     finally:

@@ -13,7 +13,7 @@ from cvexp.config.recipe import agree, recipe
 from cvexp.errors import CvexpError, Interrupted
 from cvexp.jobs import resume, train
 from cvexp.training.initial_weights import interpolation_of
-from cvexp.training.outputs import EVERYTHING
+from cvexp.training.outputs import EVERYTHING, outputs_of
 from cvexp.training.session import complete
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def steps_of(
         trusted = model in trusted_factories
         config, _, defaults[model] = complete(one.config, allow_path=trusted, data_dir=settings.flags.data_dir)
         completed.append(replace(one, config=config))
-    known = [] if again else _known(settings, offline=offline)
+    # A trial of a sweep, which leaves the test split alone, is no run of a plan.
+    known = [] if again else [run for run in _known(settings, offline=offline) if outputs_of(run.tags).test]
     finished = [(run, run.asked, run.recipe) for run in known if run.status == "FINISHED"]
     begun = _resumable([run for run in known if run.status != "FINISHED"], settings)
     begun.sort(key=lambda one: one[0].run_id != preferred)
@@ -91,7 +92,7 @@ def _first(runs: Sequence[Known], config: RunConfig, defaults: Mapping[str, Mode
     """The first run of this recipe and seed; without a recorded recipe, it follows from the settings."""
     wanted = config.params()
     digest = recipe(wanted, defaults)
-    same = (one for one in runs if agree(one[1], wanted))
+    same = (one for one in runs if one[2] in ("", digest) and agree(one[1], wanted))  # the cheap test first
     return next((run for run, settings, recorded in same if (recorded or recipe(settings, defaults)) == digest), None)
 
 

@@ -11,7 +11,7 @@ from cvexp.errors import CvexpError, Interrupted, TrainingError
 from cvexp.executors.registry import open_executor
 from cvexp.jobs.driver_lock import driver_lock
 from cvexp.jobs.driving import Driver
-from cvexp.jobs.fleet import check_workers, wait_for_orphans
+from cvexp.jobs.fleet import check_workers, open_in, wait_for_orphans
 from cvexp.jobs.plan import AGAIN, Step
 from cvexp.jobs.sweep_confirm import Confirming
 from cvexp.jobs.sweep_plan import as_tried
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from cvexp.executors.seam import Executor
     from cvexp.jobs.driving import Watcher
+    from cvexp.jobs.fleet import Place
     from cvexp.jobs.sweep_confirm import Confirmed
     from cvexp.jobs.sweep_plan import SweepPlan
     from cvexp.jobs.trials import Known, Trial
@@ -82,12 +84,13 @@ class _Trainer:
         planned: SweepPlan,
         data_dir: Path,
         *,
-        n_workers: int,
+        n_workers: int | None,
+        where: Place | None,
         full: bool,
         command: Sequence[str],
         watcher: Watcher | None,
     ) -> None:
-        self._plan, self._data_dir, self._n_workers = planned, data_dir, n_workers
+        self._plan, self._data_dir, self._n_workers, self._where = planned, data_dir, n_workers, where
         self._full, self._command, self._watcher = full, tuple(command), watcher
         self._driver: Driver | None = None
 
@@ -107,9 +110,9 @@ class _Trainer:
         if first[0] is None:
             return
         if self._driver is None:
-            _check(first[0], self._data_dir, n_workers=self._n_workers)
+            _check(first[0], self._data_dir, n_workers=self._n_workers or 1, is_here=self._where is None)
             self._driver = Driver(
-                executor=open_executor("inline" if self._n_workers == 1 else "local", n_slots=self._n_workers),
+                executor=self._opened(),
                 settings=self._plan.settings,
                 data_dir=self._data_dir,
                 tags=self._plan.tags,
@@ -122,6 +125,11 @@ class _Trainer:
         self._driver.halving = None if searching is None else searching.halving()
         self._driver.run(lambda: first.pop() if first else upcoming())
 
+    def _opened(self) -> Executor:
+        if self._where is not None:
+            return open_in(self._where, self._n_workers)
+        return open_executor("inline" if self._n_workers in (None, 1) else "local", n_slots=self._n_workers)
+
     def close(self) -> None:
         """End the workers."""
         if self._driver is not None:
@@ -132,7 +140,8 @@ def run(
     planned: SweepPlan,
     *,
     data_dir: Path,
-    n_workers: int = 1,
+    n_workers: int | None = None,
+    where: Place | None = None,
     full: bool = False,
     retry_failed: bool = False,
     command: Sequence[str] = (),
@@ -141,8 +150,9 @@ def run(
     """Go on with the sweep until its budget is spent, then confirm its best; what is trained is not trained again.
 
     Trials that were interrupted go on where they stopped. Failed ones are left as they are, and with `retry_failed`
-    tried again. With several `n_workers` so many are trained at once, each by a process of its own; `full` ones leave
-    pictures and a logged model. `command` is what was typed, for a tag, and `watcher` is told how the trials do.
+    tried again. With several `n_workers`, or `where` that is on a cluster, so many are trained at once, each by a
+    process of its own; `full` ones leave pictures and a logged model. `command` is what was typed, for a tag, and
+    `watcher` is told how the trials do.
 
     Raises:
         RunError: Another process is at it.
@@ -154,7 +164,9 @@ def run(
         known = known_trials(planned.sweep, planned.settings)
         notes = _notes(planned, known)
         searching = Searching(planned, known, retry_failed=retry_failed)
-        trainer = _Trainer(planned, data_dir, n_workers=n_workers, full=full, command=command, watcher=watcher)
+        trainer = _Trainer(
+            planned, data_dir, n_workers=n_workers, where=where, full=full, command=command, watcher=watcher
+        )
         with contextlib.closing(trainer), _explained(searching):
             trainer.train(searching.next, known, searching)
             trials = tuple(sorted(searching.trials.values(), key=lambda one: one.number))
@@ -205,13 +217,14 @@ def _notes(planned: SweepPlan, known: Known) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _check(first: Trial, data_dir: Path, *, n_workers: int) -> None:
+def _check(first: Trial, data_dir: Path, *, n_workers: int, is_here: bool) -> None:
     """Refuse a device or a dataset that cannot be had before anything is trained; datasets are fetched."""
     from cvexp.data.dataset import load_dataset
     from cvexp.device import choose
 
-    check_workers(n_workers, [Step(planned=PlannedRun(config=first.config), recipe="", done=None)])
-    choose(first.config.device)
+    if is_here:
+        check_workers(n_workers, [Step(planned=PlannedRun(config=first.config), recipe="", done=None)])
+        choose(first.config.device)
     load_dataset(first.config, data_dir, interpolation=interpolation_of(first.config))
 
 

@@ -26,9 +26,11 @@ SHOWN = (
 class FleetConsole:
     """Shows what workers do on stderr. Use as a context manager; `skipped` and `happened` are the fleet's callbacks."""
 
-    def __init__(self, steps: Sequence[Step], *, n_workers: int) -> None:
+    def __init__(self, steps: Sequence[Step], *, n_workers: int | None, executor: str = "local") -> None:
         self._console = console(stderr=True)
-        self._n_steps, self._position, self._n_workers = len(steps), 0, n_workers
+        self._n_steps, self._position = len(steps), 0
+        workers = f"{n_workers} worker{'' if n_workers == 1 else 's'}" if n_workers else "as many workers as have room"
+        self._workers = workers if executor == "local" else f"{workers} on {executor}"
         self._bars: dict[str, TaskID] = {}
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
         last = TextColumn("{task.fields[figure]}")
@@ -36,14 +38,14 @@ class FleetConsole:
         self._total = self._progress.add_task("runs", total=self._n_steps, figure="")
 
     def __enter__(self) -> Self:
-        plural = "" if self._n_workers == 1 else "s"
-        self._say(f"plan     {self._n_steps} runs, {self._n_workers} worker{plural}")
+        self._say(f"plan     {self._n_steps} runs, {self._workers}")
         if self._console.is_terminal:
             self._progress.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._progress.stop()
+        if self._console.is_terminal:
+            self._progress.stop()
 
     def skipped(self, step: Step) -> None:
         """Show a run that is trained already."""

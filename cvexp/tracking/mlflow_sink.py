@@ -12,6 +12,7 @@ from cvexp import events
 from cvexp.errors import StoreError
 from cvexp.redaction import without_credentials
 from cvexp.runs import ID_DIGITS, NAME_DIGITS
+from cvexp.tracking.attempts import EXECUTOR, SUPERSEDED, is_superseded
 from cvexp.tracking.journal import FORMER_ID, NAME
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.model import LOGGED_NAME, write_model
@@ -235,12 +236,21 @@ class MlflowSink:
             self._client.set_logged_model_tags(model_id, note)
         if model_id and not ready:
             self._client.finalize_logged_model(model_id, "FAILED")
-        if described := tags({**note, "cvexp.end_reason": event.reason}):
+        end_time = max(at, self._journal.records[0].at)
+        counts = not self._is_superseded()
+        status, reason = (event.status, event.reason) if counts else ("KILLED", SUPERSEDED)
+        if described := tags({**note, "cvexp.end_reason": reason}):
             self._client.log_batch(self._run_id, tags=described)
-        started = self._journal.records[0].at
-        self._client.set_terminated(self._run_id, event.status, end_time=max(at, started))
+        self._client.set_terminated(self._run_id, status, end_time=end_time)
+        if counts and self._is_superseded():  # the driver gave it up meanwhile
+            self._client.set_terminated(self._run_id, "KILLED", end_time=end_time)
         with contextlib.suppress(StoreError), translated(self._settings):  # a view that is refused delays no record
             write_view(self._store)
+
+    def _is_superseded(self) -> bool:
+        """Whether another attempt at the run's trial counts; one on this machine alone is never superseded."""
+        own = self._journal.tags
+        return EXECUTOR in own and is_superseded(self._client, self._client.get_run(self._run_id), own)
 
 
 def tags(values: Mapping[str, str]) -> list[RunTag]:

@@ -15,7 +15,6 @@ from cvexp.data.dataset import load_dataset
 from cvexp.data.split import Split
 from cvexp.errors import ConfigError, RunError
 from cvexp.jobs import confmat, evaluate, resume, train
-from cvexp.jobs.evaluate import Wanted
 from cvexp.runs import NOT_MADE
 from cvexp.settings import store_settings
 from cvexp.training.outputs import EVERYTHING, LEAN, Outputs, outputs_of
@@ -75,9 +74,8 @@ def test_a_trial_leaves_weights_and_validation_records_and_nothing_of_the_test_s
 def test_what_a_lean_run_left_out_is_made_later(settings, tmp_path):
     lean = trained(settings, tmp_path, NOTHING_MORE, val_split=0.2)
     full = trained(settings, tmp_path, EVERYTHING, val_split=0.2)
-    found = evaluate.run(lean.run_id, settings, data_dir=tmp_path, device_name="cpu", wanted=Wanted(store=True))
+    found = evaluate.run(lean.run_id, settings, data_dir=tmp_path, device_name="cpu")
     assert found.evaluation.metrics.accuracy == full.evaluation.metrics.accuracy
-    assert found.stored == ("test",)
     drawn = confmat.run(lean.run_id, settings, data_dir=tmp_path, out=tmp_path / "m.png", device_name="cpu")
     assert drawn.accuracy == full.evaluation.metrics.accuracy
     from cvexp.tracking.queries import find
@@ -92,8 +90,9 @@ def test_what_a_lean_run_left_out_is_made_later(settings, tmp_path):
 @pytest.mark.slow
 def test_a_resumed_run_leaves_what_it_began_with(settings, tmp_path):
     lean = trained(settings, tmp_path, LEAN)
-    result = resume.run(lean.run_id, settings, data_dir=tmp_path, command=["cvexp"], epochs=2)
+    again = {"data_dir": tmp_path, "command": ["cvexp"], "policy": CheckpointPolicy(keep=1)}
+    result = resume.run(lean.run_id, settings, epochs=2, **again)
     assert "curves.png" not in files_of(settings, result.run_id)
-    again = resume.run(lean.run_id, settings, data_dir=tmp_path, command=["cvexp"], epochs=3, outputs=EVERYTHING)
-    assert {"curves.png", "predictions.png"} <= files_of(settings, again.run_id)
-    assert MlflowClient(settings.tracking_uri).get_run(again.run_id).data.tags[NOT_MADE] == "nothing"
+    whole = resume.run(lean.run_id, settings, epochs=3, outputs=EVERYTHING, **again)
+    assert {"curves.png", "predictions.png"} <= files_of(settings, whole.run_id)
+    assert MlflowClient(settings.tracking_uri).get_run(whole.run_id).data.tags[NOT_MADE] == "nothing"
