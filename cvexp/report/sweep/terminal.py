@@ -165,6 +165,10 @@ def next_commands(result: SweepResult) -> list[str]:
     settings, confirmed = result.plan.settings, result.confirmed
     if confirmed is not None and confirmed.pick is not None:
         run = confirmed.pick.repeats[0]
+        if len(result.plan.sweep.goals) > 1:  # what it costs in time is measured alone, afterwards
+            firsts = [one.repeats[0] for one in confirmed.candidates]
+            names = [shortest_selector(one.run_id, one.run_name) for one in firsts]
+            return [settings.command("bench", *names), settings.command("ui")]
         return [settings.command("confmat", shortest_selector(run.run_id, run.run_name)), settings.command("ui")]
     trial = result.trial(result.best[0].key)
     words = typed_words(result.plan.sweep.config(trial.point))
