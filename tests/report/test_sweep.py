@@ -91,7 +91,7 @@ def test_selected_and_confirmed_stand_side_by_side(result, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     report.show(replace(result, confirmed=confirmed(result)))
     out = " ".join(capsys.readouterr().out.split())
-    assert "selected at 88.00%, confirmed at 87.00% by the mean of 3 fresh seeds" in out
+    assert "selected at 88.00% of 6 tried, confirmed at 87.00% by the mean of 3 fresh seeds" in out
     assert "Test accuracy of the pick: 86.00%" in out
     assert "2 picks have been measured on them" in out
 
