@@ -16,6 +16,9 @@ SHARED = ("seed", "dataset", "val_split", "split_seed", "limit", "device", "devi
 """Settings that all trials of a sweep share: what is chosen by the validation images needs the same ones."""
 
 EXAMPLE = "for example: lr: {low: 0.001, high: 0.1, log: true}, or a list: optimizer: [sgd, adam]"
+MOST_LISTED = 50
+"""Values of a list, each of which is validated with those of every other list."""
+
 _ROUNDING, _HUGE = 1e-9, 1e300
 
 
@@ -123,8 +126,10 @@ def _axis(name: str, given: Any, where: str) -> Axis:
     kinds = {int, float} & {settings_of(RunConfig)[name].type, *get_args(settings_of(RunConfig)[name].type)}
     if isinstance(given, list):
         options = tuple(_number(one) if kinds else one for one in given)
-        if not options:
-            raise ConfigError(f"{where}: the list is empty", EXAMPLE)
+        if not 1 <= len(options) <= MOST_LISTED:
+            raise ConfigError(
+                f"{where}: {len(options):,} values are listed", f"list 1 to {MOST_LISTED}, or give a range"
+            )
         twice = next((one for n, one in enumerate(options) if one in options[:n]), None)
         if twice is not None:
             raise ConfigError(f"{where}: {as_typed(twice)} is listed twice", "list each value once")

@@ -4,11 +4,13 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
+from cvexp.config.goals import Goal, read_goals
 from cvexp.config.keys import keyed
 from cvexp.config.loop import MAX_SEED
 from cvexp.config.option import MAX_COUNT, as_typed, settings_of
@@ -26,22 +28,8 @@ MAX_TRIALS = 10_000
 MOST_CONFIRMED = 50
 DIGITS = 12  # hexadecimal, of a sweep's digest
 KEYS = ("search", "runs", "minutes", "seed", "goal", "space", "prune", "confirm")
-GOALS = {"val/accuracy": "maximize", "val/loss": "minimize", "parameters": "minimize", "macs": "minimize"}
-"""What a sweep may be for, and in which direction."""
-
-COSTS = ("parameters", "macs")
-"""Goals that follow from the model alone, and that stand beside val/accuracy."""
-
-_GOAL = "for example: goal: {maximize: val/accuracy}, or {maximize: val/accuracy, minimize: parameters}"
 _SMALLEST_SHARE = Fraction(1, 100)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Goal:
-    """One figure, and whether more of it is better; see `GOALS`."""
-
-    figure: str
-    maximize: bool
+_SHARE = re.compile(r"[0-9]{0,3}\.?[0-9]{0,18}|[0-9]{1,4}/[0-9]{1,4}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,35 +142,35 @@ def read_sweep(value: Any, settings: Mapping[str, Any], where: str) -> Sweep:
     Raises:
         ConfigError: A key or value is wrong, values do not go together, or there is no validation part to choose by.
     """
-    asked = keyed(value, KEYS, where)
-    search: Any = asked.get("search", "tpe")
-    if search not in get_args(SearchName):
-        names = get_args(SearchName)
-        raise ConfigError(
-            f"{where}: `search` is one of {', '.join(names)}, not {shown(search)}", nearest(str(search)[:80], names)
-        )
+    asked = {key: one for key, one in keyed(value, KEYS, where).items() if one is not None}
     space = read_space(asked.get("space", {}), f"{where}: space")
     for name in space:
         if name in settings:
             raise ConfigError(f"{where}: space: `{name}` is in `defaults` too", "leave one of them out")
     base = _check_points(space, settings, f"{where}: space")
     space = {name: _canonical(axis, name, space, settings) for name, axis in space.items()}
-    goals = _goals(asked.get("goal", {"maximize": "val/accuracy"}), f"{where}: goal")
     sweep = Sweep(
-        search=search,
+        search=_search(asked.get("search", "tpe"), where),
         seed=_integer(asked.get("seed", 0), f"{where}: `seed`", low=0, high=2**32 - 1),
-        goals=goals,
+        goals=read_goals(asked.get("goal", {"maximize": "val/accuracy"}), f"{where}: goal"),
         space=space,
         fixed=dict(settings),
-        runs=None if asked.get("runs") is None else _integer(asked["runs"], f"{where}: `runs`", low=1, high=MAX_TRIALS),
-        minutes=None if asked.get("minutes") is None else _minutes(asked["minutes"], f"{where}: `minutes`"),
-        prune=_pruning(asked["prune"], f"{where}: prune") if asked.get("prune") is not None else None,
-        confirm=_confirmation(asked["confirm"], base, f"{where}: confirm")
-        if asked.get("confirm") is not None
-        else None,
+        runs=_integer(asked["runs"], f"{where}: `runs`", low=1, high=MAX_TRIALS) if "runs" in asked else None,
+        minutes=_minutes(asked["minutes"], f"{where}: `minutes`") if "minutes" in asked else None,
+        prune=_pruning(asked["prune"], f"{where}: prune") if "prune" in asked else None,
+        confirm=_confirmation(asked["confirm"], base, f"{where}: confirm") if "confirm" in asked else None,
     )
     _check_together(sweep, base, where)
     return sweep
+
+
+def _search(value: Any, where: str) -> SearchName:
+    names = get_args(SearchName)
+    if value not in names:
+        what = f"{where}: `search` is one of {', '.join(names)}, not {shown(value)}"
+        raise ConfigError(what, nearest(str(value)[:80], names))
+    found: SearchName = value
+    return found
 
 
 def _check_points(space: Mapping[str, Axis], settings: Mapping[str, Any], where: str) -> RunConfig:
@@ -222,29 +210,12 @@ def _canonical(axis: Axis, name: str, space: Mapping[str, Axis], settings: Mappi
     return Choices(options=tuple(getattr(run_config({**settings, **first, name: one}), name) for one in axis.options))
 
 
-def _goals(value: Any, where: str) -> tuple[Goal, ...]:
-    asked = keyed(value, ("maximize", "minimize"), where)
-    if not asked:
-        raise ConfigError(f"{where}: it names no figure", _GOAL)
-    for direction, figure in asked.items():
-        if figure not in GOALS:
-            raise ConfigError(f"{where}: no sweep is for {shown(figure)}", nearest(str(figure)[:80], GOALS))
-        if direction != GOALS[figure]:
-            raise ConfigError(f"{where}: {figure} is not to be {direction[:-1]}ed", f"write {GOALS[figure]}: {figure}")
-    figures = sorted(asked.values(), key=[*GOALS].index)
-    if len(figures) == 1 and figures[0] in COSTS:
-        raise ConfigError(f"{where}: {figures[0]} alone needs no training", _GOAL)
-    if len(figures) > 1 and not (figures[0] == "val/accuracy" and figures[1] in COSTS):
-        raise ConfigError(f"{where}: two goals are val/accuracy and one of {', '.join(COSTS)}", _GOAL)
-    return tuple(Goal(figure=figure, maximize=GOALS[figure] == "maximize") for figure in figures)
-
-
 def _pruning(value: Any, where: str) -> Pruning:
     asked = keyed(value, ("min_epochs", "keep"), where)
     min_epochs = _integer(asked.get("min_epochs", 1), f"{where}: `min_epochs`", low=1, high=MAX_COUNT)
     given = asked.get("keep", "1/3")
     try:
-        keep = Fraction(str(given).replace(" ", "")).limit_denominator(1000)
+        keep = Fraction(str(given)).limit_denominator(1000) if _SHARE.fullmatch(str(given)) else Fraction(0)
     except (ValueError, ZeroDivisionError):
         keep = Fraction(0)
     if isinstance(given, bool) or not _SMALLEST_SHARE <= keep <= 1 - _SMALLEST_SHARE:

@@ -66,7 +66,8 @@ class Driver:
         resumable: Ids of runs that can go on here.
         halving: Says which trials stop early; None for none.
         lost: How often each trial lost its worker in this start.
-        waiting: Records of the runs that wait to be delivered, and why; as of their ends.
+        trained: Runs that finished.
+        trouble: Why records of runs wait to be delivered, as of the last one that said so.
     """
 
     executor: Executor
@@ -81,9 +82,7 @@ class Driver:
     watcher: Watcher | None = None
     clock: Callable[[], float] = time.time
     trained: int = 0
-    waiting: int = 0
     trouble: str = ""
-    exit_code: int = 0
     lost: dict[str, int] = field(default_factory=dict)
     _under_way: dict[str, Trial] = field(default_factory=dict)
     _leaving: bool = False
@@ -105,7 +104,9 @@ class Driver:
                         break
                     self._fill(upcoming, signals)
                 if signals.signum is not None:
-                    self._leave(signals.signum)
+                    break
+            if signals.signum is not None:
+                self._leave(signals.signum)
 
     def _fill(self, upcoming: Callable[[], Trial | None], signals: StopSignals) -> None:
         while len(self._under_way) < self.executor.n_slots and signals.signum is None:
@@ -168,7 +169,7 @@ class Driver:
         trial.run_id, trial.run_name = event.run_id or trial.run_id, event.run_name or trial.run_name
         trial.metrics = {**trial.metrics, **event.metrics}
         trial.seconds = event.metrics.get(Metric.TOTAL_SECONDS, trial.seconds)
-        self.waiting, self.trouble = self.waiting + event.waiting, event.trouble or self.trouble
+        self.trouble = event.trouble or self.trouble
         if event.status == "FINISHED":
             self.trained += 1
             early = trial.pruning is not None and trial.epochs < trial.config.epochs
@@ -176,7 +177,6 @@ class Driver:
         else:
             trial.state = "interrupted" if event.status == "KILLED" else "failed"
             trial.reason = event.reason
-            self.exit_code = event.exit_code or self.exit_code
         self._tell(trial, ended=True)
 
     def _lose(self, trial: Trial, reason: str) -> None:

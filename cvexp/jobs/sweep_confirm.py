@@ -150,7 +150,9 @@ def _judged(found: Confirmed, planned: SweepPlan, data_dir: Path) -> Confirmed:
 
 
 def _groups(candidates: Sequence[Candidate], planned: SweepPlan) -> list[Group]:
-    runs = {run.run_id: run for run in runs_where(planned.settings, tag=SWEEP, value=planned.sweep.digest)}
+    runs = {
+        run.run_id: run for run in runs_where(planned.settings, tag=SWEEP, value=planned.sweep.digest, recovering=False)
+    }
     groups = []
     for one in candidates:
         members = [runs[trial.run_id] for trial in one.repeats if trial.run_id in runs]
@@ -202,6 +204,6 @@ def _tested(found: Confirmed, chosen: Candidate, planned: SweepPlan, data_dir: P
             figures = measure_test(trial.run_id, planned.settings, data_dir=data_dir, trusted_factory=trusted)
             trial.metrics = {**trial.metrics, **figures}
         accuracies.append(trial.metrics[Metric.TEST_ACCURACY])
-    runs = runs_where(planned.settings, tag=SWEEP, value=planned.sweep.digest)
+    runs = runs_where(planned.settings, tag=SWEEP, value=planned.sweep.digest, recovering=False)
     tested = {run.recipe for run in runs if Metric.TEST_ACCURACY in run.metrics}
     return replace(found, test=interval_of(accuracies), n_tested=len(tested))

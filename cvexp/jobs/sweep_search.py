@@ -35,20 +35,21 @@ class Searching:
         self.exhausted = False
         again = ("interrupted", "failed") if retry_failed else ("interrupted",)
         self._left = sorted((one for one in self.trials.values() if one.state in again), key=lambda one: one.number)
-        self._before, self._started = seconds_spent(self.trials.values()), clock()
-        self._has_trained = False
+        self._before = seconds_spent(self.trials.values())
+        self._started: float | None = None
         self._search = Search(planned.sweep, planned.key_of)
 
     @property
     def minutes(self) -> float:
         """For how long trials ran: in earlier starts, and since this one began, if any was trained in it."""
-        now = self._clock() - self._started if self._has_trained else 0.0
+        now = 0.0 if self._started is None else self._clock() - self._started
         return (self._before + now) / SECONDS_PER_MINUTE
 
     def next(self) -> Trial | None:
         """The next trial to train; None where the budget is spent, or nothing is left."""
         trial = self._left.pop(0) if self._left else self._new()
-        self._has_trained = self._has_trained or trial is not None
+        if trial is not None and self._started is None:
+            self._started = self._clock()
         return trial
 
     def halving(self) -> Halving | None:

@@ -99,10 +99,13 @@ def known_trials(sweep: Sweep, settings: StoreSettings) -> Known:
     return Known(trials=trials, repeats=repeats, resumable=resumable_here(settings))
 
 
-def runs_where(settings: StoreSettings, *, tag: str, value: str, last: int | None = None) -> list[RunSummary]:
+def runs_where(
+    settings: StoreSettings, *, tag: str, value: str, last: int | None = None, recovering: bool = True
+) -> list[RunSummary]:
     """The experiment's runs with a tag, those that the store does not know yet too; none where there is no store.
 
-    `last` is the most of the store's to find, and `value` text without control characters.
+    `last` is the most of the store's to find, and `value` text without control characters. Without `recovering`, what
+    ended processes left is not delivered first.
     """
     from cvexp.tracking.local import local_runs
     from cvexp.tracking.queries import search
@@ -111,7 +114,8 @@ def runs_where(settings: StoreSettings, *, tag: str, value: str, last: int | Non
 
     found: list[RunSummary] = []
     if settings.sqlite_file is None or settings.sqlite_file.exists():
-        recover(settings)  # a run may have finished without the store knowing
+        if recovering:  # a run may have finished without the store knowing
+            recover(settings)
         try:
             if "'" not in value:  # which the filter language cannot quote
                 found = search(open_store(settings, create=False), where=f"tags.`{tag}` = '{value}'", last=last)

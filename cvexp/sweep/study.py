@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
+    from cvexp.config.goals import Goal
     from cvexp.config.space import Axis
-    from cvexp.config.sweep import Goal, Point
+    from cvexp.config.sweep import Point
     from cvexp.sweep.trials import Tried
 
 N_STARTUP = 10

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cvexp.config.sweep import Goal, Point
+    from cvexp.config.goals import Goal
+    from cvexp.config.sweep import Point
 
 State = Literal["finished", "pruned", "failed", "waiting"]
 

@@ -7,8 +7,9 @@ from fractions import Fraction
 import pytest
 
 from cvexp.config.experiment import read_experiment
+from cvexp.config.goals import Goal
 from cvexp.config.space import Choices, Range
-from cvexp.config.sweep import Confirmation, Goal, Pruning
+from cvexp.config.sweep import Confirmation, Pruning
 from cvexp.errors import ConfigError
 
 FILE = """
@@ -115,7 +116,7 @@ WRONG = [
     ("step: 4", "step: 5", "give high: 98"),
     ("step: 4", "step: 4, log: true", "`log` and `step` do not go together"),
     ("[linear, mlp]", "[linear, linear]", "linear is listed twice"),
-    ("[linear, mlp]", "[]", "the list is empty"),
+    ("[linear, mlp]", "[]", "0 values are listed"),
     ("[linear, mlp]", "{low: 1, high: 2}", "only numbers have a range"),
     ("[linear, mlp]", "mlp", "a range or a list of values is wanted"),
     (
@@ -137,6 +138,9 @@ WRONG = [
     ("maximize: val/accuracy", "maximize: val/accuracy, minimize: val/loss", "two goals are val/accuracy and one of"),
     ("keep: 1/3", "keep: 3", "`keep` is a share from 0.01 to 0.99"),
     ("keep: 1/3", "keep: 1/0", "`keep` is a share"),
+    ("keep: 1/3", "keep: 1e999999999", "`keep` is a share"),
+    ("maximize: val/accuracy", "maximize: [val/accuracy]", "no sweep is for ['val/accuracy']"),
+    ("[linear, mlp]", f"[linear{', mlp' * 60}]", "61 values are listed"),
     ("min_epochs: 1", "min_epochs: 9", "no epoch of 9 is left"),
     ("seeds: 4", "seeds: [42, 43]", "seed 42 is the one the sweep's trials"),
     ("best: 3", "best: 0", "`best` is an integer from 1 to 50"),

@@ -32,7 +32,7 @@ runs: [{name: first, seed: 1}, {name: again, seed: 1, target_accuracy: 0.9}, {na
 """The first two differ in a figure that is reported, and train alike, so that one of them is the other's proof."""
 
 N_RUNS = 3
-WITHIN = 180
+WITHIN = 600
 N_EPOCHS = 12
 
 
@@ -53,7 +53,7 @@ def start(folder, *words, env=None):
 
 def finish_by(folder, **settings):
     """What the same command prints when it is given again, and goes through."""
-    code, out, err = killing.finish(start(folder, **settings))
+    code, out, err = killing.finish(start(folder, **settings), WITHIN)
     assert code == 0, err
     return json.loads(out)
 
@@ -130,12 +130,12 @@ def test_a_worker_is_killed_then_the_driver_then_all_is_interrupted_and_at_the_e
     until(lambda: any(run.data.tags["cvexp.attempt"] == "2" for run in stored(folder)))
     orphans = workers(driver)
     driver.kill()
-    killing.finish(driver)
+    killing.finish(driver, WITHIN)
     gone(orphans)
     driver = start(folder)
     under_way(folder, driver)
     os.killpg(driver.pid, signal.SIGINT)
-    code, out, err = killing.finish(driver)
+    code, out, err = killing.finish(driver, WITHIN)
     assert (code, out) == (130, "")
     assert "give the same command again to go on" in err
     assert "RUNNING" not in {run.info.status for run in stored(folder)}
@@ -154,7 +154,7 @@ def test_a_killed_worker_loses_its_trial_only_which_goes_on_with_the_same_bits(f
     time.sleep(0.1 * nth)
     victim = int(Journal(hit).tags["cvexp.pid"])
     os.kill(victim, signal.SIGKILL)
-    code, out, err = killing.finish(driver)
+    code, out, err = killing.finish(driver, WITHIN)
     assert code == 0, err
     assert err.count("its worker was killed by SIGKILL, in attempt 1") == 1
     assert json.loads(out)["trained"] == N_RUNS
@@ -172,12 +172,14 @@ def test_workers_of_a_killed_driver_keep_checkpoints_and_leave_and_the_same_comm
     orphans = workers(driver)
     time.sleep(0.1 * nth)
     driver.kill()
-    killing.finish(driver)
-    started = time.monotonic()
-    gone(orphans)
-    assert time.monotonic() - started < 10
+    killing.finish(driver, WITHIN)
     begun = {run.info.run_id for run in stored(folder)}
+    if nth % 2:  # else the command is given again while they leave
+        started = time.monotonic()
+        gone(orphans)
+        assert time.monotonic() - started < 10
     assert finish_by(folder)["trained"] >= 1
+    gone(orphans)
     runs = stored(folder)
     check_finished(runs)
     check_points(runs, f"sqlite:///{folder}/mlflow.db")
@@ -196,7 +198,7 @@ def test_ctrl_c_stops_all_with_checkpoints_and_the_same_command_goes_on(folder, 
     started = time.monotonic()
     signum = signal.SIGTERM if nth % 2 else signal.SIGINT
     (os.kill if nth % 2 else os.killpg)(driver.pid, signum)
-    code, out, err = killing.finish(driver)
+    code, out, err = killing.finish(driver, WITHIN)
     assert time.monotonic() - started < 10
     assert (code, out) == (128 + signum, "")
     complaint = err[err.index("error:") :].splitlines()
@@ -228,7 +230,7 @@ def test_a_second_ctrl_c_leaves_at_once(folder):
     time.sleep(1)
     started = time.monotonic()
     os.killpg(driver.pid, signal.SIGINT)
-    code, _, err = killing.finish(driver)
+    code, _, err = killing.finish(driver, WITHIN)
     assert time.monotonic() - started < 2
     assert code == 130
     assert "stopped at once by a second signal" in err
@@ -261,7 +263,7 @@ def test_a_full_disk_ends_one_trial_only_and_the_same_command_goes_on_when_there
     hit = under_way(folder, driver)[0]
     time.sleep(0.1 * nth)
     mount(hit / "checkpoints")
-    code, _, err = killing.finish(driver)
+    code, _, err = killing.finish(driver, WITHIN)
     unmount()
     assert code == 1, err
     assert "No space left on device" in err
@@ -278,11 +280,11 @@ def test_a_full_disk_ends_one_trial_only_and_the_same_command_goes_on_when_there
 def test_a_store_that_is_away_for_the_whole_plan_gets_every_point_once_by_sync(folder, nth, server):
     env = {"MLFLOW_TRACKING_URI": server.uri}
     driver = start(folder, env=env)
-    code, out, err = killing.finish(driver, seconds=400)
+    code, out, err = killing.finish(driver, WITHIN)
     assert (code, out) == (3, ""), err
     assert "all 3 runs are trained" in err
     assert "cvexp sync" in err
-    code, _, err = killing.finish(start(folder, env=env), seconds=400)
+    code, _, err = killing.finish(start(folder, env=env), WITHIN)
     assert "trained already" in err
     assert code in (2, 3)  # nothing is trained twice, and the comparison cannot be read
     server.start()

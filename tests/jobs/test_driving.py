@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from fractions import Fraction
 
@@ -9,6 +10,7 @@ import pytest
 
 from cvexp.config import run_config
 from cvexp.config.sweep import Pruning
+from cvexp.errors import Interrupted
 from cvexp.executors.seam import Ended, Epoch, Lost, Started
 from cvexp.jobs.driving import MOST_LOST, Driver, in_order
 from cvexp.jobs.trials import Known, Trial
@@ -151,3 +153,19 @@ def test_a_failed_trial_keeps_its_reason_and_the_others_are_trained(tmp_path, st
     end = Ended(trial="0", number=1, run_id="run-0", status=status, reason="the loss is nan", exit_code=1)
     drive(Played({"0": [1.0], "1": [1.0]}, ends={("0", 1): end}), trials, tmp_path)
     assert [(one.state, one.reason) for one in trials] == [(state, "the loss is nan"), ("finished", "")]
+
+
+def test_a_signal_between_two_trials_ends_the_sweep(tmp_path):
+    def upcoming():
+        signal.raise_signal(signal.SIGTERM)
+
+    driver = Driver(
+        executor=Played({}),
+        settings=store_settings(f"sqlite:///{tmp_path}/mlflow.db"),
+        data_dir=tmp_path,
+        tags={},
+        reread=lambda: Known(trials={}, repeats={}, resumable=frozenset()),
+    )
+    with pytest.raises(Interrupted) as stopped:
+        driver.run(upcoming)
+    assert stopped.value.signum == signal.SIGTERM

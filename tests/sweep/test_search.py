@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import pytest
 
+from cvexp.config.goals import Goal
 from cvexp.config.space import Choices, Range
-from cvexp.config.sweep import Goal, Pruning, Sweep
+from cvexp.config.sweep import Pruning, Sweep
 from cvexp.errors import ConfigError
 from cvexp.sweep import study
 from cvexp.sweep.search import Search

@@ -37,7 +37,7 @@ def show(result: SweepResult) -> None:
         say(line)
     if result.confirmed is not None:
         console().print(_candidates_table(result.confirmed, result.plan.sweep))
-        for line in _verdict(result.confirmed, result.plan.sweep):
+        for line in _verdict(result.confirmed, result.plan.sweep, n_tried=len(result.trials)):
             say(line)
     hint(*_notes(result))
 
@@ -116,7 +116,7 @@ def _interval(over: Interval | None, figure: str) -> str:
     return f"{shown_figure(figure, low)} to {shown_figure(figure, high)}"  # t knows no bounds
 
 
-def _verdict(confirmed: Confirmed, sweep: Sweep) -> list[str]:
+def _verdict(confirmed: Confirmed, sweep: Sweep, *, n_tried: int) -> list[str]:
     """The pick, where it was selected and confirmed, against the others, and on the test images."""
     lines, pick, figure = [], confirmed.pick, sweep.goal.figure
     if pick is not None and pick.confirmed_at is not None:
@@ -125,15 +125,15 @@ def _verdict(confirmed: Confirmed, sweep: Sweep) -> list[str]:
             cost = sweep.goals[1].figure
             lines.append(f"It has the fewest {cost} of those that are not shown to be less accurate than the best.")
         lines.append(
-            f"{figure}: selected at {shown_figure(figure, pick.selected_at)}, confirmed at "
+            f"{figure}: selected at {shown_figure(figure, pick.selected_at)} of {n_tried} tried, confirmed at "
             f"{shown_figure(figure, pick.confirmed_at.mean)} by the mean of {pick.confirmed_at.n} fresh seeds."
         )
     lines += confirmed.sentences
     if confirmed.test is not None:
-        interval = _interval(confirmed.test, "val/accuracy")
+        interval = "" if confirmed.test.low is None else f" (95% {_interval(confirmed.test, 'val/accuracy')})"
         again = f"; {confirmed.n_tested} picks have been measured on them" if confirmed.n_tested > 1 else ""
         lines.append(
-            f"Test accuracy of the pick: {confirmed.test.mean:.2%} (95% {interval}), the mean of {confirmed.test.n} "
+            f"Test accuracy of the pick: {confirmed.test.mean:.2%}{interval}, the mean of {confirmed.test.n} "
             f"fresh seeds; nothing was chosen by these images{again}."
         )
     return lines
@@ -165,6 +165,10 @@ def next_commands(result: SweepResult) -> list[str]:
     settings, confirmed = result.plan.settings, result.confirmed
     if confirmed is not None and confirmed.pick is not None:
         run = confirmed.pick.repeats[0]
+        if len(result.plan.sweep.goals) > 1:  # what it costs in time is measured alone, afterwards
+            firsts = [one.repeats[0] for one in confirmed.candidates]
+            names = [shortest_selector(one.run_id, one.run_name) for one in firsts]
+            return [settings.command("bench", *names), settings.command("ui")]
         return [settings.command("confmat", shortest_selector(run.run_id, run.run_name)), settings.command("ui")]
     trial = result.trial(result.best[0].key)
     words = typed_words(result.plan.sweep.config(trial.point))
