@@ -19,6 +19,7 @@ from cvexp.training.loop import Training
 from cvexp.training.request import read_request, write_request
 from cvexp.training.session import ONE_AT_A_TIME, config_tags, known_tags, prepare_resumed
 from cvexp.training.signals import StopSignals
+from cvexp.training.together import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,10 +68,10 @@ def run(
     from cvexp.tracking.recovery import recover
 
     policy = policy or CheckpointPolicy()
-    with StopSignals() as signals, ONE_AT_A_TIME:
+    with StopSignals() as signals, ONE_AT_A_TIME, contextlib.ExitStack() as stack:
         started = time.monotonic() if started is None else started
         recover(settings)
-        folder, settings = _find(selector, settings)
+        folder, settings = find(selector, settings)
         with run_lock(folder):  # before anything in the folder is read: another process may have resumed the run
             journal = Journal(folder)
             settings = same_store(journal, settings)
@@ -82,9 +83,12 @@ def run(
             name = journal.name or journal.run_id
             if journal.status == "FINISHED":
                 _check_unfinished(name, config, () if checkpoint is None else checkpoint.history)
-            prepared = prepare_resumed(
-                request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset, features=features
+            asked = replace(config, threads=request.threads)
+            ranks = stack.enter_context(
+                together(asked, evaluation_threads=request.evaluation_threads, resumed=checkpoint is not None)
             )
+            data = {"dataset": dataset, "features": features, "ranks": ranks}
+            prepared = prepare_resumed(request, config, data_dir, checkpoint=checkpoint, name=name, **data)
             opening = reopen_run(
                 settings,
                 folder,
@@ -125,7 +129,7 @@ def same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
     return replace(settings, experiment=journal.experiment or settings.experiment)
 
 
-def _find(selector: str, settings: StoreSettings) -> tuple[Path, StoreSettings]:
+def find(selector: str, settings: StoreSettings) -> tuple[Path, StoreSettings]:
     """The local folder of the run that `selector` means, and the settings of its experiment."""
     from cvexp.jobs.source import find_run
     from cvexp.tracking.local import folder_of

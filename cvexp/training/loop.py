@@ -90,8 +90,10 @@ class Training:
         size = model_size(self.prepared.model)
         self._recorder.inputs()
         self._fit = self.prepared.fit(self._on_progress)
+        ranks = self.prepared.ranks
+        ranks.remedy = f"go on from the last checkpoint: {self._resume_command()}"
         if self.resumed is not None:
-            self._fit.load_state(self.resumed.fit)
+            self._fit.load_state(dict(ranks.share_state(self.resumed.fit)))
             self._checkpoints.resume_from(self.resumed)
             self._history += self.resumed.history
         self._checkpoints.start_thread()
@@ -188,6 +190,7 @@ class Training:
         self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
+        self.prepared.ranks.relay(self.signals)
         if self.signals.signum is None:
             return
         self._save()
@@ -262,6 +265,7 @@ class Training:
             n_threads=self.prepared.layout.evaluation_threads,
             after_batch=self._check_signals,
             keep_logits=partial(self._logits.__setitem__, "test"),
+            logits_of=self.prepared.ranks.logits_by_class,
         )
         return evaluation, device.clock() - start
 
