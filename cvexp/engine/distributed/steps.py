@@ -55,9 +55,11 @@ class DistributedSteps:
             self._parallel = DistributedDataParallel(
                 state.model,
                 device_ids=None if source.device.type == "cpu" else [source.device],
-                broadcast_buffers=False,  # they are equal: those of batch normalisation are of the whole batch
                 find_unused_parameters=True,
             )
+        # They are equal in any case: those of batch normalisation are of whole batches. The keyword's name depends on the
+        # release of torch, the attribute's does not.
+        self._parallel.broadcast_buffers = False
         state.forward = self._forward
 
     def _forward(self, images: Tensor) -> Tensor:
