@@ -56,7 +56,12 @@ class Normalised(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 8), nn.BatchNorm1d(8)
+            nn.Conv2d(1, 4, 3, bias=False),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(144, 8, bias=False),
+            nn.BatchNorm1d(8),
         )
         self.head = nn.Linear(8, 10)
         self.unused = nn.Parameter(torch.ones(3))
