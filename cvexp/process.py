@@ -60,9 +60,7 @@ def rank_here() -> Rank | None:
         return None
     if not is_own() or _LAUNCH not in os.environ or world < 2:  # noqa: PLR2004 - one is alone
         return None
-    return Rank(
-        rank=rank, world=world, local_rank=local_rank, local_world=local_world, node=node, attempt=attempt
-    )
+    return Rank(rank=rank, world=world, local_rank=local_rank, local_world=local_world, node=node, attempt=attempt)
 
 
 def launch_id() -> str:

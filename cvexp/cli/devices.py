@@ -50,6 +50,10 @@ def train_on_devices(
         ConfigError: A flag cannot be given with several devices.
     """
     place = rank_here()
+    if place is not None:
+        from cvexp.jobs.devices import keep_torch_quiet
+
+        keep_torch_quiet()
     if place is not None and place.rank:
         from cvexp.jobs.devices import follow
 

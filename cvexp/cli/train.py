@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cvexp.cli import options
-from cvexp.cli.flags import Given, with_flags
 from cvexp.cli.devices import on_devices, train_on_devices
+from cvexp.cli.flags import Given, with_flags
 from cvexp.cli.output import present
 from cvexp.cli.training import check_flags, train_one, train_repeats
 from cvexp.config import RunConfig

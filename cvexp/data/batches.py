@@ -95,7 +95,7 @@ class ResidentSource:
     def pieces(self, order: Tensor, positions: Sequence[Tensor]) -> Iterator[Batch]:
         """See BatchSource."""
         chosen = order[torch.cat(list(positions)).to(order.device)]  # one transfer to a GPU
-        return self.made(self.gather, [(some,) for some in chosen.split([*map(len, positions)])], prefetch=False)
+        return self.made(self.gather, [(some,) for some in torch.split(chosen, [*map(len, positions)])], prefetch=False)
 
     def made(self, make: Callable[..., Batch], pieces: Sequence[tuple[Any, ...]], *, prefetch: bool) -> Iterator[Batch]:
         """What `make` gives for the arguments in each of `pieces`, of which there is at least one; see `chunks`."""

@@ -55,7 +55,5 @@ def choose_step(model: nn.Module, dataset: Dataset, config: RunConfig, ranks: Al
 
     assert isinstance(ranks, Ranks)  # noqa: S101 - several are
     check_divisible(state, source, config, ranks.world)
-    runner = DistributedSteps(
-        state, source, batch_size=config.images_per_step, seed=config.seed, ranks=ranks
-    )
+    runner = DistributedSteps(state, source, batch_size=config.images_per_step, seed=config.seed, ranks=ranks)
     return Choice(runner=runner, reason=f"{ranks.world} processes exchange gradients; no other backend does")

@@ -49,11 +49,10 @@ class Progress:
 class Fit:
     """Trains a model; iterating over it yields the figures of each epoch as it ends.
 
-    The generators are seeded before the first epoch, and what the consumer draws between epochs does not
-    change the next one.
+    The generators are seeded before the first epoch; what the consumer draws between epochs does not change the next.
 
-    `held_out_logits` are those of the last evaluation, (K, N) on the device: the per-image records need them once, at
-    the end. They are None before the first one, and no part of the state.
+    `held_out_logits` are those of the last evaluation, (K, N) on the device, for the per-image records at the end. They
+    are None before the first one, and no part of the state.
 
     Args:
         model: With its initial weights, on the device.
@@ -62,12 +61,11 @@ class Fit:
         config: Optimizer, rate, batch size, epochs, seed.
         device: Where the model is and the images go.
         runner: Runs the steps, made for this model and the training split; by default what `config` says.
-        evaluation_threads: CPU threads for one operation of the evaluation; by default as many as torch has now.
+        evaluation_threads: CPU threads for one operation of the evaluation; by default as many as torch has.
         callback: Called between steps some ten times a second, and between the batches of an evaluation. Its time is
             in no figure; it may call `state`, and what it raises ends the training.
         seconds_before: Seconds of work before the first step that count as the first epoch's training.
-        ranks: The processes that train together. Process 0 decides whether there is another epoch; the others iterate
-            until it does not go on.
+        ranks: The processes that train together; the first decides whether there is another epoch.
     """
 
     def __init__(
@@ -215,8 +213,8 @@ class Fit:
             seconds = self._device.clock() - start
             self._seconds += seconds
             self._first_step_seconds = self._first_step_seconds or seconds
-            per_call = max(1, min(2 * per_call, int(CALL_SECONDS * n_run / max(seconds, 1e-9))))
-            per_call = self._ranks.agreed(per_call)
+            n_next = max(1, min(2 * per_call, int(CALL_SECONDS * n_run / max(seconds, 1e-9))))
+            per_call = self._ranks.agreed(n_next)
             self._call_back()
 
     def _check_finite(self, done: int, n_run: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -30,7 +30,7 @@ class Share:
         without_exchange: Within it, a backward pass leaves its gradients to the pass after it, which exchanges both.
     """
 
-    sizes: Sequence[int]
+    sizes: list[int]
     divisor: Tensor | int
     times: int
     without_exchange: Callable[[], AbstractContextManager[object]]
@@ -65,7 +65,7 @@ def train_step(
         loss, logits = _forward_backward(state, images, labels)
     else:
         divisor = state.options.loss.divisor(labels)
-        whole = Share(sizes=(), divisor=divisor, times=1, without_exchange=contextlib.nullcontext)
+        whole = Share(sizes=[], divisor=divisor, times=1, without_exchange=contextlib.nullcontext)
         loss, logits = _in_passes(state, images, labels, size, whole)
     with torch.no_grad():
         state.update(coefficients)
@@ -73,7 +73,7 @@ def train_step(
 
 
 def _in_passes(
-    state: TrainState, images: Tensor, labels: Tensor, sizes: int | Sequence[int], share: Share
+    state: TrainState, images: Tensor, labels: Tensor, sizes: int | list[int], share: Share
 ) -> tuple[Tensor, Tensor]:
     """Passes of so many images each: what they add to the step's loss, and their logits."""
     *others, last = zip(torch.split(images, sizes), torch.split(labels, sizes), strict=True)

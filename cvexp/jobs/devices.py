@@ -23,6 +23,12 @@ QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "TORCH_DISTRIBUTED_DEBUG": "OFF", "GLOO
 """What keeps torch's C++ code from talking; set before torch is loaded."""
 
 
+def keep_torch_quiet() -> None:
+    """Let torch's C++ code report errors only, here and in processes started from here; the user's own settings stay."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
 def launch(arguments: Sequence[str], *, devices: int, device: str) -> int:
     """Start `cvexp` with these arguments in several processes of this machine, by torchrun's agent; give the exit code.
 
@@ -34,7 +40,7 @@ def launch(arguments: Sequence[str], *, devices: int, device: str) -> int:
         TrainingError: A process was killed, and could not say so itself.
         Interrupted: A signal stopped them.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    keep_torch_quiet()
     _check(devices, device)
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -76,7 +82,9 @@ def _code(codes: dict[int, int], devices: int) -> int:
     if own >= 0:
         return own
     name = signal.Signals(-own).name
-    raise TrainingError(f"process 0 of {devices} was ended by {name}", "go on from its last checkpoint: cvexp train --resume @last")
+    raise TrainingError(
+        f"process 0 of {devices} was ended by {name}", "go on from its last checkpoint: cvexp train --resume @last"
+    )
 
 
 def follow(data_dir: Path, *, model: str | None) -> int:

@@ -87,8 +87,16 @@ def run(
             ranks = stack.enter_context(
                 together(asked, evaluation_threads=request.evaluation_threads, resumed=checkpoint is not None)
             )
-            data = {"dataset": dataset, "features": features, "ranks": ranks}
-            prepared = prepare_resumed(request, config, data_dir, checkpoint=checkpoint, name=name, **data)
+            prepared = prepare_resumed(
+                request,
+                config,
+                data_dir,
+                checkpoint=checkpoint,
+                name=name,
+                dataset=dataset,
+                features=features,
+                ranks=ranks,
+            )
             opening = reopen_run(
                 settings,
                 folder,

@@ -90,10 +90,9 @@ class Training:
         size = model_size(self.prepared.model)
         self._recorder.inputs()
         self._fit = self.prepared.fit(self._on_progress)
-        ranks = self.prepared.ranks
-        ranks.remedy = f"go on from the last checkpoint: {self._resume_command()}"
+        self.prepared.ranks.advise(self._resume_command())
         if self.resumed is not None:
-            self._fit.load_state(dict(ranks.share_state(self.resumed.fit)))
+            self._fit.load_state(dict(self.prepared.ranks.share_state(self.resumed.fit)))
             self._checkpoints.resume_from(self.resumed)
             self._history += self.resumed.history
         self._checkpoints.start_thread()
@@ -196,9 +195,8 @@ class Training:
         self._save()
         self._checkpoints.finish()
         done = self._fit.progress
-        is_over = done.epoch > self.prepared.config.epochs
         where = f"epoch {done.epoch}, step {done.step} of {done.n_steps}"
-        self._check_signals(f"the end of epoch {done.epoch - 1}" if is_over else where)
+        self._check_signals(f"the end of epoch {done.epoch - 1}" if done.epoch > self.prepared.config.epochs else where)
 
     def _check_signals(self, where: str = "the end of training") -> None:
         if self.signals.signum is not None:

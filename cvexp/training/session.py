@@ -56,8 +56,8 @@ class Prepared:
         machine: How busy the machine was when preparing began.
         weights: The initial weights, where some were asked for.
         cached: What the head alone is trained on, where that was asked for.
-        notes: What was done to the model before it is trained, and by how many processes it is, a line each.
-        ranks: The processes that train together.
+        notes: What was done to the model before it is trained, a line each.
+        ranks: The processes that train together; their notes follow the model's.
     """
 
     config: RunConfig
@@ -130,8 +130,8 @@ def prepare(
 ) -> Prepared:
     """Load the data, or take `dataset`, build the model, and choose the step runner; nothing is written.
 
-    `features` has those of an earlier run; `evaluation_threads` are a resumed run's, and by default the model's.
-    `ranks` are the processes that train together, each of which calls this.
+    `features` has those of an earlier run; `evaluation_threads` are a resumed run's, and by default the model's. Each
+    of several processes that train together calls this, with its `ranks`.
 
     Raises:
         InputError: The model, dataset or device cannot be used as asked.
@@ -213,8 +213,8 @@ def prepare_resumed(
         WeightsError: The checkpoint does not fit.
     """
     asked = replace(config, threads=request.threads)
-    kept = {"evaluation_threads": request.evaluation_threads, "ranks": ranks}
-    prepared = prepare(asked, data_dir, dataset=dataset, features=features, **kept)
+    n_threads = request.evaluation_threads
+    prepared = prepare(asked, data_dir, dataset=dataset, features=features, evaluation_threads=n_threads, ranks=ranks)
     if prepared.cached is not None and checkpoint is not None:  # its times are those of its first epoch
         prepared = replace(prepared, cached=replace(prepared.cached, is_shared=request.features_shared))
     layout = replace(prepared.layout, policy=request.policy)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from cvexp.device import Device
     from cvexp.engine.distributed.alone import Alone
     from cvexp.engine.distributed.ranks import Control, Ranks
-    from cvexp.engine.fit import Progress
     from cvexp.training.signals import StopSignals
 
 START, LEFT, ERROR = "start", "left", "error"
@@ -35,9 +34,7 @@ SECONDS_TO_CLOSE = 60.0
 
 
 @contextlib.contextmanager
-def together(
-    config: RunConfig, *, evaluation_threads: int | None = None, resumed: bool = False
-) -> Iterator[Alone]:
+def together(config: RunConfig, *, evaluation_threads: int | None = None, resumed: bool = False) -> Iterator[Alone]:
     """Within the block, process 0 trains `config` with the other processes, or alone where it is alone.
 
     Args:
@@ -188,9 +185,7 @@ class Follower:
         if names_code(config.model) and config.model != self.model:
             raise ModelError(f"it was not told to run the code of {config.model}")
         with group(self.control, own_device(config.device, self.control.place)) as ranks:
-            prepared = prepare(
-                config, self.data_dir, evaluation_threads=start["evaluation_threads"], ranks=ranks
-            )
+            prepared = prepare(config, self.data_dir, evaluation_threads=start["evaluation_threads"], ranks=ranks)
             with threads(prepared.layout.threads), self.signals.deferred():
                 fit = prepared.fit(lambda _progress: self._relay(ranks))
                 if start["resumed"]:

@@ -62,16 +62,15 @@ def test_two_processes_give_the_figures_of_one_and_one_of_them_speaks(whole, tmp
     run, _ = killing.logged(folder)
     assert json.loads(run.data.tags["cvexp.conditions"])["devices"] == 2
     assert run.data.tags["cvexp.step_runner"].startswith("eager (2 processes")
-    assert [path.name for path in folder.iterdir()] == [name for name in os.listdir(folder)]
     assert sorted(path.name for path in folder.iterdir()) == [".cvexp", "mlflow.db", "mlruns"]
 
 
 @pytest.mark.slow
 def test_a_killed_process_is_restarted_and_the_run_ends_with_the_same_bits(whole, tmp_path):
-    words = ["1", "20", "SIGKILL", *TRAIN, *TWO]
+    words = ["1", "60", "SIGKILL", *TRAIN, *TWO]  # after the first checkpoint
     code, _, err = killing.finish(start([*AGENT, "-m", "tests.faults.ranks", *words], tmp_path))
     assert code == 0, err
-    assert "resumed  before step 1" in err
+    assert "resumed  before step" in err
     assert killing.fingerprint(tmp_path) == killing.fingerprint(whole[2])
 
 

@@ -54,7 +54,9 @@ def test_code_runs_only_where_it_was_typed(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("left", "code"), [(True, 0), (False, 1)])
 def test_a_process_that_fails_lets_the_first_one_speak(tmp_path, monkeypatch, left, code):
     monkeypatch.setattr("cvexp.training.together.SECONDS_TO_CLOSE", 0.1)
-    control = Said(**{START: start(model="linear", device="cuda:99".partition(":")[0])}, **({LEFT: "x"} if left else {}))
+    control = Said(
+        **{START: start(model="linear", device="cuda:99".partition(":")[0])}, **({LEFT: "x"} if left else {})
+    )
     assert follow(control, tmp_path) == code
     assert "process 1 of 2: device 'cuda' is not available" in control.said[ERROR]
 

@@ -28,14 +28,12 @@ class Alone:
         rank: Which one this is, from 0.
         backend: What the processes exchange tensors with; empty for one.
         device: This process's, where that was settled already.
-        remedy: What to type next when one of them is lost.
     """
 
     world = 1
     rank = 0
     backend = ""
     device: Device | None = None
-    remedy = ""
 
     def agreed(self, number: int) -> int:
         """The number that process 0 has."""
@@ -60,6 +58,9 @@ class Alone:
 
     def check_same(self, what: str, value: str) -> None:
         """Make sure that all processes have the same value of `what`."""
+
+    def advise(self, command: str) -> None:
+        """Know what to type next when one of several processes is lost."""
 
     def in_turn(self) -> AbstractContextManager[None]:
         """Within the block, the first process of a machine is done before the others begin."""

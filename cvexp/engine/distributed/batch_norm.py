@@ -31,7 +31,7 @@ def synchronised(model: nn.Module, device: torch.device) -> Callable[[], Abstrac
     if not layers:
         return contextlib.nullcontext
     if device.type == "cuda" and all(type(layer) in _CONVERTED for layer in layers) and type(model) not in _CONVERTED:
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return contextlib.nullcontext
     return WholeBatches
 
@@ -42,7 +42,7 @@ class WholeBatches(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
-        types: Iterable[type],  # noqa: ARG002 - torch's protocol
+        types: Iterable[type],
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
@@ -50,13 +50,13 @@ class WholeBatches(TorchFunctionMode):
         return (batch_norm if func is functional.batch_norm else func)(*args, **(kwargs or {}))
 
 
-def batch_norm(
+def batch_norm(  # noqa: PLR0917 - the signature of torch's function
     images: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
-    training: bool = False,  # noqa: FBT001, FBT002 - the signature of torch's function
+    training: bool = False,  # noqa: FBT001, FBT002 - likewise
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
@@ -86,7 +86,7 @@ def batch_norm(
 
 def summed(value: Tensor) -> Tensor:
     """The sum of all processes' values; the gradient of each is the sum of the gradients that the sums get."""
-    total: Tensor = _Sum.apply(value)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    total: Tensor = _Sum.apply(value)
     return total
 
 
@@ -96,7 +96,7 @@ class _Sum(torch.autograd.Function):
         return _sum(value)
 
     @staticmethod
-    def backward(_context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
         return _sum(gradient)
 
 

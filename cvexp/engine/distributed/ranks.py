@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]  # they are public there
 from torch.distributed.rendezvous import rendezvous
 
 from cvexp.checkpoint import parsed, serialised
@@ -31,11 +32,13 @@ POLL_SECONDS = 0.05
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others, which may be evaluating on a slower machine; one that ends is noticed."""
 
-_GONE = re.compile(r"(connection|socket) (was )?(closed|reset|refused)|broken pipe|gloo|nccl|remote process", re.I)
+_GONE = re.compile(
+    r"(connection|socket) (was )?(closed|reset|refused)|broken pipe|gloo|nccl|remote process", re.IGNORECASE
+)
 """In what torch raises when another process has ended."""
 
 
-class PeerLost(TrainingError):
+class PeerLost(TrainingError):  # noqa: N818 - it names what happened
     """Another process of this training has ended; the training cannot go on."""
 
 
@@ -47,7 +50,7 @@ class Control:
 
     def __init__(self, place: Rank) -> None:
         store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
-        self._store = dist.PrefixStore(f"cvexp/{place.attempt}", store)
+        self._store = PrefixStore(f"cvexp/{place.attempt}", store)
         self.place = place
 
     def tell(self, key: str, text: str) -> None:
@@ -65,9 +68,9 @@ class Control:
             time.sleep(POLL_SECONDS)
         return text
 
-    def new_store(self) -> dist.Store:
+    def new_store(self) -> Store:
         """For a process group."""
-        return dist.PrefixStore("group", self._store)
+        return PrefixStore("group", self._store)
 
 
 class Ranks(Alone):
@@ -82,6 +85,7 @@ class Ranks(Alone):
         self.world, self.rank, self.device = place.world, place.rank, device
         self.backend = "nccl" if device.torch.type == "cuda" else "gloo"
         self._control, self._place, self._n_turns = control, place, 0
+        self._remedy = "start it again"
 
     def add(self, values: Tensor) -> Tensor:
         """The sum of all processes' tensors, in place."""
@@ -144,6 +148,10 @@ class Ranks(Alone):
         elif (theirs := self._control.awaited(what)) != value:
             raise TrainingError(f"process {self.rank} has other {what} than process 0: {value}, not {theirs}")
 
+    def advise(self, command: str) -> None:
+        """See Alone."""
+        self._remedy = f"go on from the last checkpoint: {command}"
+
     @contextlib.contextmanager
     def in_turn(self) -> Iterator[None]:
         """See Alone. What the first one downloads or caches is there for the others."""
@@ -185,7 +193,7 @@ class Ranks(Alone):
             with contextlib.suppress(RuntimeError):
                 time.sleep(POLL_SECONDS)  # they may be on their way
                 said = self._control.told("error")
-            raise PeerLost(said or "another process of this training has ended", self.remedy) from error
+            raise PeerLost(said or "another process of this training was lost", self._remedy) from error
 
 
 def _checksum(tensor: Tensor) -> Tensor:

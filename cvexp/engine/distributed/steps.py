@@ -57,8 +57,8 @@ class DistributedSteps:
                 device_ids=None if source.device.type == "cpu" else [source.device],
                 find_unused_parameters=True,
             )
-        # They are equal in any case: those of batch normalisation are of whole batches. The keyword's name depends on the
-        # release of torch, the attribute's does not.
+        # They are equal in any case: those of batch normalisation are of whole batches. The name of the keyword depends
+        # on the release of torch, that of the attribute does not.
         self._parallel.broadcast_buffers = False
         state.forward = self._forward
 

@@ -63,6 +63,11 @@ def test_tensors_that_differ_between_processes_are_named(reports):
         assert report["differing"].startswith("other of the model differs")
 
 
+def test_dropout_differs_between_processes_and_goes_on_with_the_same_bits(reports):
+    for report in reports:
+        assert report["dropped"] == {"equal": True, "same_draws": False, "draws": True}
+
+
 def test_both_have_what_process_0_has(reports):
     for report in reports:
         assert report["agreed"] == 10
