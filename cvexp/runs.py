@@ -47,6 +47,9 @@ RECIPE = "cvexp.recipe"
 SEEDS = "cvexp.seeds"
 """The tag with the seeds of the repeats that a run is one of, as `--seeds` takes them."""
 
+LAUNCH = "cvexp.launch"
+"""The tag that the processes of a training on several devices find their run by when they are restarted."""
+
 LEFT_OUT = "cvexp.unreadable_images"
 """The tag with the image files that were left out because they cannot be read: how many, and the first by name."""
 

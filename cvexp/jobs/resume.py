@@ -21,6 +21,7 @@ from cvexp.training.request import read_request, write_request
 from cvexp.training.session import ONE_AT_A_TIME, config_tags, known_tags, prepare_resumed
 from cvexp.training.shared import check_shared
 from cvexp.training.signals import entered
+from cvexp.training.together import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ def run(
     from cvexp.tracking.recovery import recover
 
     policy = policy or CheckpointPolicy()
-    with entered(stop_signals) as signals, ONE_AT_A_TIME:
+    with entered(stop_signals) as signals, ONE_AT_A_TIME, contextlib.ExitStack() as stack:
         started = time.monotonic() if started is None else started
         recover(settings)
         found, settings = find_run(selector, settings)
@@ -117,8 +118,19 @@ def run(
             name = journal.name or journal.run_id
             if journal.status == "FINISHED":
                 check_unfinished(name, config, () if checkpoint is None else checkpoint.history)
+            asked = replace(config, threads=request.threads)
+            ranks = stack.enter_context(
+                together(asked, evaluation_threads=request.evaluation_threads, resumed=checkpoint is not None)
+            )
             prepared = prepare_resumed(
-                request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset, features=features
+                request,
+                config,
+                data_dir,
+                checkpoint=checkpoint,
+                name=name,
+                dataset=dataset,
+                features=features,
+                ranks=ranks,
             )
             outputs = outputs or outputs_of(journal.tags)
             outputs.check(config)

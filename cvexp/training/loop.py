@@ -97,8 +97,9 @@ class Training:
         size = model_size(self.prepared.model)
         self._recorder.inputs()
         self._fit = self.prepared.fit(self._on_progress)
+        self.prepared.ranks.advise(self._resume_command())
         if self.resumed is not None:
-            self._fit.load_state(self.resumed.fit)
+            self._fit.load_state(dict(self.prepared.ranks.share_state(self.resumed.fit)))
             self._checkpoints.resume_from(self.resumed)
             self._history += self.resumed.history
             self._recorder.epochs_before(self._history)
@@ -196,14 +197,14 @@ class Training:
         self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
+        self.prepared.ranks.relay(self.signals)
         if self.signals.signum is None:
             return
         self._save()
         self._checkpoints.finish()
         done = self._fit.progress
-        is_over = done.epoch > self.prepared.config.epochs
         where = f"epoch {done.epoch}, step {done.step} of {done.n_steps}"
-        self._check_signals(f"the end of epoch {done.epoch - 1}" if is_over else where)
+        self._check_signals(f"the end of epoch {done.epoch - 1}" if done.epoch > self.prepared.config.epochs else where)
 
     def _check_signals(self, where: str = "the end of training") -> None:
         if self.signals.signum is not None:
@@ -272,6 +273,7 @@ class Training:
             n_threads=self.prepared.layout.evaluation_threads,
             after_batch=self._check_signals,
             keep_logits=partial(self._logits.__setitem__, "test"),
+            logits_of=self.prepared.ranks.logits_by_class,
         )
         return evaluation, device.clock() - start
 
