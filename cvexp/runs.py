@@ -20,6 +20,7 @@ EXPORT_SUFFIXES = {
     "onnx": ".onnx",
     "torch-export": ".pt2",
     "openvino": ".openvino",
+    "executorch": ".pte",
 }
 """Suffixes by export format (see `cvexp.export.formats`); an argument with such a suffix names a file, not a run."""
 
