@@ -110,7 +110,7 @@ def _written(net: ET.Element, n_bytes: int) -> ET.Element:
         places[number] = place
         inside.append(_layer(layer, number, n_bytes))
     edges = ET.SubElement(made, "edges")
-    edges.extend(_edges(net, places, inside))
+    edges.extend(list(_edges(net, places, inside)))  # a list, since `extend` hides what an iterator raises
     return made
 
 
@@ -138,7 +138,7 @@ def _layer(layer: ET.Element, number: str, n_bytes: int) -> ET.Element:
         ports = layer.findall(f"./{side}/port")
         if ports:
             inside = ET.SubElement(made, side)
-            inside.extend(_port(port) for port in ports)
+            inside.extend([_port(port) for port in ports])
     return made
 
 
