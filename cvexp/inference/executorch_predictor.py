@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import io
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ class _Pool:
     @classmethod
     def resized(cls, n_threads: int) -> int:
         """Make the pool one of `n_threads`, and return its number."""
-        with _quiet_descriptor():  # its log goes to file descriptor 2
+        with _quiet():
             if runtime()._threadpool_get_thread_count() != n_threads:  # noqa: SLF001 - there is no public way
                 runtime()._unsafe_reset_threadpool(n_threads)  # noqa: SLF001
                 cls.number += 1
@@ -92,7 +92,7 @@ class ExecuTorchPredictor:
     def _method(self, n_threads: int) -> Any:
         number = _Pool.resized(n_threads)
         if self._loaded[0] != number:
-            with _quiet_descriptor():
+            with _quiet():
                 self._loaded = number, self._program.load_method("forward")
         return self._loaded[1]
 
@@ -110,14 +110,6 @@ def _signature(meta: Any) -> Signature | None:
     return Signature(raw=raw, image_shape=shape[1:], n_classes=answer[1])
 
 
-@contextlib.contextmanager
-def _quiet_descriptor() -> Iterator[None]:
-    """Within the block, what native code writes to file descriptor 2 is dropped."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+def _quiet() -> contextlib.redirect_stderr[io.StringIO]:
+    """Within the block, what the runtime logs is dropped: its binding sends that to `sys.stderr`."""
+    return contextlib.redirect_stderr(io.StringIO())

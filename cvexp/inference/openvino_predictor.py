@@ -39,7 +39,7 @@ def library() -> Any:
 
     Its import sends an event, and writes an id to the home folder, unless openvino_telemetry cannot be imported.
     """
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] - what makes an import fail
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # makes its import fail
     import openvino
 
     return openvino
