@@ -25,7 +25,7 @@ class ExecuTorchExporter:
 
     def write(self, path: Path, model: nn.Module, spec: ModelSpec, *, options: ExportOptions = DEFAULTS) -> str:
         """See `Exporter.write`; the file's digest is kept, so that `read` knows it."""
-        require("executorch", extra="executorch")
+        require("executorch")
         if options.calibration is not None:
             raise ConfigError("--quantize means nothing for .pte", "int8 is written by: --format onnx")
         import hashlib
@@ -51,7 +51,7 @@ class ExecuTorchExporter:
         trusted_factory: str | None = None,  # noqa: ARG002 - the file holds the program itself
     ) -> ExecuTorchPredictor:
         """See `Exporter.read`; a file that this user did not export is not read."""
-        require("executorch", extra="executorch")
+        require("executorch")
         from cvexp.export.own_files import check_own
         from cvexp.inference.executorch_predictor import REMEDY, ExecuTorchPredictor
 

@@ -1,4 +1,4 @@
-"""Formats whose libraries come with an extra of cvexp."""
+"""Formats whose library comes with an extra of cvexp; format, package and extra have the same name."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from cvexp.errors import ConfigError
 
 
 class MissingExtraError(ConfigError):
-    """A format whose library is not installed; `extra` brings it."""
+    """A format whose library, `extra`, is not installed."""
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, extra: str) -> None:
         super().__init__(
-            f"the format {extra} needs the package {package}, which is not installed", f"pip install 'cvexp[{extra}]'"
+            f"the format {extra} needs the package {extra}, which is not installed", f"pip install 'cvexp[{extra}]'"
         )
         self.extra = extra
 
 
-def require(*packages: str, extra: str) -> None:
-    """Raise MissingExtraError for the first of `packages` that is not installed; nothing is imported."""
-    for package in packages:
-        if find_spec(package) is None:
-            raise MissingExtraError(package, extra)
+def require(extra: str) -> None:
+    """Raise MissingExtraError where the library is not installed; nothing is imported."""
+    if find_spec(extra) is None:
+        raise MissingExtraError(extra)

@@ -29,7 +29,7 @@ class OpenVinoExporter:
 
     def write(self, path: Path, model: nn.Module, spec: ModelSpec, *, options: ExportOptions = DEFAULTS) -> str:
         """See `Exporter.write`."""
-        require("openvino", extra="openvino")
+        require("openvino")
         if options.calibration is not None:
             raise ConfigError("--quantize means nothing for .openvino", "int8 is written by: --format onnx")
         from cvexp.export.onnx import encoded
@@ -57,7 +57,7 @@ class OpenVinoExporter:
         trusted_factory: str | None = None,  # noqa: ARG002 - the file holds the program itself
     ) -> OpenVinoPredictor:
         """See `Exporter.read`; `openvino_ir` says what is checked first."""
-        require("openvino", extra="openvino")
+        require("openvino")
         from cvexp.inference.openvino_ir import REMEDY
         from cvexp.inference.openvino_predictor import OpenVinoPredictor
         from cvexp.inference.packed import unpacked
@@ -66,9 +66,7 @@ class OpenVinoExporter:
             raise DeviceError(f"{path} runs in OpenVINO, on the CPU, and not on {device}", "add: --device cpu")
         content = checkpoint.read_verified(path, sha256=spec.weights_sha256)
         members = unpacked(content, (MODEL, WEIGHTS, METADATA), origin=str(path), remedy=REMEDY)
-        predictor = OpenVinoPredictor(
-            members[MODEL], members[WEIGHTS], transform=spec.transform, origin=str(path)
-        )
+        predictor = OpenVinoPredictor(members[MODEL], members[WEIGHTS], transform=spec.transform, origin=str(path))
         predictor.signature.check(spec, path, REMEDY)
         return predictor
 

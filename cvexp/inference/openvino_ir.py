@@ -1,8 +1,8 @@
 """What an OpenVINO IR of a stranger must be before OpenVINO sees it. Imports neither torch nor OpenVINO.
 
-Its reader trusts sizes and offsets, recurses without a limit, and takes layers from extensions. So the XML is read here,
-and what is known and checked is written anew: layers of a list, constants that lie within the weights, and edges that
-point forward. Names, `rt_info` and everything else are left out.
+Its reader trusts sizes and offsets, recurses without a limit, and takes layers from extensions. So the XML is read
+here, and what is known and checked is written anew: layers of a list, constants that lie within the weights, and edges
+that point forward. Names, `rt_info` and everything else are left out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET  # noqa: N817, S405 - usual; no document type comes through
+from xml.etree import ElementTree as ET
 
 from cvexp.errors import WeightsError
 from cvexp.text import shown
@@ -25,15 +25,16 @@ VERSION = "11"
 MAX_XML, MAX_LAYERS, MAX_DEPTH = 2**26, 100_000, 8
 LAYERS = frozenset(
     """
-    Abs Acos Acosh AdaptiveAvgPool AdaptiveMaxPool Add Asin Asinh Atan Atanh AvgPool BatchNormInference Broadcast Ceiling
-    Clamp Concat Const Convert ConvertLike Convolution ConvolutionBackpropData Cos Cosh CumSum DepthToSpace Divide Einsum
-    Elu Equal Erf Exp Floor FloorMod Gather Gelu Greater GreaterEqual GroupConvolution GroupConvolutionBackpropData
-    GroupNormalization HSigmoid HSwish HardSigmoid Identity Interpolate IsFinite IsInf IsNaN LRN Less LessEqual Log
-    LogSoftmax LogicalAnd LogicalNot LogicalOr LogicalXor MVN MatMul MaxPool Maximum Minimum Mish Mod Multiply Negative
-    NormalizeL2 NotEqual OneHot PReLU Pad Parameter Power Range ReLU ReduceL1 ReduceL2 ReduceLogicalAnd ReduceLogicalOr
-    ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Reshape Result Roll Round ScaledDotProductAttention Select Selu
-    ShapeOf ShuffleChannels Sigmoid Sign Sin Sinh Slice SoftMax SoftPlus SoftSign SpaceToDepth Split Sqrt
-    SquaredDifference Squeeze StridedSlice Subtract Swish Tan Tanh Tile TopK Transpose Unsqueeze VariadicSplit
+    Abs Acos Acosh AdaptiveAvgPool AdaptiveMaxPool Add Asin Asinh Atan Atanh AvgPool BatchNormInference Broadcast
+    Ceiling Clamp Concat Const Convert ConvertLike Convolution ConvolutionBackpropData Cos Cosh CumSum DepthToSpace
+    Divide Einsum Elu Equal Erf Exp Floor FloorMod Gather Gelu Greater GreaterEqual GroupConvolution
+    GroupConvolutionBackpropData GroupNormalization HSigmoid HSwish HardSigmoid Identity Interpolate IsFinite IsInf
+    IsNaN LRN Less LessEqual Log LogSoftmax LogicalAnd LogicalNot LogicalOr LogicalXor MVN MatMul MaxPool Maximum
+    Minimum Mish Mod Multiply Negative NormalizeL2 NotEqual OneHot PReLU Pad Parameter Power Range ReLU ReduceL1
+    ReduceL2 ReduceLogicalAnd ReduceLogicalOr ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Reshape Result
+    Roll Round ScaledDotProductAttention Select Selu ShapeOf ShuffleChannels Sigmoid Sign Sin Sinh Slice SoftMax
+    SoftPlus SoftSign SpaceToDepth Split Sqrt SquaredDifference Squeeze StridedSlice Subtract Swish Tan Tanh Tile
+    TopK Transpose Unsqueeze VariadicSplit
     """.split()  # noqa: SIM905 - as onnx_file has them
 )
 """From tensors to tensors, without subgraphs, state, strings or random numbers; without those that write or read where
@@ -153,7 +154,9 @@ def _constant(data: Mapping[str, str], n_bytes: int) -> dict[str, str]:
 
 
 def _port(port: ET.Element) -> ET.Element:
-    made = ET.Element("port", id=_matching(NUMBER, port.get("id")), precision=_matching(PRECISION, port.get("precision")))
+    made = ET.Element(
+        "port", id=_matching(NUMBER, port.get("id")), precision=_matching(PRECISION, port.get("precision"))
+    )
     public = PUBLIC & set(port.get("names", "").split(","))
     if public:
         made.set("names", ",".join(sorted(public)))
@@ -165,11 +168,7 @@ def _port(port: ET.Element) -> ET.Element:
 def _edges(net: ET.Element, places: Mapping[str, int], layers: ET.Element) -> Iterator[ET.Element]:
     """The edges: each leads from an output to an input of a later layer, and each input has one."""
     outputs, inputs = (
-        {
-            (layer.get("id"), port.get("id"))
-            for layer in layers
-            for port in layer.findall(f"./{side}/port")
-        }
+        {(layer.get("id"), port.get("id")) for layer in layers for port in layer.findall(f"./{side}/port")}
         for side in ("output", "input")
     )
     for edge in net.findall("./edges/edge"):

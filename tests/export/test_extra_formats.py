@@ -80,16 +80,17 @@ def written(tmp_path, format_name, model, spec, **options):
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize(
-    ("name", "raw"),
+    "network",
     [
-        pytest.param("linear", False, marks=pytest.mark.slow),
-        pytest.param("mlp", True, marks=pytest.mark.slow),
-        pytest.param("tinyvgg", False, marks=pytest.mark.slow),
-        pytest.param("torchvision:resnet18", False, marks=pytest.mark.campaign),  # half a minute
+        pytest.param(("linear", False), marks=pytest.mark.slow),
+        pytest.param(("mlp", True), marks=pytest.mark.slow),
+        pytest.param(("tinyvgg", False), marks=pytest.mark.slow),
+        pytest.param(("torchvision:resnet18", False), marks=pytest.mark.campaign),  # half a minute
     ],
     ids=["linear", "mlp-raw", "tinyvgg", "resnet18"],
 )
-def test_every_test_image_gets_the_class_of_the_model(tmp_path, digits, format_name, name, raw, capfd):
+def test_every_test_image_gets_the_class_of_the_model(tmp_path, digits, format_name, network, capfd):
+    name, raw = network
     model, spec = fitted(name, digits)
     path, spec = written(tmp_path, format_name, model, spec, raw=raw)
     predictor = exporter_of(format_name).read(path, spec, device=CPU)
@@ -98,11 +99,14 @@ def test_every_test_image_gets_the_class_of_the_model(tmp_path, digits, format_n
     parity = compare_logits(wanted, found, digits.test.labels)
     assert why_it_fails(parity, quantized=False) == ""
     assert (parity.top1_agreement, parity.n_images, predictor.signature.raw) == (1.0, 360, raw)
-    assert parity.max_logit_difference < 1e-5 * max(1.0, parity.largest_logit)  # bfloat16 would be a hundred times it
+    rounding = 1e-5 * max(1.0, parity.largest_logit)  # bfloat16 would be a hundred times it
+    assert parity.max_logit_difference < rounding
     assert why_probabilities_fail(found[:50], predictor.probabilities(digits.test.images[:50])) == ""
     for n_threads in (1, 2, 1):
         with predictor.prepared(digits.test.images[:3], n_threads=n_threads) as predict:
-            assert torch.allclose(predict(digits.test.images[:3]), wanted[:3], atol=1e-5 * max(1.0, parity.largest_logit))
+            assert torch.allclose(
+                predict(digits.test.images[:3]), wanted[:3], atol=1e-5 * max(1.0, parity.largest_logit)
+            )
     assert not [word for word in (b"site-packages", str(Path.cwd()).encode()) if word in path.read_bytes()]
     assert capfd.readouterr() == ("", "")
 
@@ -227,7 +231,9 @@ def test_without_its_extra_a_format_is_refused_and_names_it(tmp_path, digits, mo
         lambda: written(tmp_path, format_name, model, spec),
         lambda: exporter_of(format_name).read(tmp_path / "m", spec, device=CPU),
     ):
-        with pytest.raises(MissingExtraError, match=f"needs the package {format_name}, which is not installed") as caught:
+        with pytest.raises(
+            MissingExtraError, match=f"needs the package {format_name}, which is not installed"
+        ) as caught:
             call()
         assert caught.value.hints == (f"pip install 'cvexp[{format_name}]'",)
     assert not list(tmp_path.iterdir())

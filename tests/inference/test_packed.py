@@ -21,11 +21,10 @@ def test_members_come_back_and_the_same_members_give_the_same_bytes():
 
 def archive(*members, compression=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as file:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # zipfile's, of a name that is there already
-            for name in members:
-                file.writestr(name, MEMBERS.get(name, b"x"))
+    with zipfile.ZipFile(buffer, "w", compression) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile's, of a name that is there already
+        for name in members:
+            file.writestr(name, MEMBERS.get(name, b"x"))
     return buffer.getvalue()
 
 
@@ -45,7 +44,9 @@ def test_other_archives_are_refused(content):
     assert caught.value.hints == ("export again",)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", packed(MEMBERS)[:-30], packed(MEMBERS).replace(b"<net/>", b"<nat/>")])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04", packed(MEMBERS)[:-30], packed(MEMBERS).replace(b"<net/>", b"<nat/>")]
+)
 def test_damaged_archives_are_refused(content):
     with pytest.raises(WeightsError, match="or is damaged"):
         unpacked(content, MEMBERS, origin="m", remedy="")
