@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 SHOWN_ANYWAY = ("model", "dataset", "device")
-EXPORT_SUFFIXES = {"state-dict": ".pt", "safetensors": ".safetensors", "onnx": ".onnx", "torch-export": ".pt2"}
+EXPORT_SUFFIXES = {
+    "state-dict": ".pt",
+    "safetensors": ".safetensors",
+    "onnx": ".onnx",
+    "torch-export": ".pt2",
+    "openvino": ".openvino",
+    "executorch": ".pte",
+}
 """Suffixes by export format (see `cvexp.export.formats`); an argument with such a suffix names a file, not a run."""
 
 MODEL_URI = "models:/"

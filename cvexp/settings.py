@@ -180,6 +180,13 @@ def image_cache_dir() -> Path:
     return platformdirs.user_cache_path("cvexp") / "images"
 
 
+def exported_digests() -> Path:
+    """The folder of the digests of files that this user exported, in the platform's folder for the user's state."""
+    import platformdirs
+
+    return platformdirs.user_state_path("cvexp") / "exported"
+
+
 def image_cache_limit() -> int | None:
     """Bytes that decoded images may take on the disk, from `CVEXP_IMAGE_CACHE_GB`; None where it is not set.
 
