@@ -113,7 +113,7 @@ def check_points(runs, uri):
 
 def gone(processes):
     """Wait until these have ended."""
-    until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes), 20)
+    until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes), 90)
 
 
 @pytest.fixture
