@@ -18,7 +18,7 @@ _PRECISION = "Of training steps; evaluation stays fp32."
 _CHANNELS_LAST = "Keep channels last in memory; auto: for models with convolutions on a CPU."
 _COMPILE = "Compile the model with torch.compile, which takes up to minutes and, on a CPU, a C++ compiler."
 _THREADS = "CPU threads. Without it, 1 for small models and all cores for others."
-_DEVICES = "Train on so many devices, a process each: GPUs, or with --device cpu shares of the cores. Batches stay as they are."
+_DEVICES = "Devices, a process each, that share every batch: GPUs, or with --device cpu shares of the cores."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,8 +51,7 @@ class Fit:
 
     The generators are seeded before the first epoch; what the consumer draws between epochs does not change the next.
 
-    `held_out_logits` are those of the last evaluation, (K, N) on the device, for the per-image records at the end. They
-    are None before the first one, and no part of the state.
+    `held_out_logits` are those of the last evaluation, (K, N) on the device; None before it, and no part of the state.
 
     Args:
         model: With its initial weights, on the device.

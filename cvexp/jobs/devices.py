@@ -25,7 +25,7 @@ QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "TORCH_DISTRIBUTED_DEBUG": "OFF", "GLOO
 
 
 def keep_torch_quiet() -> None:
-    """Let torch's C++ code report errors only, here and in processes started from here; the user's own settings stay."""
+    """Let torch's C++ code report errors only, here and in processes started from here, unless the user set more."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
 

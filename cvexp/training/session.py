@@ -57,7 +57,7 @@ class Prepared:
         weights: The initial weights, where some were asked for.
         cached: What the head alone is trained on, where that was asked for.
         notes: What was done to the model before it is trained, a line each.
-        ranks: The processes that train together; their notes follow the model's.
+        ranks: The processes that train together.
     """
 
     config: RunConfig
@@ -133,7 +133,7 @@ def prepare(
 
     `features` has those of an earlier run; `evaluation_threads` are a resumed run's, and by default the model's. With
     several `n_slots`, so many runs train on this machine at once: which of its CPUs are free now says nothing then.
-    Each of several processes that train together calls this, with its `ranks`.
+    All of `ranks` call this together.
 
     Raises:
         InputError: The model, dataset or device cannot be used as asked.
@@ -164,7 +164,7 @@ def prepare(
         n_threads=config.threads,
         channels_last=config.channels_last,
         others=occupancy_since(times)
-        if config.threads is None and n_slots == 1 and _may_have_all_cpus(device, ranks)
+        if config.threads is None and n_slots == 1 and _may_take_all(device, ranks)
         else None,
     )
     layout = laid_out(model, dataset.image_shape)
@@ -197,7 +197,7 @@ def prepare(
     )
 
 
-def _may_have_all_cpus(device: Device, ranks: Alone) -> bool:
+def _may_take_all(device: Device, ranks: Alone) -> bool:
     return device.torch.type == "cpu" and device.threads > 1 and ranks.world == 1
 
 
@@ -219,8 +219,8 @@ def prepare_resumed(
         WeightsError: The checkpoint does not fit.
     """
     asked = replace(config, threads=request.threads)
-    n_threads = request.evaluation_threads
-    prepared = prepare(asked, data_dir, dataset=dataset, features=features, evaluation_threads=n_threads, ranks=ranks)
+    n = request.evaluation_threads
+    prepared = prepare(asked, data_dir, dataset=dataset, features=features, evaluation_threads=n, ranks=ranks)
     if prepared.cached is not None and checkpoint is not None:  # its times are those of its first epoch
         prepared = replace(prepared, cached=replace(prepared.cached, is_shared=request.features_shared))
     layout = replace(prepared.layout, policy=request.policy)
