@@ -12,7 +12,7 @@ WRONG = {
     "a protocol that is none": ((*TRAIN, "--checkpoints", "nosuch://bucket"), "nosuch"),
     "a protocol whose driver is not here": ((*TRAIN, "--checkpoints", "gs://bucket"), "pip install gcsfs"),
     "two addresses in one": ((*TRAIN, "--checkpoints", "simplecache::s3://bucket"), "one path or URL"),
-    "a file as the folder": ((*TRAIN, "--checkpoints", "a-file"), "Not a directory"),
+    "a file as the folder": ((*TRAIN, "--checkpoints", "a-file"), "File exists"),
     "a store that is read only": ((*TRAIN, "--checkpoints", "https://127.0.0.1:1/x"), "cannot be written"),
     "no folder and nothing shared": (("train", "--resume", "@last"), "--checkpoints"),
     "nothing of the run in the folder": (

@@ -22,7 +22,8 @@ sys.path.insert(0, sys.argv[1])
 from cvexp.events import MetricsLogged, ParamsLogged
 from cvexp.settings import store_settings
 from cvexp.tracking.outbox import open_run
-with open_run(store_settings(sys.argv[2], sys.argv[6]), model=sys.argv[3], name=None, tags={"cvexp.version": "0"}) as run:
+settings = store_settings(sys.argv[2], sys.argv[6])
+with open_run(settings, model=sys.argv[3], name=None, tags={"cvexp.version": "0"}) as run:
     run.emit(ParamsLogged({"writer": sys.argv[3]}))
     for step in range(1, int(sys.argv[4]) + 1):
         run.emit(MetricsLogged(values={key: float(step) for key in sys.argv[7:]}, step=step))
