@@ -48,7 +48,8 @@ def made(entry, hidden_units=3, **model_args):
 def test_an_unknown_model_gets_the_nearest_name(typed, meant):
     with pytest.raises(ModelError, match=f"unknown model: '{typed}'") as caught:
         find_entry(typed)
-    (hint,) = caught.value.hints
+    hint, libraries = caught.value.hints
+    assert "torchvision:NAME" in libraries
     assert "linear, mlp, tinyvgg" in hint
     assert hint.startswith(f"did you mean '{meant}'?") is (typed != "TinyVGG")
 

@@ -43,7 +43,7 @@ def test_a_run_that_was_given_up_never_becomes_finished_whatever_its_process_del
         attempts.give_up(settings, run.run_id, "node 2 is lost")
         run.emit(events.MetricsLogged(values={"val/loss": 0.5}, step=1))
     stored = MlflowClient(settings.tracking_uri).get_run(run.run_id)
-    assert (stored.info.status, stored.data.metrics) == ("KILLED", {"val/loss": 0.5})
+    assert (stored.info.status, stored.data.metrics["val/loss"]) == ("KILLED", 0.5)
     assert stored.data.tags["cvexp.end_reason"] == attempts.SUPERSEDED
 
 

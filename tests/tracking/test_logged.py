@@ -36,6 +36,7 @@ ONCE = {
     "time/epoch_seconds_median",
     "time/waited_share",
     "memory/process_peak_bytes",
+    "tracking/delivered_at",
     "model/parameters",
     "model/bytes",
 }
