@@ -218,7 +218,7 @@ def check_delivered(run_ids: Sequence[str], settings: StoreSettings) -> None:
     recover(settings)
     if left := _waiting(run_ids, settings):
         raise DeliveryError(
-            f"all {len(run_ids)} runs are trained, and {sum(left.values()):,} records wait for the store",
+            f"all runs are trained, and {sum(left.values()):,} records wait for the store",
             f"deliver them when it answers: {settings.command('sync')}",
         )
 

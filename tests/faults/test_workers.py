@@ -282,7 +282,7 @@ def test_a_store_that_is_away_for_the_whole_plan_gets_every_point_once_by_sync(f
     driver = start(folder, env=env)
     code, out, err = killing.finish(driver, WITHIN)
     assert (code, out) == (3, ""), err
-    assert "all 3 runs are trained" in err
+    assert "all runs are trained" in err
     assert "cvexp sync" in err
     code, _, err = killing.finish(start(folder, env=env), WITHIN)
     assert "trained already" in err

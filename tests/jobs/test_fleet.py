@@ -13,12 +13,15 @@ import pytest
 
 from cvexp.config import run_config
 from cvexp.config.experiment import PlannedRun
-from cvexp.errors import ConfigError, InputError, Interrupted, TrainingError
+from cvexp.errors import ConfigError, DeliveryError, InputError, Interrupted, TrainingError
+from cvexp.events import RunStarted
 from cvexp.executors.seam import Attempt, Ended, Event, Lost, Started
-from cvexp.jobs.fleet import Fleet, check_workers, trial_keys
+from cvexp.jobs.fleet import Fleet, check_delivered, check_workers, trial_keys
 from cvexp.jobs.plan import Step
 from cvexp.runs import TRIAL, RunSummary
-from cvexp.settings import store_settings
+from cvexp.settings import RUNS, store_settings
+from cvexp.tracking.journal import Journal
+from cvexp.tracking.local import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -180,6 +183,26 @@ def test_a_signal_stops_everything_and_says_what_is_kept(tmp_path: Path) -> None
 def _once(call: Callable[[Step, Event], object]) -> Callable[[Step, Event], object]:
     calls = iter([call])
     return lambda step, event: next(calls, lambda *_: None)(step, event) if isinstance(event, Ended) else None
+
+
+def test_records_that_wait_are_an_error_of_their_own_with_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = store_settings("http://127.0.0.1:9", "Default")  # nothing listens there
+    run_id = "0" * 32
+    folder = settings.state_dir / RUNS / run_id
+    folder.mkdir(parents=True)
+    address = address_of(settings, state_dir=settings.state_dir)
+    begun = RunStarted(model="linear", tags={}, local_id=run_id, store=address, experiment="Default")
+    Journal(folder).append(begun, key="run", at=1)
+    check_delivered(["1" * 32], settings)
+    with pytest.raises(DeliveryError, match="records wait for the store") as waiting:
+        check_delivered([run_id], settings)
+    assert waiting.value.exit_code == 3
+    assert waiting.value.hints == (
+        "deliver them when it answers: cvexp sync --tracking-uri http://127.0.0.1:9 --experiment Default",
+    )
 
 
 def test_the_same_training_twice_has_two_keys() -> None:
