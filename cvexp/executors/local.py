@@ -172,7 +172,7 @@ class Local:
             environment[VISIBLE] = slot.gpu
         slot.chatter = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the worker lives
         slot.worker = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, *START, self.run],
+            [sys.executable, *START, self.run, str(os.getpid())],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TURN_SECONDS, IDLE_SECONDS = 0.5, 0.1
 """How long a slot waits for events before it takes the next orders."""
+MOST_UNOPENED = 3
+"""How often in a row a slot may die before it is open."""
 UNAVAILABLE_SECONDS = 1.0
 """The pause before a node is asked again that did not answer, until Ray says that it is lost."""
 END_SECONDS = 3.0
@@ -53,7 +55,11 @@ def open_ray(
     """
     asked = slot_of(slot or {})
     nodes = join(address)
-    cpus, n = n_slots_of(nodes, asked, n_slots)
+    try:
+        cpus, n = n_slots_of(nodes, asked, n_slots)
+    except ConfigError:
+        ray_library().shutdown()
+        raise
     slot_here = replace(asked, cpus=cpus)
     at_once = max(room_for(slot_here, node) for node in nodes)
     return RayExecutor(n, run=run, slot=slot_here, at_once=min(n, at_once))
@@ -97,6 +103,7 @@ class RayExecutor:
         self._tags = remote_tags("ray")
         self._queue: deque[Attempt] = deque()
         self._found: deque[Event] = deque()
+        self._n_unopened = 0
         self._runs = Runs()
         self._stores: dict[str, Mapping[str, str]] = {}
         self._actors = [self._opened() for _ in range(n_slots)]
@@ -203,7 +210,7 @@ class RayExecutor:
                 self._receive(actor, plain)
             else:
                 _check_version(answer)
-                actor.host = answer["host"]
+                actor.host, self._n_unopened = answer["host"], 0
         self._assign()
 
     def _receive(self, actor: _Actor, plain: list[tuple[int, dict[str, Any]]]) -> None:
@@ -215,7 +222,14 @@ class RayExecutor:
         actor.seen = max([actor.seen, *(n for n, _ in plain)])
 
     def _lose(self, actor: _Actor, error: Exception) -> None:
-        """The actor has died, and with it what Ray knows of its attempt; its slot is opened again."""
+        """The actor has died, and with it what Ray knows of its attempt; its slot is opened again.
+
+        Raises TrainingError where that has failed too often, as it does on a node without cvexp.
+        """
+        self._n_unopened = 0 if actor.host else self._n_unopened + 1
+        if self._n_unopened > MOST_UNOPENED * self.n_slots:
+            last = str(error).strip().splitlines()[-1][:160]
+            raise TrainingError(f"no slot can be opened: {last}", "is the same cvexp installed on every node?")
         if actor.attempt is not None:
             reason = f"a slot on {actor.host} is lost: {_line(error)}"
             lost = Lost(trial=actor.attempt.trial, number=actor.attempt.number, reason=reason)
@@ -224,8 +238,8 @@ class RayExecutor:
 
     def _check_store(self, store: Mapping[str, str]) -> None:
         file = StoreSettings(tracking_uri=store["tracking_uri"]).sqlite_file
-        others = {node["NodeManagerHostname"] for node in self._ray.nodes() if node["Alive"]} - {socket.gethostname()}
-        if file is not None and others:
+        nodes = [] if file is None else self._ray.nodes()
+        if others := {node["NodeManagerHostname"] for node in nodes if node["Alive"]} - {socket.gethostname()}:
             raise ConfigError(
                 f"the store {file} is a file on this machine, and the cluster has others: {', '.join(sorted(others))}",
                 "name one that all of them reach, such as an MLflow server: --tracking-uri http://host:5000",

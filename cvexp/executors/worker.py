@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
     from cvexp.executors.seam import Attempt, Event, Stop
 
-START = ("-m", "cvexp.executors.worker")
+MODULE = "cvexp.executors.worker"
+START = ("-m", MODULE)
+"""Of the command line; the function's name and the driver's process follow."""
+
 COLLECT_AFTER = (100_000, 20, 20)
 """See `cvexp.__main__`."""
 
@@ -110,8 +113,20 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+def is_orphan(pid: int) -> bool:
+    """Whether a process is a worker whose driver has ended; False where that cannot be known."""
+    import psutil
+
+    try:
+        worker = psutil.Process(pid)
+        words, parent = worker.cmdline(), worker.ppid()
+    except (psutil.Error, OverflowError, ValueError):
+        return False
+    return MODULE in words and words[-1] != str(parent)
+
+
 def main() -> None:
-    """What a worker process does, given the name of the function that runs attempts."""
+    """What a worker process does, given the name of the function that runs attempts, and its driver's process."""
     gc.set_threshold(*COLLECT_AFTER)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -90,7 +90,7 @@ def plan(
     settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
     wait_for_orphans(settings)
     steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again, offline=offline)
-    check_workers(n_workers or 1, steps)
+    check_workers(1 if n_workers is None else n_workers, steps)
     return Plan(path=path, settings=settings, steps=steps, plot=read.plot)
 
 
@@ -163,7 +163,7 @@ def run(
     in_this_process = not todo or (where is None and n_workers in (None, 1))
     where = where or Place(executor="local")
     if where.is_here:
-        check_workers(n_workers or 1, planned.steps)
+        check_workers(1 if n_workers is None else n_workers, planned.steps)
     _check(planned.steps, data_dir, reads_first=in_this_process, is_here=where.is_here)
     with _one_driver(planned) if todo else nullcontext():
         if in_this_process:

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cvexp.config.model import names_code
@@ -55,6 +56,7 @@ class Fleet:
     command: Sequence[str] = ()
     on_skip: Callable[[Step], object] | None = None
     on_event: Callable[[Step, Event], object] | None = None
+    _began: datetime = field(default_factory=lambda: datetime.now(UTC))
     _steps: dict[str, Step] = field(default_factory=dict)
     _attempts: dict[str, Attempt] = field(default_factory=dict)
     _run_ids: dict[str, str] = field(default_factory=dict)
@@ -131,12 +133,18 @@ class Fleet:
             return
         planned = self._steps[trial].planned
         trusted = [planned.config.model] if names_code(planned.config.model) else []
-        (now,) = steps_of([planned], self.settings, trusted_factories=trusted, offline=True)
-        if now.done is not None:  # it had ended, and its worker died before it could say so
-            self._ends[trial] = now.done
+        run_id = self._run_ids.get(trial, attempt.resume or "")
+        (now,) = steps_of([planned], self.settings, trusted_factories=trusted, offline=True, preferred=run_id)
+        if now.done is not None and self._is_of(attempt, now.done, run_id):
+            self._ends[trial] = now.done  # it had ended, and its worker died before it could say so
         else:
-            left = None if now.interrupted is None else now.interrupted.run_id
+            left = run_id if now.interrupted is not None and now.interrupted.run_id == run_id else None
             self._submit(replace(attempt, number=attempt.number + 1, resume=left))
+
+    def _is_of(self, attempt: Attempt, done: RunSummary, run_id: str) -> bool:
+        """Whether a finished run is the attempt's own, and no earlier one of the same recipe and seed."""
+        is_new = done.tags.get(TRIAL) == attempt.trial and done.started_at >= self._began
+        return done.run_id == run_id or is_new
 
     def _stop(self, signum: int) -> None:
         """Stop what is under way, wait until it has kept its checkpoints, and raise Interrupted."""
@@ -274,15 +282,17 @@ def check_workers(n_workers: int, steps: Sequence[Step]) -> None:
 
 def wait_for_orphans(settings: StoreSettings) -> None:
     """Wait some seconds for workers whose driver was killed: they keep their checkpoints and leave."""
+    from cvexp.executors.worker import is_orphan
     from cvexp.tracking.journal import Journal
+    from cvexp.tracking.liveness import PID
     from cvexp.tracking.local import folders, lock_if_free
 
     deadline = time.monotonic() + ORPHAN_SECONDS
     for folder in folders(settings):
+        pid = ""
         with contextlib.suppress(RunError):  # a damaged journal concerns its own run only
-            if TRIAL not in Journal(folder).tags:
-                continue
-        while time.monotonic() < deadline:
+            pid = Journal(folder).tags.get(PID, "")
+        while pid.isdecimal() and is_orphan(int(pid)) and time.monotonic() < deadline:
             with lock_if_free(folder) as free:
                 if free or not folder.is_dir():
                     break

@@ -73,18 +73,21 @@ def steps_of(
         trusted = model in trusted_factories
         config, _, defaults[model] = complete(one.config, allow_path=trusted, data_dir=settings.flags.data_dir)
         completed.append(replace(one, config=config))
+    recipes = [recipe(one.config.params(), defaults[one.config.model]) for one in completed]
     # A trial of a sweep, which leaves the test split alone, is no run of a plan.
-    known = [] if again else [run for run in _known(settings, offline=offline) if outputs_of(run.tags).test]
+    found = [] if again else _known(settings, recipes, offline=offline)
+    known = [run for run in found if outputs_of(run.tags).test]
+    asked = _asked(settings) if known else {}
     finished = [(run, run.asked, run.recipe) for run in known if run.status == "FINISHED"]
-    begun = _resumable([run for run in known if run.status != "FINISHED"], settings)
+    begun = [(run, asked[run.run_id], "") for run in known if run.status != "FINISHED" and run.run_id in asked]
     begun.sort(key=lambda one: one[0].run_id != preferred)
     steps = []
-    for one in completed:
+    for one, digest in zip(completed, recipes, strict=True):
         config, own = one.config, defaults[one.config.model]
         done = _first(finished, config, own)
         left = _first(begun, config, own) if done is None else None
         begun = [other for other in begun if other[0] is not left]
-        steps.append(Step(planned=one, recipe=recipe(config.params(), own), done=done, interrupted=left))
+        steps.append(Step(planned=one, recipe=digest, done=done, interrupted=left))
     return tuple(steps)
 
 
@@ -96,11 +99,14 @@ def _first(runs: Sequence[Known], config: RunConfig, defaults: Mapping[str, Mode
     return next((run for run, settings, recorded in same if (recorded or recipe(settings, defaults)) == digest), None)
 
 
-def _known(settings: StoreSettings, *, offline: bool) -> list[RunSummary]:
-    """The experiment's runs; none where there is no store or no such experiment yet."""
+def _known(settings: StoreSettings, recipes: Sequence[str], *, offline: bool) -> list[RunSummary]:
+    """The experiment's finished runs that may have one of the recipes, and its runs that have a folder here.
+
+    None where there is no store or no such experiment yet.
+    """
     from cvexp.errors import StoreError, UnreachableStoreError
     from cvexp.tracking.local import local_runs
-    from cvexp.tracking.queries import search
+    from cvexp.tracking.queries import search_ids, search_recipes
     from cvexp.tracking.recovery import recover
     from cvexp.tracking.store import open_store
 
@@ -109,7 +115,9 @@ def _known(settings: StoreSettings, *, offline: bool) -> list[RunSummary]:
     recover(settings)  # a run may have finished without the store knowing
     try:
         store = open_store(settings, create=False)
-        return [*search(store), *local_runs(settings, only_unknown=True, experiment=settings.experiment)]
+        here = [run.run_id for run in local_runs(settings, experiment=settings.experiment)]
+        found = {run.run_id: run for run in (*search_recipes(store, recipes), *search_ids(store, here))}
+        return [*found.values(), *local_runs(settings, only_unknown=True, experiment=settings.experiment)]
     except UnreachableStoreError:
         if not offline:
             raise
@@ -120,8 +128,8 @@ def _known(settings: StoreSettings, *, offline: bool) -> list[RunSummary]:
         raise
 
 
-def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[Known]:
-    """The runs that can be resumed here, and that no process is writing, with the settings each was given."""
+def _asked(settings: StoreSettings) -> dict[str, dict[str, str]]:
+    """By id, the settings that each run was given that can be resumed here, and that no process is writing."""
     from cvexp.errors import RunError
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.local import folders, lock_if_free
@@ -132,7 +140,7 @@ def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[Know
         with contextlib.suppress(RunError), lock_if_free(folder) as free:
             if free and (journal := Journal(folder)).status != "FINISHED":
                 asked[journal.run_id] = read_request(folder).config.params()
-    return [(run, asked[run.run_id], "") for run in runs if run.run_id in asked]
+    return asked
 
 
 @dataclass(kw_only=True, slots=True)

@@ -19,7 +19,9 @@ from cvexp.training.loop import Training
 from cvexp.training.outputs import outputs_of
 from cvexp.training.request import read_request, write_request
 from cvexp.training.session import ONE_AT_A_TIME, config_tags, known_tags, prepare_resumed
+from cvexp.training.shared import check_shared
 from cvexp.training.signals import entered
+from cvexp.training.together import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,6 +64,7 @@ def run(
 ) -> TrainResult:
     """Resume a run that was interrupted, under its id, with the result bit for bit of an uninterrupted one.
 
+    A run that left no folder here is continued in a new run, if its checkpoints are shared; see jobs.continue_run.
     `model` is needed only for a run of `package.module:factory`, since code is not taken from a run's records.
     `epochs`, `max_time` and `allow_nan` are by default what the run asked for; with more epochs, or more time where
     it had passed, a finished run is trained on. `outputs` are by default those that it began with. The other
@@ -70,28 +73,64 @@ def run(
     Raises:
         InputError: The run cannot be resumed here, or needs no resuming.
     """
+    from cvexp.jobs.source import find_run
     from cvexp.tracking.journal import Journal, run_lock
+    from cvexp.tracking.local import folder_of
     from cvexp.tracking.outbox import reopen_run
     from cvexp.tracking.recovery import recover
 
     policy = policy or CheckpointPolicy()
-    with entered(stop_signals) as signals, ONE_AT_A_TIME:
+    with entered(stop_signals) as signals, ONE_AT_A_TIME, contextlib.ExitStack() as stack:
         started = time.monotonic() if started is None else started
         recover(settings)
-        folder, settings = _find(selector, settings)
+        found, settings = find_run(selector, settings)
+        changed = {"epochs": epochs, "max_time": max_time, "allow_nan": allow_nan}
+        folder = folder_of(settings, found.run_id)
+        if folder is None:
+            from cvexp.jobs import continue_run
+
+            return continue_run.run(
+                found,
+                settings,
+                data_dir=data_dir,
+                model=model,
+                changed=changed,
+                dataset=dataset,
+                features=features,
+                seeds=seeds,
+                policy=policy,
+                command=command,
+                started=started,
+                observer=observer,
+                outputs=outputs,
+                tags=tags,
+                end_tags=end_tags,
+                signals=signals,
+            )
+        check_shared(policy)
         with run_lock(folder):  # before anything in the folder is read: another process may have resumed the run
             journal = Journal(folder)
             settings = same_store(journal, settings)
             request = read_request(folder)
             again = settings.command("train", request.config.model, "--resume", journal.run_id[:ID_DIGITS])
-            changed = {"epochs": epochs, "max_time": max_time, "allow_nan": allow_nan}
             config = resumed_config(request.config, model=model, changed=changed, again=again)
             checkpoint = Checkpoints(folder, policy.keep).newest()
             name = journal.name or journal.run_id
             if journal.status == "FINISHED":
-                _check_unfinished(name, config, () if checkpoint is None else checkpoint.history)
+                check_unfinished(name, config, () if checkpoint is None else checkpoint.history)
+            asked = replace(config, threads=request.threads)
+            ranks = stack.enter_context(
+                together(asked, evaluation_threads=request.evaluation_threads, resumed=checkpoint is not None)
+            )
             prepared = prepare_resumed(
-                request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset, features=features
+                request,
+                config,
+                data_dir,
+                checkpoint=checkpoint,
+                name=name,
+                dataset=dataset,
+                features=features,
+                ranks=ranks,
             )
             outputs = outputs or outputs_of(journal.tags)
             outputs.check(config)
@@ -138,27 +177,7 @@ def same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
     return replace(settings, experiment=journal.experiment or settings.experiment)
 
 
-def _find(selector: str, settings: StoreSettings) -> tuple[Path, StoreSettings]:
-    """The local folder of the run that `selector` means, and the settings of its experiment."""
-    from cvexp.jobs.source import find_run
-    from cvexp.tracking.local import folder_of
-
-    run, settings = find_run(selector, settings)
-    folder = folder_of(settings, run.run_id)
-    if folder is not None:
-        return folder, settings
-    if run.status == "FINISHED":
-        raise RunError(
-            f"run {run.name} has finished, and its checkpoints are gone",
-            "train with --keep 1 to be able to train on later",
-        )
-    raise RunError(
-        f"run {run.name} left nothing to resume from in {settings.state_dir.absolute()}",
-        "runs are resumed on the machine and in the folder where they began",
-    )
-
-
-def _check_unfinished(name: str, config: RunConfig, history: Sequence[EpochMetrics]) -> None:
+def check_unfinished(name: str, config: RunConfig, history: Sequence[EpochMetrics]) -> None:
     """Refuse a finished run that was trained as long as is asked for; without a checkpoint there is no history."""
     if config.max_time is not None and time_is_up(history, config):
         raise RunError(

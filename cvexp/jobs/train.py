@@ -6,11 +6,15 @@ import time
 from typing import TYPE_CHECKING
 
 from cvexp.config.checkpoint import CheckpointPolicy
+from cvexp.jobs import resume
+from cvexp.jobs.devices import run_to_restart
 from cvexp.training.loop import Training
 from cvexp.training.outputs import EVERYTHING
 from cvexp.training.request import request_of, write_request
 from cvexp.training.session import ONE_AT_A_TIME, complete, known_tags, prepare
+from cvexp.training.shared import check_shared
 from cvexp.training.signals import entered
+from cvexp.training.together import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +64,8 @@ def run(
     """Train as `config` says and track it.
 
     Everything that can be checked is checked before the run is opened, so bad input leaves no run behind. A process
-    trains one model at a time: a call from another thread waits until the one under way has ended.
+    trains one model at a time: a call from another thread waits until the one under way has ended. In a process that
+    torchrun has restarted, the run that it began before goes on.
 
     Args:
         config: What to train, on what, how long.
@@ -88,10 +93,22 @@ def run(
         Interrupted: A signal asked for it; a checkpoint was written.
     """
     policy = policy or CheckpointPolicy()
-    with entered(stop_signals) as signals, ONE_AT_A_TIME:
+    if (begun := run_to_restart(settings)) is not None:
+        return resume.run(
+            begun,
+            settings,
+            data_dir=data_dir,
+            model=config.model,
+            policy=policy,
+            started=started,
+            observer=observer,
+            stop_signals=stop_signals,
+        )
+    with entered(stop_signals) as signals, ONE_AT_A_TIME, together(config) as ranks:
         started = time.monotonic() if started is None else started
         outputs.check(config)
-        prepared = prepare(config, data_dir, dataset=dataset, features=features, n_slots=n_slots)
+        check_shared(policy)
+        prepared = prepare(config, data_dir, dataset=dataset, features=features, n_slots=n_slots, ranks=ranks)
         from cvexp.tracking.outbox import open_run
 
         if recovering:

@@ -6,7 +6,7 @@ from typing import Any, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cvexp.contention import BUSY_TRAINING_SHARE
-from cvexp.events import EpochEnded, Observed, StepsRun, TrainingStarted
+from cvexp.events import CheckpointStarted, EpochEnded, Observed, StepsRun, TrainingStarted
 from cvexp.redaction import without_credentials
 from cvexp.report.terminal import cell, console, seconds, show_rows
 from cvexp.results import EpochMetrics, Metric, TrainResult
@@ -22,6 +22,7 @@ class TrainConsole:
         self._console = console(stderr=True)
         self._n_epochs = self._n_threads = 0
         self._label = ""  # in front of the bar
+        self._not_shared = ""
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -41,6 +42,10 @@ class TrainConsole:
             case EpochEnded():
                 self._show_epoch(event.metrics)
                 self._show_contention(event)
+            case CheckpointStarted():
+                if event.not_shared not in ("", self._not_shared):
+                    self._say(f"warning  checkpoints are written here, but not shared: {event.not_shared}")
+                self._not_shared = event.not_shared
 
     def _show_start(self, start: TrainingStarted) -> None:
         self._n_epochs, self._n_threads = start.config.epochs, start.threads

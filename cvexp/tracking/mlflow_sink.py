@@ -13,9 +13,11 @@ from cvexp.errors import StoreError
 from cvexp.redaction import without_credentials
 from cvexp.runs import ID_DIGITS, NAME_DIGITS
 from cvexp.tracking.attempts import EXECUTOR, SUPERSEDED, is_superseded
+from cvexp.tracking.delivery import delivered_now
 from cvexp.tracking.journal import FORMER_ID, NAME
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.model import LOGGED_NAME, write_model
+from cvexp.tracking.statistics import refresh_statistics
 from cvexp.tracking.store import existing_run, load_mlflow, open_store
 from cvexp.tracking.views import write_view
 
@@ -239,13 +241,14 @@ class MlflowSink:
         end_time = max(at, self._journal.records[0].at)
         counts = not self._is_superseded()
         status, reason = (event.status, event.reason) if counts else ("KILLED", SUPERSEDED)
-        if described := tags({**note, "cvexp.end_reason": reason}):
-            self._client.log_batch(self._run_id, tags=described)
+        described = tags({**note, "cvexp.end_reason": reason})
+        self._client.log_batch(self._run_id, metrics=[delivered_now()], tags=described)
         self._client.set_terminated(self._run_id, status, end_time=end_time)
         if counts and self._is_superseded():  # the driver gave it up meanwhile
             self._client.set_terminated(self._run_id, "KILLED", end_time=end_time)
         with contextlib.suppress(StoreError), translated(self._settings):  # a view that is refused delays no record
             write_view(self._store)
+        refresh_statistics(self._settings)
 
     def _is_superseded(self) -> bool:
         """Whether another attempt at the run's trial counts; one on this machine alone is never superseded."""

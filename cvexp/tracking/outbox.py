@@ -110,9 +110,12 @@ class Outbox:
                 self.journal.flush()
 
     def drain(self) -> None:
-        """Wait until the store has everything, or until the deadline; not where records linger."""
+        """Wait until the store has everything, or until the deadline; not where records linger.
+
+        What the store refuses by now waits for `cvexp sync`.
+        """
         if not self._linger:
-            with self._timed():
+            with self._timed(), contextlib.suppress(StoreError):
                 self._sender.drain()
 
     def close(self) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
-from cvexp.errors import StoreError, UnreachableStoreError
+from cvexp.errors import DeniedStoreError, StoreError, UnreachableStoreError
 from cvexp.events import MetricsLogged, ParamsLogged, TagsSet
 from cvexp.redaction import without_credentials
 
@@ -40,6 +40,17 @@ class Sink(Protocol):
     def deliver_together(self, records: Sequence[Record]) -> None:
         """Apply records that `gathered` gave, in one call; idempotent."""
         ...
+
+
+def _is_final(error: Exception, *, connected: bool, delivered: bool) -> TypeGuard[StoreError]:
+    """Whether no delivery can ever succeed.
+
+    That is an error before the store was ever open, or a refusal of the first record: who may open a store may yet
+    not be permitted to write. A permission that is taken back later may be given again, so that its records wait.
+    """
+    if isinstance(error, DeniedStoreError):
+        return not delivered
+    return not connected and isinstance(error, StoreError) and not isinstance(error, UnreachableStoreError)
 
 
 class Sender:
@@ -128,7 +139,7 @@ class Sender:
                     backoff = FIRST_BACKOFF_SECONDS
             except Exception as error:  # noqa: BLE001 - whatever it is, training goes on, and the record is retried
                 self.trouble = without_credentials(" ".join(str(error).split()))[:200] or type(error).__name__
-                if not usable and isinstance(error, StoreError) and not isinstance(error, UnreachableStoreError):
+                if _is_final(error, connected=usable, delivered=self.n_delivered > 0):
                     self.refused = error
                     self.notify()
                     return

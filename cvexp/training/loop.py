@@ -13,7 +13,7 @@ from cvexp.errors import Interrupted, StorageError
 from cvexp.redaction import without_credentials
 from cvexp.results import Timing, TrainResult
 from cvexp.runs import ID_DIGITS, READ_AHEAD
-from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule
+from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule, checkpoints_of
 from cvexp.training.figures import ContentionNotice, busy_text, history_figures, is_over, stopped_text
 from cvexp.training.logged_program import store_program
 from cvexp.training.out_of_memory import memory_explained
@@ -84,9 +84,10 @@ class Training:
 
         with threads(self.prepared.layout.threads), self.signals.deferred(), self.opening as self.tracked:
             journal = self.tracked.journal
-            self._checkpoints = Checkpoints(journal.folder, self.policy.keep, before_write=journal.flush)
+            self._checkpoints = checkpoints_of(journal, self.policy)
             self._recorder = Recorder(self.tracked, self.prepared, self.outputs)
             result = self._run()
+            self._checkpoints.remove_copies()
         left = journal.unsent
         return replace(result, undelivered=left, trouble=self.tracked.trouble if left else "")
 
@@ -96,10 +97,12 @@ class Training:
         size = model_size(self.prepared.model)
         self._recorder.inputs()
         self._fit = self.prepared.fit(self._on_progress)
+        self.prepared.ranks.advise(self._resume_command())
         if self.resumed is not None:
-            self._fit.load_state(self.resumed.fit)
+            self._fit.load_state(dict(self.prepared.ranks.share_state(self.resumed.fit)))
             self._checkpoints.resume_from(self.resumed)
             self._history += self.resumed.history
+            self._recorder.epochs_before(self._history)
         self._checkpoints.start_thread()
         if "run_id" in self.tracked.journal.facts:
             self.tracked.drain()
@@ -194,14 +197,14 @@ class Training:
         self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
+        self.prepared.ranks.relay(self.signals)
         if self.signals.signum is None:
             return
         self._save()
         self._checkpoints.finish()
         done = self._fit.progress
-        is_over = done.epoch > self.prepared.config.epochs
         where = f"epoch {done.epoch}, step {done.step} of {done.n_steps}"
-        self._check_signals(f"the end of epoch {done.epoch - 1}" if is_over else where)
+        self._check_signals(f"the end of epoch {done.epoch - 1}" if done.epoch > self.prepared.config.epochs else where)
 
     def _check_signals(self, where: str = "the end of training") -> None:
         if self.signals.signum is not None:
@@ -220,7 +223,7 @@ class Training:
         checkpoint = Checkpoint(fit=self._fit.state(), history=tuple(self._history), seconds=self._seconds())
         self._checkpoints.begin(checkpoint)
         self._saved = done
-        started = events.CheckpointStarted(epoch=done.epoch, step=done.step)
+        started = events.CheckpointStarted(epoch=done.epoch, step=done.step, not_shared=self._checkpoints.not_shared)
         self._schedule(started)
         self._notify(started)
 
@@ -270,6 +273,7 @@ class Training:
             n_threads=self.prepared.layout.evaluation_threads,
             after_batch=self._check_signals,
             keep_logits=partial(self._logits.__setitem__, "test"),
+            logits_of=self.prepared.ranks.logits_by_class,
         )
         return evaluation, device.clock() - start
 

@@ -12,7 +12,7 @@ from cvexp.runs import BEST_EPOCH, BUSY, UNLOGGED
 from cvexp.training.session import config_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cvexp.results import EpochMetrics, TrainResult
     from cvexp.tracking.outbox import Outbox
@@ -56,6 +56,12 @@ class Recorder:
         if changes := changes_here():
             write_changes(self._outbox.folder / FOLDER, changes)
             self._outbox.emit(events.FilesStored(folder=FOLDER, name=FOLDER))
+
+    def epochs_before(self, history: Sequence[EpochMetrics]) -> None:
+        """Record the epochs of a run that this one continues; one that is resumed has recorded its own."""
+        if not self._outbox.journal.of_type(events.MetricsLogged):
+            for epoch in history:
+                self(events.EpochEnded(metrics=epoch, last=False))
 
     def __call__(self, event: events.Observed) -> None:
         """Record an epoch that has ended."""

@@ -15,6 +15,7 @@ import pytest
 from cvexp.errors import ConfigError
 from cvexp.executors.local import Local, open_local, visible_gpus
 from cvexp.executors.seam import Attempt, Ended, Lost, Started
+from cvexp.executors.worker import is_orphan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,8 +117,15 @@ def test_workers_leave_when_their_driver_is_killed(tmp_path: Path) -> None:
     assert driver.stdout is not None
     workers = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
     assert len(workers) == 2
+    assert not any(is_orphan(worker.pid) for worker in workers)
+    for worker in workers:
+        worker.suspend()
     driver.kill()
     driver.wait()
+    assert all(is_orphan(worker.pid) for worker in workers)
+    assert not is_orphan(os.getpid())
+    for worker in workers:
+        worker.resume()
     _, alive = psutil.wait_procs(workers, timeout=WITHIN)
     assert not alive
 

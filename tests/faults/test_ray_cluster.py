@@ -40,7 +40,7 @@ LIST = """
 import sys, mlflow
 client = mlflow.MlflowClient(sys.argv[1])
 for run in client.search_runs([client.get_experiment_by_name(sys.argv[2]).experiment_id]):
-    print(run.data.tags.get("cvexp.trial"), run.info.status)
+    print(run.data.tags.get("cvexp.trial"), run.info.status, run.info.end_time)
 """
 
 
@@ -69,7 +69,7 @@ class Study:
         return self.nodes.run(node, words, cwd=self.folder, capture_output=True, text=True)
 
     def runs(self):
-        """Trial and status of every run in the store."""
+        """Trial, status and end (in ms since 1970) of every run in the store."""
         words = [sys.executable, "-c", LIST, self.uri, self.folder.name]
         printed = self.nodes.run(0, words, capture_output=True, text=True, check=True).stdout
         return [tuple(line.split()) for line in printed.splitlines() if line.strip()]
@@ -118,7 +118,7 @@ def study(_cluster, tmp_path):
 
 def _assert_one_finished_run_each(study, n_trials):
     runs = study.runs()
-    finished = Counter(trial for trial, status in runs if status == "FINISHED")
+    finished = Counter(trial for trial, status, _ in runs if status == "FINISHED")
     assert (len(finished), set(finished.values())) == (n_trials, {1}), runs
     assert not [run for run in runs if run[1] == "RUNNING"], runs
 
@@ -154,15 +154,17 @@ def test_a_cable_that_is_cut_for_three_minutes_leaves_one_finished_run_for_each_
 def test_ctrl_c_leaves_every_run_killed_with_a_checkpoint_within_ten_seconds(study):
     study.begin(n_trials=4, seconds=600)
     study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=300, what="both nodes train")
-    started = time.monotonic()
+    asked = time.time()
     study.driver.send_signal(signal.SIGINT)
-    assert study.driver.wait(60) == 128 + signal.SIGINT, study.log
-    waited = time.monotonic() - started
-    assert [status for _, status in study.runs()] == ["KILLED", "KILLED"]
+    assert study.driver.wait(120) == 128 + signal.SIGINT, study.log
+    waited = time.time() - asked
+    runs = study.runs()
+    killed = max(int(end) / 1000 for _, _, end in runs) - asked
+    print(f"KILLED after {killed:.1f} s; the command ended after {waited:.1f} s")  # noqa: T201 - the campaign's figures
+    assert [status for _, status, _ in runs] == ["KILLED", "KILLED"]
     assert len(study.checkpoints(0)) == len(study.checkpoints(1)) == 1
     assert not study.workers(0) + study.workers(1)
-    print(f"{waited:.1f} s")  # noqa: T201 - the campaign's figure
-    assert waited < 10
+    assert killed < 10
 
 
 def test_a_driver_that_is_killed_leaves_no_worker_behind_and_the_same_command_goes_on(study):
@@ -171,7 +173,7 @@ def test_a_driver_that_is_killed_leaves_no_worker_behind_and_the_same_command_go
     study.driver.kill()
     study.driver.wait()
     study.wait(lambda: not study.workers(0) + study.workers(1), seconds=60, what="the workers leave")
-    assert all(status != "RUNNING" for _, status in study.runs()), study.runs()
+    assert all(status != "RUNNING" for _, status, _ in study.runs()), study.runs()
     study.begin(n_trials=4, seconds=10)
     assert study.driver.wait(600) == 0, study.log
     _assert_one_finished_run_each(study, 4)

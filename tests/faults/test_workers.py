@@ -113,7 +113,7 @@ def check_points(runs, uri):
 
 def gone(processes):
     """Wait until these have ended."""
-    until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes), 20)
+    until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes), 90)
 
 
 @pytest.fixture
@@ -173,11 +173,13 @@ def test_workers_of_a_killed_driver_keep_checkpoints_and_leave_and_the_same_comm
     time.sleep(0.1 * nth)
     driver.kill()
     killing.finish(driver, WITHIN)
-    started = time.monotonic()
-    gone(orphans)
-    assert time.monotonic() - started < 10
     begun = {run.info.run_id for run in stored(folder)}
+    if nth % 2:  # else the command is given again while they leave
+        started = time.monotonic()
+        gone(orphans)
+        assert time.monotonic() - started < 10
     assert finish_by(folder)["trained"] >= 1
+    gone(orphans)
     runs = stored(folder)
     check_finished(runs)
     check_points(runs, f"sqlite:///{folder}/mlflow.db")

@@ -6,6 +6,7 @@ import os
 import signal
 from collections import deque
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from cvexp.errors import ConfigError, InputError, Interrupted, TrainingError
 from cvexp.executors.seam import Attempt, Ended, Event, Lost, Started
 from cvexp.jobs.fleet import Fleet, check_workers, trial_keys
 from cvexp.jobs.plan import Step
+from cvexp.runs import TRIAL, RunSummary
 from cvexp.settings import store_settings
 
 if TYPE_CHECKING:
@@ -115,6 +117,31 @@ def test_a_lost_attempt_is_followed_by_the_next_one_up_to_three(tmp_path: Path) 
         *(("1", n) for n in (1, 2, 3)),
         *(("2", n) for n in (1, 2, 3)),
     ]
+
+
+@pytest.mark.parametrize(("run_id", "n_attempts"), [("run-recipe-0", 1), ("older", 2)])
+def test_a_run_that_ended_before_its_worker_could_say_so_counts_and_an_older_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_id: str, n_attempts: int
+) -> None:
+    def lose_first(attempt: Attempt) -> list[Event]:
+        lost = Lost(trial=attempt.trial, number=1, reason="its worker was killed by SIGKILL")
+        return [started(attempt), lost if attempt.number == 1 else finished(attempt)]
+
+    done = RunSummary(
+        run_id=run_id,
+        name="n",
+        status="FINISHED",
+        experiment_id="0",
+        artifacts_uri="",
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        tags={TRIAL: "recipe-0"},
+    )
+    found = replace(step(0), done=done)
+    monkeypatch.setattr("cvexp.jobs.fleet.steps_of", lambda *_, **__: (found,))
+    one, executor = fleet(lose_first, tmp_path)
+    (end,) = one.run([step(0)])
+    assert end.run_id == "run-recipe-0"
+    assert [attempt.number for attempt in executor.attempts] == list(range(1, n_attempts + 1))
 
 
 @pytest.mark.parametrize(("exit_code", "kind"), [(1, TrainingError), (2, InputError)])

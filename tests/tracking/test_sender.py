@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cvexp.errors import StoreError, UnreachableStoreError
+from cvexp.errors import DeniedStoreError, StoreError, UnreachableStoreError
 from cvexp.events import FilesStored, MetricsLogged, ParamsLogged, TagsSet
 from cvexp.tracking.deadline import Deadline
 from cvexp.tracking.journal import Journal
@@ -247,3 +247,22 @@ def test_a_call_takes_no_more_than_a_store_does(tmp_path):
     journal.append(ParamsLogged(dict.fromkeys(map(str, range(101)), "")), key="p", at=1)
     assert [record.key for record in gathered(journal.records)] == ["0", "1"]
     assert gathered(journal.records[3:]) == []
+
+
+def test_a_refusal_of_the_first_record_is_final(journal):
+    sink = Sink(failing=[DeniedStoreError("not you")])
+    sender = started(journal, sink)
+    with pytest.raises(DeniedStoreError):
+        sender.drain()
+    assert (sink.got, sender.failures) == ([], 0)
+
+
+def test_a_permission_that_is_taken_back_later_may_be_given_again(journal):
+    sink = Sink()
+    sender = started(journal, sink)
+    assert sender.drain()
+    sink.failing = [DeniedStoreError("no longer")]
+    journal.append(TagsSet({}), key="d", at=1)
+    sender.notify()
+    assert sender.drain()
+    assert (sink.got, sender.trouble) == (list("abcd"), "no longer")
