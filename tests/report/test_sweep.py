@@ -112,3 +112,18 @@ def test_what_comes_next_repeats_the_best_with_fresh_seeds_or_looks_at_the_pick(
     assert "--seed " not in first
     first, _ = report.next_commands(replace(result, confirmed=confirmed(result)))
     assert first.startswith("cvexp confmat tinyvgg-000000")
+
+
+def test_many_settings_still_fit_80_columns(result, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    more = {"momentum": 0.9123, "weight_decay": 0.0001234, "label_smoothing": 0.1234, "augment": "flip-crop"}
+    space = {**result.plan.sweep.space, **dict.fromkeys(more, result.plan.sweep.space["lr"])}
+    trials = tuple(
+        replace(one, point={**one.point, **more, "momentum": one.number / 7, "augment": f"flip-crop,{one.number}"})
+        for one in result.trials
+    )
+    plan = replace(result.plan, sweep=replace(result.plan.sweep, space=space))
+    report.show(replace(result, plan=plan, trials=trials))
+    printed = capsys.readouterr().out
+    assert all(len(row) <= 80 for row in printed.splitlines() if not row.startswith("Selected"))
+    assert "…" not in printed

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from cvexp.stats import Interval
 
 MOST_ROWS = 60
+GAP = 2
+"""Columns of the terminal between two of the table."""
+
 MOST_FAILED = 5
 UPCOMING = 10
 """Points that a dry run lists."""
@@ -43,32 +46,51 @@ def show(result: SweepResult) -> None:
 
 
 def _trials_table(result: SweepResult) -> Any:
-    sweep, costs = result.plan.sweep, {key: values[1:] for key, values in result.values.items()}
-    names = _varying(result.trials, sweep)
-    keys = list(dict.fromkeys([sweep.goal.figure, Metric.VAL_ACCURACY.value, Metric.VAL_LOSS.value]))
-    made = table(
+    """Settings that vary a column each, if that fits the terminal; else without the loss, else all in one column."""
+    goal = result.plan.sweep.goal.figure
+    names = _varying(result.trials, result.plan.sweep)
+    keys = dict.fromkeys([goal, Metric.VAL_ACCURACY.value, Metric.VAL_LOSS.value])
+    fewer = dict.fromkeys([goal, Metric.VAL_ACCURACY.value])
+    for settings, figures in ((names, keys), (names, fewer), (None, fewer)):
+        headers, rows = _cells(result, settings, [*figures])
+        columns = [[len(part) for part in header.lstrip(">").split("\n")] for header in headers]
+        widths = [max(*parts, *(len(row[n]) for row, _ in rows), 0) for n, parts in enumerate(columns)]
+        if settings is None or sum(widths) + GAP * len(widths) <= console().width:
+            break
+    made = table(*headers)
+    made.collapse_padding = True
+    for row, is_best in rows:
+        made.add_row(*(cell(text, "bold" if is_best else "") for text in row))
+    return made
+
+
+def _cells(
+    result: SweepResult, settings: Sequence[str] | None, figures: Sequence[str]
+) -> tuple[list[str], list[tuple[list[str], bool]]]:
+    """Headers, and each trial's texts and whether it is the best, the best first; without `settings` in one column."""
+    sweep = result.plan.sweep
+    costs = [goal.figure for goal in sweep.goals[1:]]
+    shown = [*(f">{SHORT[key]}" for key in (*figures, *costs)), "state"]
+    headers = [
         ">trial",
-        *names,
-        *(f">{SHORT[key]}" for key in keys),
-        *(f">{SHORT[g.figure]}" for g in sweep.goals[1:]),
-        "state",
-    )
+        *(["settings"] if settings is None else [name.replace("_", "_\n") for name in settings]),
+        *shown,
+    ]
     rank = {one.key: n for n, one in enumerate(result.best)}
     sign = -1 if sweep.goal.maximize else 1
 
     def position(one: Trial) -> tuple[int, int, float]:
         return _ORDER.get(one.state, 5), rank.get(one.key, len(rank)), sign * one.metrics.get(sweep.goal.figure, 0.0)
 
+    rows = []
     for one in sorted(result.trials, key=position)[:MOST_ROWS]:
-        figures = [shown_figure(key, one.metrics[key]) if key in one.metrics else "-" for key in keys]
-        more = [
-            shown_figure(g.figure, value) for g, value in zip(sweep.goals[1:], costs.get(one.key, ()), strict=False)
-        ]
-        more += ["-"] * (len(sweep.goals) - 1 - len(more))
-        style = "bold" if rank.get(one.key) == 0 else ""
-        values = [value_of(one.point[name]) for name in names]
-        made.add_row(*(cell(text, style) for text in (one.number, *values, *figures, *more, state_of(one))))
-    return made
+        values = result.values.get(one.key, ())
+        own = dict(zip(costs, values[1:], strict=True)) if values else {}
+        known = {**one.metrics, **own}
+        point = [point_of(sweep, one.point)] if settings is None else [value_of(one.point[name]) for name in settings]
+        measured = [shown_figure(key, known[key]) if key in known else "-" for key in (*figures, *costs)]
+        rows.append(([str(one.number), *point, *measured, state_of(one)], rank.get(one.key) == 0))
+    return headers, rows
 
 
 def _varying(trials: Sequence[Trial], sweep: Sweep) -> list[str]:
