@@ -137,7 +137,7 @@ def test_a_cable_that_is_cut_for_three_minutes_leaves_one_finished_run_for_each_
     """Every other time the orphan finishes during the cut; else it still trains when the cable is mended."""
     n_trials, seconds = (4, 30) if n % 2 == 0 else (2, 260)
     study.begin(n_trials=n_trials, seconds=seconds)
-    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=300, what="both nodes train")
+    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=900, what="both nodes train")
     orphans = study.workers(1)
     study.nodes.cut()
     time.sleep(CUT_SECONDS)
@@ -153,7 +153,7 @@ def test_a_cable_that_is_cut_for_three_minutes_leaves_one_finished_run_for_each_
 
 def test_ctrl_c_leaves_every_run_killed_with_a_checkpoint_within_ten_seconds(study):
     study.begin(n_trials=4, seconds=600)
-    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=300, what="both nodes train")
+    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=900, what="both nodes train")
     asked = time.time()
     study.driver.send_signal(signal.SIGINT)
     assert study.driver.wait(120) == 128 + signal.SIGINT, study.log
@@ -169,7 +169,7 @@ def test_ctrl_c_leaves_every_run_killed_with_a_checkpoint_within_ten_seconds(stu
 
 def test_a_driver_that_is_killed_leaves_no_worker_behind_and_the_same_command_goes_on(study):
     study.begin(n_trials=4, seconds=10)
-    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=300, what="both nodes train")
+    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=900, what="both nodes train")
     study.driver.kill()
     study.driver.wait()
     study.wait(lambda: not study.workers(0) + study.workers(1), seconds=60, what="the workers leave")
