@@ -61,9 +61,9 @@ def give_up(settings: StoreSettings, run_id: str, reason: str) -> RunSummary:
 def close_orphans(settings: StoreSettings) -> list[str]:
     """Close the experiment's runs that the store calls RUNNING and whose driver has certainly ended; their ids.
 
-    For the driver that takes over, once it holds the lock; a store that does not answer is left as it is. The workers of
-    a driver that has ended leave as soon as they notice; until then one may still finish, which counts unless the new
-    driver's attempt has begun.
+    For the driver that takes over, once it holds the lock; a store that does not answer is left as it is. The workers
+    of a driver that has ended leave as soon as they notice; until then one may still finish, which counts unless the
+    new driver's attempt has begun.
     """
     closed = []
     with contextlib.suppress(CvexpError):

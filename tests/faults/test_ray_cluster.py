@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cvexp.tracking.journal import Journal
 from tests.faults.two_nodes import TwoNodes, can_make_namespaces
 
 pytest.importorskip("ray", reason="the extra cvexp[ray] is not installed")
@@ -173,7 +174,9 @@ def test_a_driver_that_is_killed_leaves_no_worker_behind_and_the_same_command_go
     study.driver.kill()
     study.driver.wait()
     study.wait(lambda: not study.workers(0) + study.workers(1), seconds=60, what="the workers leave")
-    assert all(status != "RUNNING" for _, status, _ in study.runs()), study.runs()
+    for node in (0, 1):
+        journals = [Journal(folder) for folder in study.checkpoints(node)]
+        assert [journal.status for journal in journals] == ["KILLED"]
     study.begin(n_trials=4, seconds=10)
     assert study.driver.wait(600) == 0, study.log
     _assert_one_finished_run_each(study, 4)
