@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.config.experiment import read_experiment
 from cvexp.data.last import LastDataset
-from cvexp.errors import CvexpError
 from cvexp.jobs import compare
 from cvexp.jobs.driver_lock import driver_lock
 from cvexp.jobs.fleet import Fleet, Place, check_delivered, check_workers, opened, wait_for_orphans
@@ -94,14 +93,6 @@ def plan(
     return Plan(path=path, settings=settings, steps=steps, plot=read.plot)
 
 
-def _close_orphans(settings: StoreSettings) -> None:
-    """Close the runs that an earlier driver here left RUNNING on other machines, where the store answers."""
-    from cvexp.tracking.attempts import close_orphans
-
-    with suppress(CvexpError):
-        close_orphans(settings)
-
-
 def _check(steps: Sequence[Step], data_dir: Path, *, reads_first: bool, is_here: bool) -> None:
     """Refuse a device or a dataset that cannot be had before anything is trained.
 
@@ -177,7 +168,9 @@ def run(
             run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
         else:
             if not where.is_here:
-                _close_orphans(planned.settings)
+                from cvexp.tracking.attempts import close_orphans
+
+                close_orphans(planned.settings)
             with opened(where, n_workers) as executor:
                 fleet = Fleet(
                     executor=executor,

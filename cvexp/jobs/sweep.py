@@ -161,6 +161,10 @@ def run(
     """
     with driver_lock(planned.settings, planned.sweep.digest, called=planned.called):
         wait_for_orphans(planned.settings)
+        if where is not None:
+            from cvexp.tracking.attempts import close_orphans
+
+            close_orphans(planned.settings)
         known = known_trials(planned.sweep, planned.settings)
         notes = _notes(planned, known)
         searching = Searching(planned, known, retry_failed=retry_failed)

@@ -7,10 +7,12 @@ later. Of the runs of a trial, so, one at most is FINISHED.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cvexp.errors import CvexpError
 from cvexp.tracking.liveness import GIVEN_UP, is_gone, process_key, process_tags
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.queries import find, search
@@ -59,16 +61,20 @@ def give_up(settings: StoreSettings, run_id: str, reason: str) -> RunSummary:
 def close_orphans(settings: StoreSettings) -> list[str]:
     """Close the experiment's runs that the store calls RUNNING and whose driver has certainly ended; their ids.
 
-    For the driver that takes over, once it holds the lock. The workers of a driver that has ended leave as soon as they
-    notice; until then one may still finish, which counts unless the new driver's attempt has begun.
+    For the driver that takes over, once it holds the lock; a store that does not answer is left as it is. The workers
+    of a driver that has ended leave as soon as they notice; until then one may still finish, which counts unless the
+    new driver's attempt has begun.
     """
-    store = open_store(settings, create=False)
-    orphans = [run.run_id for run in search(store, status="RUNNING") if _is_orphan(run.tags)]
-    with translated(settings):
-        for run_id in orphans:
-            store.client.set_tag(run_id, "cvexp.end_reason", "its driver is gone")
-            store.client.set_terminated(run_id, "KILLED")
-    return orphans
+    closed = []
+    with contextlib.suppress(CvexpError):
+        store = open_store(settings, create=False)
+        orphans = [run.run_id for run in search(store, status="RUNNING") if _is_orphan(run.tags)]
+        with translated(settings):
+            for run_id in orphans:
+                store.client.set_tag(run_id, "cvexp.end_reason", "its driver is gone")
+                store.client.set_terminated(run_id, "KILLED")
+                closed.append(run_id)
+    return closed
 
 
 def _is_orphan(tags: Mapping[str, str]) -> bool:

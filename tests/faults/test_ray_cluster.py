@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cvexp.tracking.journal import Journal
 from tests.faults.two_nodes import TwoNodes, can_make_namespaces
 
 pytest.importorskip("ray", reason="the extra cvexp[ray] is not installed")
@@ -137,7 +138,7 @@ def test_a_cable_that_is_cut_for_three_minutes_leaves_one_finished_run_for_each_
     """Every other time the orphan finishes during the cut; else it still trains when the cable is mended."""
     n_trials, seconds = (4, 30) if n % 2 == 0 else (2, 260)
     study.begin(n_trials=n_trials, seconds=seconds)
-    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=300, what="both nodes train")
+    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=900, what="both nodes train")
     orphans = study.workers(1)
     study.nodes.cut()
     time.sleep(CUT_SECONDS)
@@ -153,7 +154,7 @@ def test_a_cable_that_is_cut_for_three_minutes_leaves_one_finished_run_for_each_
 
 def test_ctrl_c_leaves_every_run_killed_with_a_checkpoint_within_ten_seconds(study):
     study.begin(n_trials=4, seconds=600)
-    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=300, what="both nodes train")
+    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=900, what="both nodes train")
     asked = time.time()
     study.driver.send_signal(signal.SIGINT)
     assert study.driver.wait(120) == 128 + signal.SIGINT, study.log
@@ -169,11 +170,13 @@ def test_ctrl_c_leaves_every_run_killed_with_a_checkpoint_within_ten_seconds(stu
 
 def test_a_driver_that_is_killed_leaves_no_worker_behind_and_the_same_command_goes_on(study):
     study.begin(n_trials=4, seconds=10)
-    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=300, what="both nodes train")
+    study.wait(lambda: study.checkpoints(0) and study.checkpoints(1), seconds=900, what="both nodes train")
     study.driver.kill()
     study.driver.wait()
     study.wait(lambda: not study.workers(0) + study.workers(1), seconds=60, what="the workers leave")
-    assert all(status != "RUNNING" for _, status, _ in study.runs()), study.runs()
+    for node in (0, 1):
+        journals = [Journal(folder) for folder in study.checkpoints(node)]
+        assert [journal.status for journal in journals] == ["KILLED"]
     study.begin(n_trials=4, seconds=10)
     assert study.driver.wait(600) == 0, study.log
     _assert_one_finished_run_each(study, 4)

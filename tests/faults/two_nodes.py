@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 PORT = 6390
+ATTEMPTS = 3
 STORE_BYTES = 100 * 1024**2
 
 
@@ -95,9 +96,12 @@ class TwoNodes:
         else:
             words += [f"--address={self.address}"]
         ray = str(Path(sys.executable).with_name("ray"))
-        done = self.run(node, [ray, *words], capture_output=True, text=True, timeout=180)
-        if done.returncode:
-            raise RuntimeError(f"ray start, node {node}: {done.stdout[-1500:]} {done.stderr[-1500:]}")
+        for _ in range(ATTEMPTS):  # Ray gives itself 30 seconds, which a machine that others use may not have
+            done = self.run(node, [ray, *words], capture_output=True, text=True, timeout=180)
+            if done.returncode == 0:
+                return
+            self.kill(node)
+        raise RuntimeError(f"ray start, node {node}: {done.stdout[-1500:]} {done.stderr[-1500:]}")
 
     def command(self, node: int, words: Sequence[str]) -> list[str]:
         """The words of a command that runs on the node."""
