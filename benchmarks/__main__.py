@@ -31,20 +31,24 @@ def main() -> None:
         "latency",
         "folders",
         "augment",
+        "devices",
     )
     for verb in timed:
         options = verbs.add_parser(verb)
-        models = ["tinyvgg"] if verb in {"contention", "folders"} else ["linear", "mlp", "tinyvgg"]
+        models = ["tinyvgg"] if verb in {"contention", "folders", "devices"} else ["linear", "mlp", "tinyvgg"]
         options.add_argument("--models", nargs="+", default=models)
         options.add_argument("--repeats", type=int, default=60 if verb == "latency" else 3)
         if verb != "memory":  # the command's own rule decides there
             options.add_argument("--threads", type=int, default=1 if verb == "latency" else 2)
         options.add_argument("--limit", type=int, default=None, help="first so many images only: a rehearsal")
-        name = f"{verb}-cpu" if verb in {"versions", "contention"} else verb
+        name = f"{verb}-cpu" if verb in {"versions", "contention", "devices"} else verb
         options.add_argument("--name", default=name, help="of the file in benchmarks/results")
         if verb in {"versions", "contention"}:
             required = verb == "versions"
             options.add_argument("--before", type=Path, required=required, help="a checkout with its own .venv")
+        if verb == "devices":
+            options.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+            options.add_argument("--devices", type=int, default=2)
         if verb == "folders":
             options.add_argument("--memory-mib", type=int, default=1024, help="allowed for a set four times as large")
     options = verbs.add_parser("calibration")
