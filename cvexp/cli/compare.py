@@ -12,7 +12,7 @@ import typer
 
 from cvexp.cli import options
 from cvexp.config.model import names_code
-from cvexp.runs import shortest_selector
+from cvexp.runs import IMPORTED, shortest_selector
 from cvexp.settings import StoreSettings, store_settings
 
 if TYPE_CHECKING:
@@ -138,5 +138,6 @@ def commands_after(comparison: Comparison, store: StoreSettings) -> list[str]:
     # A model that is a factory has to be named by someone who trusts it, not by what the store says.
     unique = sum(run.name == first.name for run in comparison.runs) == 1
     evaluate = ("evaluate", shortest_selector(first.run_id, first.name, unique=unique))
-    shown = [] if names_code(first.params.get("model", "")) else [store.command(*evaluate)]
+    closed = names_code(first.params.get("model", "")) or IMPORTED in first.tags  # an imported run has no weights
+    shown = [] if closed else [store.command(*evaluate)]
     return [*shown, store.command("compare", "--plot", "compare.png")]

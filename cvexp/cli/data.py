@@ -20,12 +20,15 @@ _NAME = (
 _NAME += "are listed."
 _SAMPLES = "Draw a grid of random titled training images to this file; with --augment, as several epochs see them."
 
+_CLEAR = "Remove the decoded images of all datasets, which are decoded again when needed; those in use stay."
+
 
 @with_flags(DataConfig, only=("image_size", "resize", "val_split", "split_seed", "limit", "augment"))
 def data(
     name: Annotated[str | None, typer.Argument(help=_NAME, show_default=False)] = None,
     *,
     samples: Annotated[Path | None, typer.Option(help=_SAMPLES)] = None,
+    clear_cache: Annotated[bool, typer.Option("--clear-cache", help=_CLEAR)] = False,
     given: Given,
     data_dir: options.DataDir = None,
     as_json: options.Json = False,
@@ -35,6 +38,11 @@ def data(
     from cvexp.report import data as report
     from cvexp.report.terminal import print_json, suggest
 
+    if clear_cache:
+        if name or samples or given.settings:
+            raise ConfigError("--clear-cache takes neither a dataset nor other options", "cvexp data --clear-cache")
+        present(job.clear_cache(), report.Cache, as_json=as_json)
+        return
     folder, flags = resolve_data_dir(data_dir), typed_flags(data_dir=data_dir)
     if name is None:
         if samples or given.settings:

@@ -21,13 +21,17 @@ from cvexp.cli import (
     compare,
     confmat,
     data,
+    doctor,
     evaluate,
     explain,
     export,
+    import_,
     models,
     predict,
     register,
+    relocate,
     reproduce,
+    rm,
     serve,
     sync,
     train,
@@ -69,13 +73,13 @@ def _help_of(function: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-# Each of these modules holds a function of its own name; help lists the verbs in this order.
+# Each of these modules holds a function of its own name, with `_` where Python keeps it; help lists them in this order.
 _VERBS = (data, models, train, evaluate, bench, compare, confmat, predict, explain,
-          export, register, serve, run_file, reproduce, sync, ui)  # fmt: skip
+          export, register, serve, run_file, reproduce, sync, rm, import_, relocate, doctor, ui)  # fmt: skip
 for _module in _VERBS:
     _name = _module.__name__.rpartition(".")[2]
     _verb = getattr(_module, _name)
-    app.command(_name, cls=Command, help=_help_of(_verb), epilog=getattr(_verb, "epilog", None))(_verb)
+    app.command(_name.rstrip("_"), cls=Command, help=_help_of(_verb), epilog=getattr(_verb, "epilog", None))(_verb)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback protocol

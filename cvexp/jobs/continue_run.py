@@ -9,12 +9,14 @@ from cvexp.errors import RunError
 from cvexp.jobs.resume import check_unfinished, resumed_config
 from cvexp.runs import CONTINUES, ID_DIGITS
 from cvexp.training.loop import Training
+from cvexp.training.outputs import outputs_of
 from cvexp.training.request import write_request
 from cvexp.training.session import known_tags, prepare_resumed
 from cvexp.training.shared import check_shared, shared_folder
+from cvexp.training.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cvexp.config.checkpoint import CheckpointPolicy
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.training.features import LastFeatures
+    from cvexp.training.outputs import Outputs
     from cvexp.training.shared import Shared
     from cvexp.training.signals import StopSignals
 
@@ -42,6 +45,9 @@ def run(
     command: Sequence[str] | None,
     started: float,
     observer: Observer | None,
+    outputs: Outputs | None,
+    tags: Mapping[str, str] | None,
+    end_tags: Callable[[], Mapping[str, str]],
     signals: StopSignals,
 ) -> TrainResult:
     """Train `begun`, which has no folder here, to its end in a run of its own, with the bits of an uninterrupted one.
@@ -58,30 +64,47 @@ def run(
     config = resumed_config(request.config, model=model, changed=changed, again=again)
     if begun.status == "FINISHED":
         check_unfinished(begun.name, config, checkpoint.history)
-    prepared = prepare_resumed(
-        request, config, data_dir, checkpoint=checkpoint, name=begun.name, dataset=dataset, features=features
-    )
-    asked = replace(request, config=config, seeds=tuple(seeds))
-    _close_taken_over(begun, settings)
-    opening = open_run(
-        settings,
-        model=config.model.rpartition(":")[2],
-        name=None,
-        tags=known_tags(prepared, command, seeds=seeds) | {CONTINUES: begun.run_id},
-        prepare_folder=lambda folder: write_request(folder, asked),
-        should_stop=signals.should_stop,
-        keep=policy.keep is not None,
-    )
-    result = Training(
-        prepared=prepared,
-        opening=opening,
-        settings=settings,
-        policy=policy,
-        signals=signals,
-        observer=observer,
-        started=started,
-        resumed=checkpoint,
-    ).run()
+    outputs = outputs or outputs_of(begun.tags)
+    outputs.check(config)
+    at_first = replace(config, threads=request.threads)
+    with together(at_first, evaluation_threads=request.evaluation_threads, resumed=True) as ranks:
+        prepared = prepare_resumed(
+            request,
+            config,
+            data_dir,
+            checkpoint=checkpoint,
+            name=begun.name,
+            dataset=dataset,
+            features=features,
+            ranks=ranks,
+        )
+        asked = replace(request, config=config, seeds=tuple(seeds))
+        _close_taken_over(begun, settings)
+        opening = open_run(
+            settings,
+            model=config.model.rpartition(":")[2],
+            name=None,
+            tags=known_tags(prepared, command, seeds=seeds)
+            | outputs.tags()
+            | {CONTINUES: begun.run_id}
+            | dict(tags or {}),
+            prepare_folder=lambda folder: write_request(folder, asked),
+            should_stop=signals.should_stop,
+            keep=policy.keep is not None,
+            linger=outputs.linger,
+        )
+        result = Training(
+            prepared=prepared,
+            opening=opening,
+            settings=settings,
+            policy=policy,
+            signals=signals,
+            observer=observer,
+            started=started,
+            resumed=checkpoint,
+            outputs=outputs,
+            end_tags=end_tags,
+        ).run()
     if policy.keep is None:  # nobody may continue that run again
         found.folder.remove(found.run)
     return result

@@ -40,6 +40,15 @@ class Decoded(NamedTuple):
     limit: int
 
 
+class Cleared(NamedTuple):
+    """Decoded images that were removed: the folder, how many sets, their bytes, and the sets in use, which stay."""
+
+    folder: Path
+    n_sets: int
+    n_bytes: int
+    n_in_use: int
+
+
 class Duplicated(NamedTuple):
     """Images of a dataset that are the same: their names, how, and whether they are in several splits or classes."""
 
@@ -117,6 +126,14 @@ def decoded() -> Decoded | None:
         return None
     found = caches(folder)
     return Decoded(folder, len(found), sum(size for _, size in found), limit(folder))
+
+
+def clear_cache() -> Cleared:
+    """Remove what is decoded on this machine and not in use; it is decoded again when it is needed."""
+    from cvexp.data.own.room import clear
+    from cvexp.settings import image_cache_dir
+
+    return Cleared(image_cache_dir(), *clear(image_cache_dir()))
 
 
 def describe(config: DataConfig, data_dir: Path, *, samples: Path | None = None) -> Description:

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cvexp.errors import StoreError
-from cvexp.jobs.export_plan import Wanted, plan, put_in_place, staging_folder, write_files
+from cvexp.jobs.export_plan import Wanted, plan, put_in_place, write_files
 from cvexp.jobs.exported import ExportedFile, ExportResult
 from cvexp.jobs.source import load_trained
+from cvexp.jobs.staging import staging_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cvexp.errors import ConfigError, InputError, WeightsError
+from cvexp.jobs.staging import unwritable
 from cvexp.runs import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -103,10 +102,11 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeftOut:
-    """A kind of file that was not written, and why."""
+    """A kind of file that was not written, and why; `extra` would bring the library that is missing, if one is."""
 
     kind: str
     reason: str
+    extra: str = ""
 
 
 def plan(trained: TrainedModel, wanted: Wanted) -> tuple[list[Planned], str | None]:
@@ -143,24 +143,6 @@ def _as_file(name: str) -> str:
     return safe or "model"
 
 
-@contextlib.contextmanager
-def staging_folder(folder: Path) -> Iterator[Path]:
-    """Within the block, a new folder inside `folder`, which is made where it does not exist.
-
-    Raises:
-        ConfigError: There can be none.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".cvexp-", dir=folder))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
 def write_files(
     trained: TrainedModel, planned: Sequence[Planned], folder: Path, *, calibration: Tensor | None, skip: bool
 ) -> tuple[list[Planned], list[LeftOut]]:
@@ -171,6 +153,8 @@ def write_files(
     Raises:
         InputError: A file cannot be written.
     """
+    from cvexp.export.extras import MissingExtraError
+
     written, left_out = [], []
     for one in planned:
         try:
@@ -179,9 +163,10 @@ def write_files(
         except InputError as error:
             if not skip:
                 raise
-            left_out.append(LeftOut(kind=one.kind, reason=error.what))
+            extra = error.extra if isinstance(error, MissingExtraError) else ""
+            left_out.append(LeftOut(kind=one.kind, reason=error.what, extra=extra))
         except OSError as error:
-            raise _unwritable(one.path, error) from error
+            raise unwritable(one.path, error) from error
     return written, left_out
 
 
@@ -227,9 +212,5 @@ def put_in_place(proven: Proven, device_name: str) -> Path:
         source.replace(target)
         card_path(source).replace(card_path(target))
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise unwritable(target, error) from error
     return target
-
-
-def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"cannot write {path}: {error.strerror or error}", "choose another place with --out")

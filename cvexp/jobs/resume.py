@@ -16,13 +16,15 @@ from cvexp.runs import ID_DIGITS
 from cvexp.training.checkpoints import Checkpoints
 from cvexp.training.figures import no_better, time_is_up
 from cvexp.training.loop import Training
+from cvexp.training.outputs import outputs_of
 from cvexp.training.request import read_request, write_request
 from cvexp.training.session import ONE_AT_A_TIME, config_tags, known_tags, prepare_resumed
 from cvexp.training.shared import check_shared
-from cvexp.training.signals import StopSignals
+from cvexp.training.signals import entered
+from cvexp.training.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.outbox import Outbox
     from cvexp.training.features import LastFeatures
+    from cvexp.training.outputs import Outputs
     from cvexp.training.request import Request
+    from cvexp.training.signals import StopSignals
 
 
 def run(
@@ -53,13 +57,18 @@ def run(
     command: Sequence[str] | None = None,
     started: float | None = None,
     observer: Observer | None = None,
+    outputs: Outputs | None = None,
+    tags: Mapping[str, str] | None = None,
+    end_tags: Callable[[], Mapping[str, str]] = dict,
+    stop_signals: StopSignals | None = None,
 ) -> TrainResult:
     """Resume a run that was interrupted, under its id, with the result bit for bit of an uninterrupted one.
 
     A run that left no folder here is continued in a new run, if its checkpoints are shared; see jobs.continue_run.
     `model` is needed only for a run of `package.module:factory`, since code is not taken from a run's records.
     `epochs`, `max_time` and `allow_nan` are by default what the run asked for; with more epochs, or more time where
-    it had passed, a finished run is trained on. The other arguments, and what else is raised, are as for jobs.train.
+    it had passed, a finished run is trained on. `outputs` are by default those that it began with. The other
+    arguments, and what else is raised, are as for jobs.train.
 
     Raises:
         InputError: The run cannot be resumed here, or needs no resuming.
@@ -71,7 +80,7 @@ def run(
     from cvexp.tracking.recovery import recover
 
     policy = policy or CheckpointPolicy()
-    with StopSignals() as signals, ONE_AT_A_TIME:
+    with entered(stop_signals) as signals, ONE_AT_A_TIME, contextlib.ExitStack() as stack:
         started = time.monotonic() if started is None else started
         recover(settings)
         found, settings = find_run(selector, settings)
@@ -93,6 +102,9 @@ def run(
                 command=command,
                 started=started,
                 observer=observer,
+                outputs=outputs,
+                tags=tags,
+                end_tags=end_tags,
                 signals=signals,
             )
         check_shared(policy)
@@ -106,13 +118,27 @@ def run(
             name = journal.name or journal.run_id
             if journal.status == "FINISHED":
                 check_unfinished(name, config, () if checkpoint is None else checkpoint.history)
-            prepared = prepare_resumed(
-                request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset, features=features
+            asked = replace(config, threads=request.threads)
+            ranks = stack.enter_context(
+                together(asked, evaluation_threads=request.evaluation_threads, resumed=checkpoint is not None)
             )
+            prepared = prepare_resumed(
+                request,
+                config,
+                data_dir,
+                checkpoint=checkpoint,
+                name=name,
+                dataset=dataset,
+                features=features,
+                ranks=ranks,
+            )
+            outputs = outputs or outputs_of(journal.tags)
+            outputs.check(config)
+            more = outputs.tags(journal.tags) | dict(tags or {})
             opening = reopen_run(
                 settings,
                 folder,
-                tags=known_tags(prepared, command, seeds=seeds) | config_tags(prepared),
+                tags=known_tags(prepared, command, seeds=seeds) | config_tags(prepared) | more,
                 should_stop=signals.should_stop,
                 keep=policy.keep is not None,
             )
@@ -125,6 +151,8 @@ def run(
                 observer=observer,
                 started=started,
                 resumed=checkpoint,
+                outputs=outputs,
+                end_tags=end_tags,
             ).run()
 
 

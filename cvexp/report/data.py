@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from cvexp.jobs.data import Decoded, Description, Duplicated, Files, Listed
+from cvexp.jobs.data import Cleared, Decoded, Description, Duplicated, Files, Listed
 from cvexp.report.terminal import cell, console, hint, say, shape, table
 
 N_NAMED, N_IN_GROUP = 10, 4
@@ -44,6 +44,22 @@ def list_document(listed: Sequence[Listed], data_dir: str, decoded: Decoded | No
         for item in listed
     ]
     return {"data_dir": data_dir, "datasets": datasets, "decoded": None if decoded is None else decoded._asdict()}
+
+
+class Cache:
+    """How `cvexp data --clear-cache` is shown."""
+
+    @staticmethod
+    def show(cleared: Cleared) -> None:
+        """Print what was removed, and what stays."""
+        sets = f"{cleared.n_sets:,} set{'' if cleared.n_sets == 1 else 's'}"
+        stay = f"; {cleared.n_in_use:,} in use by other processes stay" if cleared.n_in_use else ""
+        say(f"removed {sets} of decoded images, {_bytes(cleared.n_bytes)}, from {cleared.folder}{stay}")
+
+    @staticmethod
+    def document(cleared: Cleared) -> dict[str, Any]:
+        """The numbers for `--json`."""
+        return {"cleared": cleared._asdict()}
 
 
 def show(description: Description) -> None:

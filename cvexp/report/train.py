@@ -1,5 +1,6 @@
 """How training is shown: a line an epoch, a bar where there is a terminal, a summary at the end."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -137,8 +138,7 @@ def show(result: TrainResult) -> None:
     val = metrics.get(Metric.VAL_ACCURACY)
     rows = {
         **({} if val is None else {"validation accuracy": f"{val:.2%}"}),
-        "test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}",
-        "test loss": f"{metrics[Metric.TEST_LOSS]:.5f}",
+        **_tested(metrics),
         "training time": seconds(timing.train_seconds),
         **({"epoch, median": seconds(metrics[_MEDIAN])} if _MEDIAN in metrics else {}),
         **_seconds_to_accuracy(result),
@@ -151,6 +151,12 @@ def show(result: TrainResult) -> None:
         **({"logged model": f"none: {result.unlogged}"} if result.unlogged else {}),
     }
     show_rows(rows, bold="test accuracy")
+
+
+def _tested(metrics: Mapping[str, float]) -> dict[str, str]:
+    if Metric.TEST_LOSS not in metrics:
+        return {}
+    return {"test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}", "test loss": f"{metrics[Metric.TEST_LOSS]:.5f}"}
 
 
 def _seconds_to_accuracy(result: TrainResult) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cvexp import process
 from cvexp.errors import StoreError
 from cvexp.redaction import without_credentials
-from cvexp.settings import StoreSettings, store_settings
+from cvexp.settings import STATE_DIR, StoreSettings, store_settings
 from cvexp.tracking.checks import check_reachable, check_settings
 from cvexp.tracking.mlflow_errors import translated
 
@@ -239,7 +239,7 @@ def make_state_dir(settings: StoreSettings) -> Path:
     """Make the folder for local state, which hides itself from git; raises StoreError where it cannot."""
     folder = settings.state_dir
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, parents=STATE_DIR in os.environ)
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n")

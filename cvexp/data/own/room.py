@@ -88,6 +88,15 @@ def make_room(root: Path, n_bytes: int) -> None:
             used -= size
 
 
+def clear(root: Path) -> tuple[int, int, int]:
+    """Remove the caches below `root` that no process has in use; give how many, their bytes, and how many stay."""
+    for left in root.glob(".*.*"):
+        _remove_left(left)
+    sizes = [(size, _removed(folder)) for folder, size in caches(root)]
+    removed = [size for size, gone in sizes if gone]
+    return len(removed), sum(removed), len(sizes) - len(removed)
+
+
 def _removed(folder: Path) -> bool:
     """Remove a cache; False if it is in use, or cannot be removed."""
     gone = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
