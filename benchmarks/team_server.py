@@ -30,12 +30,12 @@ PASSWORD = secrets.token_urlsafe(18)
 ASYNCIO, UVLOOP = ("--uvicorn-opts", "--loop asyncio"), ("--uvicorn-opts", "--loop uvloop")
 WAYS = {
     # name: (arguments, seconds that a right password is remembered; None without accounts)
-    "1 worker, asyncio (as cvexp ui)": (("--workers", "1", *ASYNCIO), None),
-    "2 workers, asyncio": (("--workers", "2", *ASYNCIO), None),
-    "2 workers, uvloop": (("--workers", "2", *UVLOOP), None),
-    "2 workers, gunicorn": (("--workers", "2", "--gunicorn-opts", "--timeout 120"), None),
     "1 worker, passwords checked each time": (("--workers", "1", *UVLOOP), 0),
     "1 worker, passwords remembered for 60 s": (("--workers", "1", *UVLOOP), 60),
+    "2 workers, asyncio": (("--workers", "2", *ASYNCIO), None),
+    "2 workers, uvloop": (("--workers", "2", *UVLOOP), None),
+    "1 worker, asyncio (as cvexp ui)": (("--workers", "1", *ASYNCIO), None),
+    "2 workers, gunicorn": (("--workers", "2", "--gunicorn-opts", "--timeout 120"), None),
 }
 
 

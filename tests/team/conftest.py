@@ -13,13 +13,14 @@ def team(tmp_path_factory):
         pytest.skip("PostgreSQL is not installed here: apt-get install postgresql")
     folder = tmp_path_factory.mktemp("team")
     postgres = Postgres()
-    postgres.start()
+    server = TeamServer(folder / "server", postgres)
     try:
+        postgres.start()
         postgres.make_databases()
-        server = TeamServer(folder / "server", postgres).start()
+        server.start()
         with pytest.MonkeyPatch.context() as environment:
             make_accounts(server.uri, environment)
         yield server
-        server.stop()
     finally:
+        server.stop()
         postgres.remove()
