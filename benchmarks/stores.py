@@ -1,7 +1,7 @@
 """Stores of 1,000 to 100,000 runs, SQLite and PostgreSQL: seconds and memory of the commands that look for runs.
 
-Each figure is of a process of its own. Work is what a command does once everything is imported; the CPU's seconds are of
-this process, which with PostgreSQL leaves out the database's own. Stores are made once in a folder, and kept there.
+Each figure is of a process of its own. Work is what a command does once everything is imported; the CPU's seconds are
+of this process, which with PostgreSQL leaves out the database's own. Stores are made once in a folder, and kept there.
 """
 
 from __future__ import annotations
