@@ -61,9 +61,8 @@ def main() -> None:
     options.add_argument("--name", default="transfer", help="of the file in benchmarks/results")
     options = verbs.add_parser("stores")
     options.add_argument("--runs", nargs="+", type=int, default=[1000, 10_000, 100_000])
-    options.add_argument(
-        "--postgres", default="", help="postgresql+psycopg2://user@host:port/{}: databases runs1000, ..."
-    )
+    options.add_argument("--kinds", nargs="+", default=[], choices=["SQLite", "PostgreSQL"])
+    options.add_argument("--postgres", default="", help="postgresql+psycopg2://user@host/{}, with runs1000 and so on")
     options.add_argument("--folder", type=Path, required=True, help="where the stores are made, and found again")
     options.add_argument("--only", nargs="+", default=[], help="commands, as the table names them")
     options.add_argument("--repeats", type=int, default=3)

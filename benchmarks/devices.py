@@ -70,16 +70,22 @@ def run(
 
 def trained(words: list[str]) -> dict[str, Any]:
     """What `cvexp train` with these words answers, in a folder of its own."""
-    command = [sys.executable, "-m", "cvexp", "train", *words, "--dataset", "mnist-5k", "--epochs", str(EPOCHS), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "cvexp",
+        "train",
+        *words,
+        "--dataset",
+        "mnist-5k",
+        "--epochs",
+        str(EPOCHS),
+        "--json",
+    ]
     root = str(Path(__file__).parents[1])
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(  # noqa: S603 - our own interpreter, words of our own
-            command,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": root},
-            capture_output=True,
-            text=True,
-            check=False,
+            command, cwd=folder, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True, check=False
         )
     if done.returncode:
         raise SystemExit(f"a training failed:\n{done.stderr[-3000:]}")

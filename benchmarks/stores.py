@@ -1,7 +1,7 @@
 """Stores of 1,000 to 100,000 runs, SQLite and PostgreSQL: seconds and memory of the commands that look for runs.
 
-Each figure is of a process of its own. Work is what a command does once everything is imported; the CPU's seconds are of
-this process, which with PostgreSQL leaves out the database's own. Stores are made once in a folder, and kept there.
+Each figure is of a process of its own. Work is what a command does once everything is imported; the CPU's seconds are
+of this process, which with PostgreSQL leaves out the database's own. Stores are made once in a folder, and kept there.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from benchmarks.measure import Row, save
 from benchmarks.recorded_runs import fill
 
 PROBE = """
-import json, re, sys, time
+import gc, json, re, sys, time
 from pathlib import Path
+from cvexp.__main__ import COLLECT_AFTER
 def peak():  # of this program alone: getrusage also counts what the process was before it became this program
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 import mlflow, mlflow.utils, mlflow.store.tracking.sqlalchemy_store, cvexp.jobs.compare, cvexp.tracking.queries
@@ -29,8 +30,9 @@ from cvexp.settings import store_settings
 from cvexp.tracking.store import open_store
 what, uri = sys.argv[1:]
 settings = store_settings(uri)
+gc.set_threshold(*COLLECT_AFTER)
 if what == "run FILE":
-    import cvexp.jobs.plan
+    import cvexp.jobs.plan, torch
     from cvexp.config import run_config
     from cvexp.config.experiment import PlannedRun
     asked = {"dataset": "digits", "epochs": 3, "val_split": 0.1}
@@ -60,14 +62,16 @@ COMPLETION = "completion"
 COMMANDS = ("@last", "@best", "compare --last 20", "run FILE", COMPLETION, WITHOUT, UNCHANGED, CHANGED)
 
 
-def run(*, runs: list[int], postgres: str, folder: Path, repeats: int, only: list[str], name: str) -> None:
+def run(
+    *, runs: list[int], kinds: list[str], postgres: str, folder: Path, repeats: int, only: list[str], name: str
+) -> None:
     """Fill what is missing, measure, print the table, and write the samples to `benchmarks/results/`.
 
     `postgres` is the URI of a server with `{}` for the database, which exists; empty for SQLite alone.
     """
     tables: dict[str, list[Row]] = {}
     for n in runs:
-        for kind in ("SQLite", *(["PostgreSQL"] if postgres else [])):
+        for kind in kinds or ("SQLite", *(["PostgreSQL"] if postgres else [])):
             home = folder / f"{kind}-{n}"
             home.mkdir(parents=True, exist_ok=True)
             uri = postgres.format(f"runs{n}") if kind == "PostgreSQL" else f"sqlite:///{home}/mlflow.db"

@@ -76,7 +76,10 @@ def analyse(runs: Sequence[RunSummary], request: Request, evidence: Reader) -> A
     Raises:
         ConfigError: The order, a column or the budget cannot be used; what is valid is named.
     """
-    known = frozenset[str]().union(*(run.metrics for run in (with_exports(runs) if request.exports else runs)))
+    known: set[str] = set()
+    for run in with_exports(runs) if request.exports else runs:
+        if not known >= run.metrics.keys():
+            known |= run.metrics.keys()
     key = sort_key(request.sort, known, any_run=bool(runs))
     labels = test_set_labels(runs)
     ordered = tuple(sorted(runs, key=lambda run: _position(run, key, labels[run.test_set])))

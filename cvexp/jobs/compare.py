@@ -17,7 +17,7 @@ from cvexp.jobs.changed_images import changed_images
 from cvexp.jobs.drawing import draw
 from cvexp.jobs.evidence import StoredEvidence
 from cvexp.plots.files import check_path, save
-from cvexp.results import Metric, rank
+from cvexp.results import Metric
 from cvexp.runs import SWEEP, is_trial
 from cvexp.settings import data_dir as resolve_data_dir
 
@@ -202,7 +202,9 @@ def _other_experiments(store: Store) -> tuple[str, ...]:
 def _best(runs: Sequence[RunSummary]) -> frozenset[str]:
     """The run with the highest test accuracy of each test set, if any is a number; the first among equals."""
     best: dict[str, RunSummary] = {}
-    for run in sorted(runs, key=lambda run: rank(run.metrics, Metric.TEST_ACCURACY)):
-        if not math.isnan(run.metrics.get(Metric.TEST_ACCURACY, math.nan)):
-            best.setdefault(run.test_set, run)
+    for run in runs:
+        accuracy = run.metrics.get(Metric.TEST_ACCURACY, math.nan)
+        first = best.setdefault(run.test_set, run) if not math.isnan(accuracy) else None
+        if first is not None and accuracy > first.metrics[Metric.TEST_ACCURACY]:
+            best[run.test_set] = run
     return frozenset(run.run_id for run in best.values())

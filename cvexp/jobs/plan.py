@@ -105,8 +105,8 @@ def _known(settings: StoreSettings, recipes: Sequence[str], *, offline: bool) ->
     None where there is no store or no such experiment yet.
     """
     from cvexp.errors import StoreError, UnreachableStoreError
+    from cvexp.tracking.finished import search_ids, search_recipes
     from cvexp.tracking.local import local_runs
-    from cvexp.tracking.queries import search_ids, search_recipes
     from cvexp.tracking.recovery import recover
     from cvexp.tracking.store import open_store
 

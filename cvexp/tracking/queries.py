@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import RunError
 from cvexp.redaction import without_credentials
-from cvexp.runs import MODEL_URI, RECIPE, RunSummary
+from cvexp.runs import MODEL_URI, RunSummary
 from cvexp.text import shown
 from cvexp.tracking.best import BEST_FORMS, NoSuchMetricError, best, fields_of, parsed
 from cvexp.tracking.candidates import read_candidates
@@ -25,13 +25,12 @@ from cvexp.tracking.rows import Fields, logged_figure, read_runs
 from cvexp.tracking.store import existing_run
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Sequence
 
     from cvexp.tracking.store import Store
 
 OURS = "tags.`cvexp.version` != ''"  # selects the runs cvexp wrote; a store may hold others
 PAGE = 1000
-ASKED_RECIPES = 100  # a query each on a server; for more, all runs are read
 MIN_PREFIX = 4
 SHOWN_CANDIDATES = 5
 _HEX = re.compile(r"[0-9a-f]{4,32}")
@@ -75,40 +74,11 @@ def search(
         if found is None:
             state = f"attributes.status = '{status}'" if status else None
             clauses = [clause for clause in (None if anyones else OURS, state, where) if clause]
-            found = [summary_of(run) for run in _asked(store, ids, clauses, last=last, where=where)]
+            found = [summary_of(run) for run in asked(store, ids, clauses, last=last, where=where)]
     return [with_status(store, run) for run in found]
 
 
-def search_recipes(store: Store, recipes: Collection[str]) -> list[RunSummary]:
-    """The experiment's finished runs of any of the recipes, and those that recorded none; the latest started first.
-
-    Raises:
-        StoreError: The store cannot be read.
-    """
-    finished, known = "attributes.status = 'FINISHED'", [one for one in recipes if _HEX.fullmatch(one)]
-    with translated(store.settings):
-        ids, file = [store.experiment_id], store.settings.sqlite_file
-        found = None
-        if file is not None:
-            found = read_runs(file, ids, status="FINISHED", recipes=known)
-        if found is None and len(known) <= ASKED_RECIPES:
-            clauses = [f"tags.`{RECIPE}` IS NULL", *(f"tags.`{RECIPE}` = '{one}'" for one in known)]
-            runs = [run for one in clauses for run in _asked(store, ids, [OURS, finished, one], last=None, where=None)]
-            found = sorted(map(summary_of, runs), key=lambda run: run.started_at, reverse=True)
-    return search(store, status="FINISHED") if found is None else found
-
-
-def search_ids(store: Store, run_ids: Iterable[str]) -> list[RunSummary]:
-    """The experiment's runs of these ids, without deleted ones; raises StoreError where the store cannot be read."""
-    found = []
-    for run_id in run_ids:
-        with contextlib.suppress(RunError):  # it was deleted
-            if (run := _by_id(store, run_id)) is not None and run.experiment_id == store.experiment_id:
-                found.append(run)
-    return sorted(found, key=lambda run: run.started_at, reverse=True)
-
-
-def _asked(store: Store, ids: list[str], clauses: list[str], *, last: int | None, where: str | None) -> list[Any]:
+def asked(store: Store, ids: list[str], clauses: list[str], *, last: int | None, where: str | None) -> list[Any]:
     """MLflow's runs that its client finds; `where` is the clause that the user typed. Raises what MLflow does."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils import get_results_from_paginated_fn
@@ -180,7 +150,7 @@ def find(store: Store, selector: str) -> Selection:
 def _registered(store: Store, uri: str) -> Selection:
     """The run behind a version in the model registry; RunError where it has other weights now, or is not cvexp's."""
     version = resolve(store, uri)
-    run = _by_id(store, version.run_id)
+    run = by_id(store, version.run_id)
     again = store.settings.command("register", "RUN", "--name", version.name)
     if run is None:
         raise RunError(
@@ -212,7 +182,7 @@ def _best(store: Store, selector: str) -> Selection:
     except NoSuchMetricError:  # the hint names the metrics that there are
         known = search(store, status="FINISHED", everywhere=everywhere, last=PAGE)
         chosen, note = best(known, selector, command=command)
-    return Selection(run=_by_id(store, chosen.run_id) or chosen, note=note)
+    return Selection(run=by_id(store, chosen.run_id) or chosen, note=note)
 
 
 def _candidates(store: Store, ids: list[str], selector: str, fields: Fields) -> list[RunSummary] | None:
@@ -236,7 +206,7 @@ def _candidates(store: Store, ids: list[str], selector: str, fields: Fields) -> 
 
 
 def _named(store: Store, selector: str) -> RunSummary:
-    if len(selector) == _ID_DIGITS and _HEX.fullmatch(selector) and (run := _by_id(store, selector)):
+    if len(selector) == _ID_DIGITS and _HEX.fullmatch(selector) and (run := by_id(store, selector)):
         return run
     matches = _called(store, selector)
     if not matches and _HEX.fullmatch(selector):
@@ -271,7 +241,8 @@ def foreign(run: RunSummary) -> RunError:
     )
 
 
-def _by_id(store: Store, run_id: str) -> RunSummary | None:
+def by_id(store: Store, run_id: str) -> RunSummary | None:
+    """The run of that id, of any experiment; None where there is none, RunError where it was deleted."""
     with translated(store.settings):
         run = existing_run(store, run_id)
     if run is not None and run.info.lifecycle_stage == "deleted":

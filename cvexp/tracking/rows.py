@@ -29,12 +29,12 @@ _RUNS = f"""
 SELECT {", ".join(RUN_COLUMNS)} FROM runs
 WHERE lifecycle_stage = 'active' AND experiment_id IN (SELECT value FROM json_each(:experiments))
 AND (:status IS NULL OR status = :status)
+AND (:recipes IS NULL OR run_uuid IN (
+    SELECT run_uuid FROM tags WHERE key = 'cvexp.recipe' AND value IN (SELECT value FROM json_each(:recipes))
+) OR NOT EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'cvexp.recipe'))
 AND (:anyones OR EXISTS (
     SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'cvexp.version' AND tags.value != ''
 ))
-AND (:recipes IS NULL OR coalesce((
-    SELECT value FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'cvexp.recipe'
-), '') IN (SELECT value FROM json_each(:recipes) UNION SELECT ''))
 ORDER BY start_time DESC, run_uuid LIMIT :last
 """  # noqa: S608 - words of our own
 _OF_RUNS = "WHERE run_uuid IN (SELECT value FROM json_each(:runs))"

@@ -29,6 +29,27 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "a tag that was changed in place is not noticed by what is kept of a local store",
+        "cvexp/tracking/local_changes.py",
+        "None if added is None else added | tagged",
+        "None if added is None else added",
+        ("tests/tracking/test_cached.py",),
+    ),
+    Mutation(
+        "what is kept of a server's store misses records that were delivered late",
+        "cvexp/tracking/server_changes.py",
+        'f"metrics.`{DELIVERED}` >= {delivered!r}", ',
+        "",
+        ("tests/tracking/test_cached.py",),
+    ),
+    Mutation(
+        "the small file of kept runs is read with any large one",
+        "cvexp/tracking/run_cache.py",
+        ' and about["base"] == cache.base',
+        "",
+        ("tests/tracking/test_cached.py",),
+    ),
+    Mutation(
         "generators are not restored on resume",
         "cvexp/engine/fit.py",
         "        else:\n            self._generators.restore(self._device.torch)\n",

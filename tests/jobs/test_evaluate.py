@@ -64,7 +64,7 @@ def test_a_run_without_its_last_logits_stores_the_same_records(tmp_path):
     batches = []
     for folder, known in (("kept", {"val": fit.held_out_logits}), ("again", {"val": None})):
         (tmp_path / folder).mkdir()
-        write(tmp_path / folder, prepared, known, after_batch=lambda: batches.append(1))
+        write(tmp_path / folder, prepared, known, ("val", "test"), after_batch=lambda: batches.append(1))
     for name in ("val.parquet", "test.parquet"):
         assert (tmp_path / "kept" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     assert len(batches) == 3  # the kept logits were not calculated again

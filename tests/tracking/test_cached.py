@@ -220,12 +220,16 @@ def test_runs_come_back_from_a_file_as_they_were(store, tmp_path):
     assert columns.read_columns(tmp_path / "none.npz") == ([], {})
 
 
-def test_two_processes_that_write_at_once_leave_what_agrees_with_the_store(store, record):
-    """Each has loaded before the other saved; the small file of one belongs to the large one of the other."""
+def test_the_small_file_of_one_process_does_not_go_with_the_large_one_of_another(store, record, monkeypatch):
+    """One has loaded before, and saves after, the other merged a change and noted a later one."""
     search_cached(store, FIELDS)
     slow = run_cache.load(store)
+    monkeypatch.setattr(run_cache, "MERGED_SHARE", 0.0)
+    add_figures(store, search(store)[0], {"bench/latency_ms": 0.5})
+    assert agree(store)
+    monkeypatch.setattr(run_cache, "MERGED_SHARE", 10.0)
     record("new")
     assert agree(store)
-    slow.base = ""  # it writes a large file of its own, from before the run
+    slow.base = ""
     run_cache.save(store, slow)
     assert agree(store)

@@ -10,7 +10,8 @@ import pytest
 from cvexp.errors import RunError
 from cvexp.settings import StoreSettings, store_settings
 from cvexp.tracking import queries, statistics
-from cvexp.tracking.queries import find, search_recipes
+from cvexp.tracking.finished import search_recipes
+from cvexp.tracking.queries import find
 from cvexp.tracking.store import open_store
 
 NAN, INF = float("nan"), float("inf")
