@@ -32,7 +32,7 @@ def main() -> None:
         "folders",
         "augment",
     )
-    for verb in (*timed, "large_store"):
+    for verb in timed:
         options = verbs.add_parser(verb)
         models = ["tinyvgg"] if verb in {"contention", "folders"} else ["linear", "mlp", "tinyvgg"]
         options.add_argument("--models", nargs="+", default=models)
@@ -55,11 +55,26 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--limit", type=int, default=1500, help="images of each split")
     options.add_argument("--name", default="transfer", help="of the file in benchmarks/results")
+    options = verbs.add_parser("stores")
+    options.add_argument("--runs", nargs="+", type=int, default=[1000, 10_000, 100_000])
+    options.add_argument(
+        "--postgres", default="", help="postgresql+psycopg2://user@host:port/{}: databases runs1000, ..."
+    )
+    options.add_argument("--folder", type=Path, required=True, help="where the stores are made, and found again")
+    options.add_argument("--only", nargs="+", default=[], help="commands, as the table names them")
+    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--name", default="stores-cpu", help="of the file in benchmarks/results")
     options = verbs.add_parser("serve")
     options.add_argument("--models", nargs="+", default=["linear", "tinyvgg"])
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--seconds", type=int, default=10, help="of each load")
     options.add_argument("--name", default="serve-cpu", help="of the file in benchmarks/results")
+    options = verbs.add_parser("overhead")
+    options.add_argument("--runs", type=int, default=1000, help="of the plan")
+    options.add_argument("--others", type=int, default=12, help="runs of those that take longer")
+    options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--name", default="overhead-cpu", help="of the file in benchmarks/results")
     one = verbs.add_parser("one", help="one contender in this process; prints its answer as JSON")
     one.add_argument("module")
     one.add_argument("task")

@@ -68,7 +68,7 @@ def load(path: Path, *, sha256: str) -> dict[str, Any]:
     return parsed(read_verified(path, sha256=sha256), path)
 
 
-def parsed(content: bytes, source: Path) -> dict[str, Any]:
+def parsed(content: bytes, source: Path | str) -> dict[str, Any]:
     """Tensors and plain values from verified bytes, onto the CPU.
 
     Raises:

@@ -38,6 +38,7 @@ class Conditions:
     step_runner: str
     augment: str = "none"
     features: str = RECOMPUTED
+    devices: int = 1
 
     @property
     def key(self) -> str:

@@ -228,6 +228,12 @@ class GeneratorStates:
         of_numpy = np.random.get_state(legacy=False)  # noqa: NPY002 - user code draws from it
         return cls(torch.get_rng_state(), own, random.getstate(), of_numpy)
 
+    def equals(self, other: GeneratorStates) -> bool:
+        """Whether nothing was drawn between the two."""
+        tensors = [(self.cpu, other.cpu), (self.device, other.device)]
+        same = all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in tensors)
+        return same and self.python == other.python and repr(self.numpy) == repr(other.numpy)
+
     def to_plain(self) -> dict[str, Any]:
         """As tensors and plain values, which `torch.load(weights_only=True)` reads."""
         own = None if self.device is None else self.device.clone()

@@ -52,6 +52,10 @@ class UnreachableStoreError(StoreError):
     """A tracking store that cannot be reached for now; worth a retry."""
 
 
+class DeniedStoreError(StoreError):
+    """A tracking store that asks for another name or password, or in which this user may not do this."""
+
+
 class StorageError(CvexpError):
     """The local disk is full or cannot be written."""
 

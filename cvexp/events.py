@@ -188,10 +188,14 @@ class EpochEnded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointStarted:
-    """A checkpoint that stands before `step` (counted from 0) of `epoch` is being written beside the training."""
+    """A checkpoint that stands before `step` (counted from 0) of `epoch` is being written beside the training.
+
+    `not_shared` is why the one before it could not be copied to where other machines reach it; empty where it was.
+    """
 
     epoch: int
     step: int
+    not_shared: str = ""
 
 
 Observed = TrainingStarted | StepsRun | EpochEnded | CheckpointStarted

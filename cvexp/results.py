@@ -194,7 +194,7 @@ class ModelSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainResult:
-    """A finished training run.
+    """A finished training run; `evaluation` is the test split's, None where that was left alone.
 
     `figures` are of the whole run, by metric key: those of `cvexp.training.figures`, as far as there are any. `busy`
     says in one line why its times are not to be ranked, `stopped` why there are fewer epochs than were asked for, and
@@ -213,7 +213,7 @@ class TrainResult:
     device_name: str
     class_names: tuple[str, ...]
     history: tuple[EpochMetrics, ...]
-    evaluation: Evaluation
+    evaluation: Evaluation | None
     timing: Timing
     size: ModelSize
     artifacts_uri: str
@@ -228,7 +228,8 @@ class TrainResult:
     def chosen(self) -> dict[str, float]:
         """The figures of the weights that were stored, by metric key: the test split's, and those of a best epoch."""
         best = {} if self.best_epoch is None else self.history[self.best_epoch - 1].held_out.metrics.keyed("val")
-        return {**best, **self.evaluation.metrics.keyed("test")}
+        tested = {} if self.evaluation is None else self.evaluation.metrics.keyed("test")
+        return {**best, **tested}
 
     def metrics(self) -> dict[str, float]:
         """The last value of every metric of the run, keyed as in MLflow."""

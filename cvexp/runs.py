@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 SHOWN_ANYWAY = ("model", "dataset", "device")
-EXPORT_SUFFIXES = {"state-dict": ".pt", "safetensors": ".safetensors", "onnx": ".onnx", "torch-export": ".pt2"}
+EXPORT_SUFFIXES = {
+    "state-dict": ".pt",
+    "safetensors": ".safetensors",
+    "onnx": ".onnx",
+    "torch-export": ".pt2",
+    "openvino": ".openvino",
+    "executorch": ".pte",
+}
 """Suffixes by export format (see `cvexp.export.formats`); an argument with such a suffix names a file, not a run."""
 
 MODEL_URI = "models:/"
@@ -47,6 +54,9 @@ RECIPE = "cvexp.recipe"
 SEEDS = "cvexp.seeds"
 """The tag with the seeds of the repeats that a run is one of, as `--seeds` takes them."""
 
+LAUNCH = "cvexp.launch"
+"""The tag that the processes of a training on several devices find their run by when they are restarted."""
+
 LEFT_OUT = "cvexp.unreadable_images"
 """The tag with the image files that were left out because they cannot be read: how many, and the first by name."""
 
@@ -54,13 +64,37 @@ READ_AHEAD = "cvexp.reading"
 """The tag that says so where the images are more than memory holds."""
 
 UNLOGGED = "cvexp.unlogged"
-"""The tag that says why a run has no logged model; only runs of a network that cannot be exported have it."""
+"""The tag that says why a run has no logged model: the network cannot be exported, or it was left out."""
+
+NOT_MADE = "cvexp.not_made"
+"""The tag that names what a run was told to leave out; see training.outputs."""
+
+CONTINUES = "cvexp.continues"
+"""The tag with the id of the run that this one continues, from a checkpoint that another machine had written."""
 
 BEST_EPOCH = "cvexp.best_epoch"
 """The tag with the epoch whose weights were tested and stored, of runs with `--keep-best`."""
 
+VERSIONS = "cvexp.versions"
+"""The tag with the versions of packages, as JSON: one tag, since a store takes longer for each that a run has."""
+
 FRONT = "cvexp.front"
 """The tag that says whether no other recipe beats a run's on every measure: "yes", or "no: beaten by NAME"."""
+
+TRIAL, ATTEMPT = "cvexp.trial", "cvexp.attempt"
+"""Tags of runs that an executor's worker trained: the trial's key, and the number of the attempt at it."""
+
+SWEEP, TRIAL_NUMBER = "cvexp.sweep", "cvexp.trial_number"
+"""Tags of a sweep's runs: the sweep's digest, and the number of the draw."""
+
+SWEEP_FILE = "cvexp.sweep_file"
+"""The tag of a sweep's runs with the name of the experiment file."""
+
+CONFIRMS = "cvexp.confirms"
+"""The tag with the key of the trial that a run repeats with a fresh seed."""
+
+PRUNED = "cvexp.pruned"
+"""The tag of a trial that was stopped early, with the epoch it was stopped after."""
 
 PROTECTED = "cvexp.protected"
 """The tag of runs that `cvexp rm` does not remove."""
@@ -86,6 +120,14 @@ class RunSummary:
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     export: str = ""
+
+    def is_as(self, other: RunSummary | None) -> bool:
+        """Whether the other is the same in every field; a metric that is NaN in both is the same."""
+        if other is None or self.metrics.keys() != other.metrics.keys():
+            return False
+        pairs = ((value, other.metrics[key]) for key, value in self.metrics.items())
+        same = all(a == b or (a != a and b != b) for a, b in pairs)  # noqa: PLR0124 - only NaN is not itself
+        return same and replace(self, metrics={}) == replace(other, metrics={})
 
     @property
     def settings(self) -> dict[str, str]:
@@ -149,6 +191,11 @@ class RunSummary:
         return test_set(dataset, limit=self.params.get("limit"), split_seed=self.params.get("split_seed"))
 
 
+def is_trial(run: RunSummary) -> bool:
+    """Whether a run is a trial of a sweep without figures on the test images; it is compared where it is named only."""
+    return SWEEP in run.tags and not any(key.startswith("test/") for key in run.metrics)
+
+
 @lru_cache(maxsize=1024)
 def _digest_of(text: str) -> str:
     """The digest of complete conditions as their tag has them; empty for text that cannot be read.
@@ -160,6 +207,22 @@ def _digest_of(text: str) -> str:
     except (ValueError, RecursionError):
         return ""
     return digest(found) if isinstance(found, dict) and "step_runner" in found else ""
+
+
+def versions_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """The versions of packages that a run recorded, by name; earlier versions of cvexp wrote a tag for each."""
+    one_by_one = {key.removeprefix(f"{VERSIONS}."): tags[key] for key in tags if key.startswith(f"{VERSIONS}.")}
+    return dict(sorted({**one_by_one, **_unpacked(tags.get(VERSIONS, ""))}.items()))
+
+
+@lru_cache(maxsize=1024)
+def _unpacked(text: str) -> dict[str, str]:
+    """The texts of a JSON object by name; none where it cannot be read."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # a store's content is untrusted
+        return {}
+    return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
 
 
 def shortest_selector(run_id: str, name: str, *, unique: bool = False) -> str:

@@ -36,6 +36,12 @@ DEBIAN_DATASETS = Path("/usr/share/datasets")
 IMAGE_CACHE_GB = "CVEXP_IMAGE_CACHE_GB"
 """The environment variable with the most that decoded images may take on the disk, in gigabytes."""
 
+STATE_DIR = "CVEXP_STATE_DIR"
+"""The environment variable with the folder for local state."""
+
+SHARED_CHECKPOINTS = "CVEXP_CHECKPOINTS"
+"""The environment variable with the folder or URL of checkpoints that several machines reach."""
+
 URI = "--tracking-uri"
 
 RUNS, CHECKPOINTS = "runs", "checkpoints"
@@ -98,7 +104,12 @@ class StoreSettings:
 
     @property
     def state_dir(self) -> Path:
-        """The folder of local state that is not a result: `.cvexp` beside the database, else in the working folder."""
+        """The folder of local state that is not a result: `.cvexp` beside the database, else in the working folder.
+
+        `CVEXP_STATE_DIR` names another one, as workers of a cluster need it, whose working folder is a temporary one.
+        """
+        if named := os.environ.get(STATE_DIR):
+            return Path(named).expanduser().absolute()
         file = self.sqlite_file
         return (file.parent if file else Path()) / ".cvexp"
 
@@ -167,6 +178,13 @@ def image_cache_dir() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("cvexp") / "images"
+
+
+def exported_digests() -> Path:
+    """The folder of the digests of files that this user exported, in the platform's folder for the user's state."""
+    import platformdirs
+
+    return platformdirs.user_state_path("cvexp") / "exported"
 
 
 def image_cache_limit() -> int | None:

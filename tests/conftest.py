@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 STORE_VARIABLES = (
     "MLFLOW_TRACKING_URI",
     "MLFLOW_EXPERIMENT_NAME",
+    "CVEXP_CHECKPOINTS",
     "CVEXP_DATA_DIR",
+    "CVEXP_STATE_DIR",
     "CVEXP_IMAGE_CACHE_GB",
     "COLUMNS",
     "NO_COLOR",
@@ -46,7 +48,8 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
     """No store, data directory or terminal width from outside reaches a test."""
     for name in STORE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    for kind in ("cache", "state"):
+        monkeypatch.setenv(f"XDG_{kind.upper()}_HOME", str(tmp_path_factory.getbasetemp() / kind))
 
 
 @pytest.fixture(autouse=True)

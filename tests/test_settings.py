@@ -10,7 +10,7 @@ from cvexp.settings import StoreSettings, data_dir, store_settings
 @pytest.fixture(autouse=True)
 def _in_tmp_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "CVEXP_DATA_DIR"):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "CVEXP_DATA_DIR", "CVEXP_STATE_DIR"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -19,6 +19,13 @@ def test_without_a_word_the_store_is_mlflows_own_default_in_this_folder(tmp_path
     assert settings.experiment == "Default"
     assert settings.sqlite_file == tmp_path / "mlflow.db"
     assert settings.state_dir == tmp_path / ".cvexp"
+
+
+def test_the_environment_names_another_folder_for_local_state_whatever_the_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("CVEXP_STATE_DIR", "state")
+    assert {store_settings().state_dir, store_settings("http://host:5000").state_dir} == {tmp_path / "state"}
+    monkeypatch.setenv("CVEXP_STATE_DIR", "")
+    assert store_settings().state_dir == tmp_path / ".cvexp"
 
 
 def test_an_argument_beats_the_environment_which_beats_the_default(monkeypatch):

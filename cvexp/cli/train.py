@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cvexp.cli import options
+from cvexp.cli.devices import on_devices, train_on_devices
 from cvexp.cli.flags import Given, with_flags
 from cvexp.cli.output import present
 from cvexp.cli.training import check_flags, train_one, train_repeats
@@ -75,6 +76,8 @@ def train(
         present(explain(Settings(config, typed)), report_settings, as_json=as_json)
         return
     store = store_settings(tracking_uri, experiment, data_dir)
+    where = {"store": store, "data_dir": resolve_data_dir(data_dir), "arguments": ctx.obj["arguments"]}
+    train_on_devices(Settings(config, typed).config, given, resume=resume, **where)
     rehearsal = validated(Rehearsal, given.of(Rehearsal))
     if rehearsal.is_asked:
         from cvexp.cli.rehearsal import rehearse
@@ -91,7 +94,7 @@ def train(
         planned = plan_resumed(resume, store, **typed)
         start = partial(run_on, resume, store, **typed)
     else:
-        asked = Settings(config, typed).config()
+        asked = on_devices(Settings(config, typed).config())
         from cvexp.jobs.train import run
 
         start = partial(run, asked, store, name=run_name(name))

@@ -39,6 +39,8 @@ def check_flags(given: Given, seeds: str | None) -> None:
     for name, flag in given.flags.items():
         if "resume" in given.flags and name not in ALLOWED_WITH_RESUME:
             raise ConfigError(f"{flag} cannot be given with --resume", "a resumed run keeps its settings")
+    if "take_over" in given.flags and "resume" not in given.flags:
+        raise ConfigError("--take-over goes with --resume", "name the run: cvexp train --resume RUN --take-over")
     first = next((given.flags[name] for name in settings_of(Rehearsal) if name in given.flags), None)
     for name in ("seeds", "bench", "name", "experiment", "tracking_uri", "print_config"):
         if first is not None and name in given.flags:

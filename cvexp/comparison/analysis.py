@@ -15,7 +15,7 @@ from cvexp.comparison.evidence import Reader, gather, known_classes
 from cvexp.comparison.exports import with_exports
 from cvexp.comparison.figures import figure_of
 from cvexp.comparison.front import front_of, objectives_of
-from cvexp.comparison.groups import Group, best_first, group_runs
+from cvexp.comparison.groups import Group, best_first, group_runs, labelled
 from cvexp.comparison.request import LAST, Request, sort_key
 from cvexp.comparison.tables import Table
 from cvexp.comparison.verdicts import judge
@@ -128,6 +128,7 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
     shown = every[:SHOWN_GROUPS]
     if analysis.request.at != LAST:
         shown = _ordered(_at_epoch([run for group in shown for run in group.runs], analysis), analysis)
+    shown = labelled(shown, repeats=analysis.request.repeats)
     shown = [_with_collapsed(group, analysis.evidence) for group in shown]
     finished = [group for group in shown if group.is_finished]
     trained = [group for group in finished if not group.first.export]  # a file has its verdict from `cvexp export`

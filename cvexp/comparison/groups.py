@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.bench import bench_conditions
@@ -106,6 +107,13 @@ class Group:
         found = self.figure(key)
         return None if found is None else found.mean
 
+    def quick_mean(self, key: str) -> float | None:
+        """The mean, or None, without an interval: to sort thousands of groups by."""
+        values = [run.metrics[key] for run in self.pool(key) if key in run.metrics]
+        if len(values) > 1 and not all(map(math.isfinite, values)):
+            return math.nan
+        return fmean(values) if values else None
+
     def conditions_of(self, key: str) -> str:
         """The letter of the conditions under which a metric was measured; empty where it needs none."""
         kind = figure_of(key).conditions
@@ -136,15 +144,14 @@ def group_runs(
     """Put the runs of one test set into groups, in order of appearance; without `repeats`, each into its own.
 
     Only finished runs that recorded their recipe and seed are repeats; they also have to share the training images.
-    `letters` and `bench_letters` name each run's conditions by its id.
+    `letters` and `bench_letters` name each run's conditions by its id. The groups have no labels yet; see `labelled`.
     """
     members: dict[tuple[str, ...], list[RunSummary]] = {}
     for run in runs:
         one_of_many = repeats and run.status == "FINISHED" and run.recipe and seed_of(run) is not None
         key = (run.recipe, *_training_data(run)) if one_of_many else (run.run_id,)
         members.setdefault(key, []).append(run)
-    groups = [_group(found, letters, bench_letters) for found in members.values()]
-    return _labelled(groups, ignoring=(SEED,) if repeats else ())
+    return [_group(found, letters, bench_letters) for found in members.values()]
 
 
 def _training_data(run: RunSummary) -> tuple[str, ...]:
@@ -188,8 +195,9 @@ def _comparable(
     return tuple(pool), bool(runs) and not quiet
 
 
-def _labelled(groups: Sequence[Group], *, ignoring: Iterable[str]) -> list[Group]:
-    """The groups, each with a label that no other has and the settings that tell them apart."""
+def labelled(groups: Sequence[Group], *, repeats: bool = True) -> list[Group]:
+    """The groups, each with a label that no other of them has and the settings that tell them apart."""
+    ignoring = (SEED,) if repeats else ()
     by_model: dict[str, list[Group]] = {}
     for group in groups:
         by_model.setdefault(group.model, []).append(group)
@@ -239,7 +247,7 @@ def best_first(groups: Iterable[Group], key: str) -> list[Group]:
 
     def position(group: Group) -> tuple[tuple[int, float], float]:
         started = max(run.started_at.timestamp() for run in group.runs)
-        mean = None if key == "started" else group.mean(key)
+        mean = None if key == "started" else group.quick_mean(key)
         return rank({} if mean is None else {key: mean}, key), -started
 
     return sorted(groups, key=position)

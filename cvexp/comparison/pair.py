@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cvexp.comparison.evidence import MAX_SEEDS, usable_records
+from cvexp.runs import versions_of
 from cvexp.stats import Arm, arms_verdict, score_difference, win_share_text
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ ENVIRONMENT = {
 }
 """Tags of the environment, besides the versions of packages, and what they are called."""
 
-VERSIONS = "cvexp.versions."
 CODE = {"mlflow.source.git.commit": "commit", "cvexp.git_dirty": "uncommitted changes"}
 ABSENT = "-"
 COMMIT_DIGITS = 12
@@ -170,8 +170,7 @@ def _settings(group: Group) -> dict[str, str]:
 
 def _environment(group: Group) -> dict[str, str]:
     tags = group.first.tags
-    versions = {key.removeprefix(VERSIONS): tags[key] for key in sorted(tags) if key.startswith(VERSIONS)}
-    return {**{name: tags[tag] for tag, name in ENVIRONMENT.items() if tag in tags}, **versions}
+    return {**{name: tags[tag] for tag, name in ENVIRONMENT.items() if tag in tags}, **versions_of(tags)}
 
 
 def _code(group: Group) -> dict[str, str]:

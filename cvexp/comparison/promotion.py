@@ -9,7 +9,7 @@ from cvexp.comparability import condition_groups
 from cvexp.comparison.bench import bench_letters
 from cvexp.comparison.evidence import gather, known_classes
 from cvexp.comparison.figures import figure_of
-from cvexp.comparison.groups import group_runs
+from cvexp.comparison.groups import group_runs, labelled
 from cvexp.results import Metric
 from cvexp.stats import arms_verdict, verdict_text
 from cvexp.stats.front import TIME_MARGIN
@@ -84,7 +84,8 @@ def _judged(
     """The groups of the two runs, and the verdict between them; None where they are one group or lack an accuracy."""
     letters, _ = condition_groups(runs)
     by_run = dict(zip((run.run_id for run in runs), letters, strict=True))
-    groups = group_runs(runs, letters=by_run, bench_letters=bench_letters(runs)[0], repeats=together)
+    found = group_runs(runs, letters=by_run, bench_letters=bench_letters(runs)[0], repeats=together)
+    groups = labelled(found, repeats=together)
     ours, theirs = (_group_of(run, groups) for run in (new, present))
     if ours is theirs:
         return ours, theirs, None

@@ -2,15 +2,17 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cvexp.config.keys import keyed
 from cvexp.config.option import settings_of
 from cvexp.config.run import RunConfig, run_config, run_name
 from cvexp.config.seeds import seeds_of
-from cvexp.errors import ConfigError, nearest
+from cvexp.config.sweep import Sweep, read_sweep
+from cvexp.errors import ConfigError
 from cvexp.text import shown
 
 MAX_PLANNED = 1000
@@ -35,25 +37,28 @@ class Experiment:
         experiment: The MLflow experiment; None leaves it to flags and environment.
         plot: Where the comparison is drawn, relative to the file's folder; None for nowhere.
         runs: In the order they are trained.
+        sweep: What is searched after them, or None.
     """
 
     experiment: str | None
     plot: str | None
     runs: tuple[PlannedRun, ...]
+    sweep: Sweep | None = None
 
 
 def read_experiment(path: Path) -> Experiment:
     """Read an experiment file.
 
     It is YAML with the keys `defaults` (settings of every run), `runs` (a list of settings, which may add `name` and
-    `published`), `grid` (settings with lists of values, every combination of which is a run), `experiment` and `plot`.
+    `published`), `grid` (settings with lists of values, every combination of which is a run), `sweep` (see
+    `config.sweep`), `experiment` and `plot`.
     `seeds` at the top, in `defaults` or in a run repeats the runs that it is for; the nearest one counts.
 
     Raises:
         ConfigError: The file cannot be read, or a key or value in it is wrong; the nearest valid key is named.
     """
     content = _yaml(path, "run", "see how one is written: experiments/learnpytorch.yaml")
-    top = _keys(content, ("experiment", "plot", SEEDS, "defaults", "runs", "grid"), str(path))
+    top = keyed(content, ("experiment", "plot", SEEDS, "defaults", "runs", "grid", "sweep"), str(path))
     defaults = {SEEDS: top.get(SEEDS)} | _settings(top.get("defaults"), f"{path}: defaults", SEEDS)
     asked = [(run, f"{path}: run {n}") for n, run in enumerate(_list(top.get("runs"), path), 1)]
     asked += [(run, f"{path}: grid") for run in _combinations(top.get("grid"), path, defaults)]
@@ -62,10 +67,21 @@ def read_experiment(path: Path) -> Experiment:
         repeats.append(_planned(run, defaults, where))
         _refuse_too_many(sum(map(len, repeats)), path)
     planned = _in_rounds(repeats)
-    if not planned:
-        raise ConfigError(f"{path} asks for no runs", "list some under `runs:` or `grid:`")
+    sweep = None if top.get("sweep") is None else _sweep(top["sweep"], defaults, path, alone=not planned)
+    if not planned and sweep is None:
+        raise ConfigError(f"{path} asks for no runs", "list some under `runs:` or `grid:`, or search with `sweep:`")
     experiment, plot = (_text(top.get(key), key, str(path)) for key in ("experiment", "plot"))
-    return Experiment(experiment=experiment, plot=plot, runs=planned)
+    return Experiment(experiment=experiment, plot=plot, runs=planned, sweep=sweep)
+
+
+def _sweep(value: Any, defaults: Mapping[str, Any], path: Path, *, alone: bool) -> Sweep:
+    """The file's sweep; seeds are for `runs` and `grid`, and refused where there are none."""
+    where = f"{path}: sweep"
+    settings = {name: setting for name, setting in defaults.items() if name != SEEDS}
+    if alone and defaults[SEEDS] is not None:
+        what = f"{where}: `{SEEDS}` is for `runs` and `grid`; a trial is trained once"
+        raise ConfigError(what, "repeat the best points instead: confirm: {best: 3, seeds: 10}")
+    return read_sweep(value, settings, where)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -104,20 +120,9 @@ def _text(value: Any, key: str, where: str) -> str | None:
     raise ConfigError(f"{where}: `{key}` is text, not {shown(value)}", f"for example: {key}: first")
 
 
-def _keys(value: Any, valid: Iterable[str], where: str) -> dict[str, Any]:
-    """`value` as a mapping whose keys are all valid."""
-    names = list(valid)
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where}: a mapping is wanted, not {shown(value)}", "valid keys: " + ", ".join(names))
-    for key in value:
-        if key not in names:
-            raise ConfigError(f"{where}: unknown key {shown(key)}", nearest(str(key)[:80], names))
-    return value
-
-
 def _settings(value: Any, where: str, *more: str) -> dict[str, Any]:
     """`value` as a mapping of settings and `more` keys; None for none."""
-    return {} if value is None else _keys(value, [*settings_of(RunConfig), *more], where)
+    return {} if value is None else keyed(value, [*settings_of(RunConfig), *more], where)
 
 
 def _list(value: Any, path: Path) -> list[Any]:
@@ -128,7 +133,7 @@ def _list(value: Any, path: Path) -> list[Any]:
 
 def _planned(run: Any, defaults: Mapping[str, Any], where: str) -> list[PlannedRun]:
     """The repeats of one run."""
-    settings = {**defaults, **_keys(run, [*settings_of(RunConfig), "name", "published", SEEDS], where)}
+    settings = {**defaults, **keyed(run, [*settings_of(RunConfig), "name", "published", SEEDS], where)}
     name, published = settings.pop("name", None), settings.pop("published", None) or {}
     seeds = settings.pop(SEEDS)
     if not (isinstance(published, dict) and all(isinstance(value, int | float) for value in published.values())):

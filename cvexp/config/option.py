@@ -179,13 +179,26 @@ def validated(kind: type[C], settings: Mapping[str, Any]) -> C:
             raise ConfigError(f"unknown setting: {name!r}", nearest(name, known))
         if isinstance(value, bool) and known[name].type is not bool and not known[name].is_mapping:
             raise ConfigError(f"{known[name].flag}: expected {known[name].expected}, got {as_typed(value)}", SEE_HELP)
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python({name: known[name].as_text(value) for name, value in settings.items()})
+        made: C = _adapter(kind).validate_python({name: known[name].as_text(value) for name, value in settings.items()})
+        return made  # noqa: TRY300 - a branch of its own would have to repeat the type
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         flag, reason = known[str(first["loc"][0])].flag, str(first["msg"])
         if first["type"] == "missing":
             raise ConfigError(f"{flag} is required", SEE_HELP) from None
         raise ConfigError(f"{flag} {_typed(first.get('input'))}: {reason[0].lower() + reason[1:]}", SEE_HELP) from None
+
+
+_adapters: dict[type[Component], Any] = {}
+
+
+def _adapter(kind: type[Component]) -> Any:
+    """Pydantic's validator of a component, which takes milliseconds to make."""
+    if kind not in _adapters:
+        from pydantic import TypeAdapter
+
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]

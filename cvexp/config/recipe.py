@@ -14,7 +14,7 @@ DIGITS = 16  # hexadecimal
 def recipe(
     params: Mapping[str, str], argument_defaults: Mapping[str, ModelArg], *, kind: type[RunConfig] = RunConfig
 ) -> str:
-    """The digest of a run's configuration without its seed.
+    """The digest of a run's configuration without its seed, and without the number of devices that shared the work.
 
     What is at its default is left out, so that an option or a model argument that is added later, with a default that
     changes nothing, leaves the digests of earlier runs as they are. A file of weights counts by its content, which
@@ -28,7 +28,7 @@ def recipe(
     defaults = {f"model_args.{name}": as_typed(value) for name, value in argument_defaults.items()}
     for name, setting in settings_of(kind).items():
         defaults[name] = as_typed(setting.default_with(params))
-    left_out = {"seed", *_file_names(params)}
+    left_out = {"seed", "devices", *_file_names(params)}
     chosen = {name: value for name, value in params.items() if name not in left_out and value != defaults.get(name)}
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:DIGITS]
 

@@ -35,9 +35,11 @@ class RunConfig(ExecutionConfig, LoopConfig, LossConfig, ScheduleConfig, Optimiz
     """Everything that decides a run's figures, plus the device it asks for; the components say what each field is."""
 
     def check(self) -> None:
-        """Refuse options that follow the validation part where there is none."""
+        """Refuse options that follow a validation part that there is not, and cached features on several devices."""
         for name in needs_validation(vars(self)) if not self.val_split else ():
             self.refuse(name, "it needs a validation part: leave --val-split out, or give one above 0")
+        if self.devices > 1 and self.cache_features:
+            self.refuse("devices", "--cache-features trains only a head, which one device does as fast")
 
 
 def run_config(settings: Mapping[str, Any]) -> RunConfig:

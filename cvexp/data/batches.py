@@ -54,6 +54,13 @@ class BatchSource(Protocol):
         """
         ...
 
+    def pieces(self, order: Tensor, positions: Sequence[Tensor]) -> Iterator[Batch]:
+        """The images and labels at some positions of an epoch, int64 (B,) on the CPU, a batch each, in that order.
+
+        They are what `chunks` gives at these positions; B may be 0.
+        """
+        ...
+
 
 class ResidentSource:
     """A split whose images are all in the device's memory, transformed when they are gathered by index."""
@@ -84,6 +91,11 @@ class ResidentSource:
         """See BatchSource."""
         pieces = [(piece,) for piece in torch.split(order[start:stop], size)]
         return self.made(self.gather, pieces, prefetch=prefetch)
+
+    def pieces(self, order: Tensor, positions: Sequence[Tensor]) -> Iterator[Batch]:
+        """See BatchSource."""
+        chosen = order[torch.cat(list(positions)).to(order.device)]  # one transfer to a GPU
+        return self.made(self.gather, [(some,) for some in torch.split(chosen, [*map(len, positions)])], prefetch=False)
 
     def made(self, make: Callable[..., Batch], pieces: Sequence[tuple[Any, ...]], *, prefetch: bool) -> Iterator[Batch]:
         """What `make` gives for the arguments in each of `pieces`, of which there is at least one; see `chunks`."""

@@ -13,7 +13,9 @@ from cvexp.data.batches import epoch_order
 from cvexp.data.sampling import balanced_order
 from cvexp.device import GeneratorStates, seed_everything
 from cvexp.engine.assembly import choose_step
+from cvexp.engine.distributed.alone import ALONE
 from cvexp.engine.options import steps_per_epoch
+from cvexp.engine.snapshot import named_tensors
 from cvexp.errors import TrainingError, WeightsError
 from cvexp.inference.evaluate import evaluate
 from cvexp.inference.predictor import images_per_batch
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from cvexp.config import RunConfig
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
+    from cvexp.engine.distributed.alone import Alone
     from cvexp.engine.step import StepRunner
 
 CALL_SECONDS = 0.1
@@ -46,11 +49,9 @@ class Progress:
 class Fit:
     """Trains a model; iterating over it yields the figures of each epoch as it ends.
 
-    The generators are seeded before the first epoch, and what the consumer draws between epochs does not
-    change the next one.
+    The generators are seeded before the first epoch; what the consumer draws between epochs does not change the next.
 
-    `held_out_logits` are those of the last evaluation, (K, N) on the device: the per-image records need them once, at
-    the end. They are None before the first one, and no part of the state.
+    `held_out_logits` are those of the last evaluation, (K, N) on the device; None before it, and no part of the state.
 
     Args:
         model: With its initial weights, on the device.
@@ -59,10 +60,11 @@ class Fit:
         config: Optimizer, rate, batch size, epochs, seed.
         device: Where the model is and the images go.
         runner: Runs the steps, made for this model and the training split; by default what `config` says.
-        evaluation_threads: CPU threads for one operation of the evaluation; by default as many as torch has now.
+        evaluation_threads: CPU threads for one operation of the evaluation; by default as many as torch has.
         callback: Called between steps some ten times a second, and between the batches of an evaluation. Its time is
             in no figure; it may call `state`, and what it raises ends the training.
         seconds_before: Seconds of work before the first step that count as the first epoch's training.
+        ranks: The processes that train together; the first decides whether there is another epoch.
     """
 
     def __init__(
@@ -76,8 +78,10 @@ class Fit:
         evaluation_threads: int | None = None,
         callback: Callable[[Progress], None] | None = None,
         seconds_before: float = 0.0,
+        ranks: Alone = ALONE,
     ) -> None:
-        self._model, self._config, self._device = model, config, device
+        self._model, self._config, self._device, self._ranks = model, config, device, ranks
+        self._is_over = False
         self._data = dataset.to(device.torch)
         self._runner = runner or choose_step(model, self._data, config).runner
         self._evaluation_batch = images_per_batch(model, dataset.image_shape, device.torch)
@@ -153,12 +157,17 @@ class Fit:
             seed_everything(self._config.seed)
         else:
             self._generators.restore(self._device.torch)
-        while self._epoch <= self._config.epochs:
+        while self._goes_on(self._epoch <= self._config.epochs):
             metrics = self._run_epoch()
             self._begin(self._epoch + 1)
             self._generators = GeneratorStates.capture(self._device.torch)
             yield metrics
             self._generators.restore(self._device.torch)
+
+    def _goes_on(self, wanted: bool) -> bool:  # noqa: FBT001 - a question
+        """Whether there is another epoch, as process 0 wants it."""
+        self._is_over = self._is_over or not self._ranks.agreed(int(wanted))
+        return not self._is_over
 
     def _run_epoch(self) -> EpochMetrics:
         self._model.train()
@@ -179,11 +188,12 @@ class Fit:
         self._generators = GeneratorStates.capture(self._device.torch)  # an evaluation that is left is done again
         metrics = self._evaluated(self._train_metrics())
         self._observe(metrics)
+        self._ranks.check_equal(named_tensors(self._model))
         return metrics
 
     def _order(self) -> Tensor:
         """The epoch's images; one plain order is drawn whatever is asked for."""
-        order = epoch_order(self._n_images)
+        order = self._ranks.same_order(epoch_order(self._n_images))
         if self._config.sampler == "shuffle":
             return order
         return balanced_order(self._data.train.labels.cpu(), seed=self._config.seed, epoch=self._epoch)
@@ -202,7 +212,8 @@ class Fit:
             seconds = self._device.clock() - start
             self._seconds += seconds
             self._first_step_seconds = self._first_step_seconds or seconds
-            per_call = max(1, min(2 * per_call, int(CALL_SECONDS * n_run / max(seconds, 1e-9))))
+            n_next = max(1, min(2 * per_call, int(CALL_SECONDS * n_run / max(seconds, 1e-9))))
+            per_call = self._ranks.agreed(n_next)
             self._call_back()
 
     def _check_finite(self, done: int, n_run: int) -> None:
@@ -240,6 +251,7 @@ class Fit:
             n_threads=self._evaluation_threads,
             after_batch=self._call_back,
             keep_logits=self._keep_logits,
+            logits_of=self._ranks.logits_by_class,
         )
         seconds = self._device.clock() - start - (self._callback_seconds - before)
         return EpochMetrics(
@@ -272,6 +284,7 @@ class Fit:
         Returns:
             The best epoch, where its weights are the ones. The training cannot go on afterwards.
         """
+        self._goes_on(wanted=False)
         best = self._runner.state.take_evaluated()
         if best is not None and best.epoch != self._epoch - 1:
             self.held_out_logits = None

@@ -33,14 +33,21 @@ class Loss:
         """The mean loss () of logits float32 (B, K)."""
         return functional.cross_entropy(logits, labels, weight=self.weights, label_smoothing=self.smoothing)
 
-    def part(self, logits: Tensor, labels: Tensor, *, of: Tensor) -> Tensor:
-        """What some images add to the mean loss over all the labels `of` a step, (): the parts' sum is that mean."""
+    def part(self, logits: Tensor, labels: Tensor, *, divisor: Tensor | int) -> Tensor:
+        """What some images add to the mean loss over all images of a step, (): the parts' sum is that mean.
+
+        `divisor` is that of all the step's labels.
+        """
         total = functional.cross_entropy(
             logits, labels, weight=self.weights, label_smoothing=self.smoothing, reduction="sum"
         )
-        if self.weights is None or of.is_floating_point():
-            return total / len(of)
-        return total / self.weights.index_select(0, of).sum()
+        return total / divisor
+
+    def divisor(self, labels: Tensor) -> Tensor | int:
+        """What the mean over images with these labels divides their sum by: their number, or their weights' sum ()."""
+        if self.weights is None or labels.is_floating_point():
+            return len(labels)
+        return self.weights.index_select(0, labels).sum()
 
 
 def loss_for(config: LossConfig, labels: Tensor, *, n_classes: int) -> Loss:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from cvexp.config import RunConfig
     from cvexp.data.batches import BatchSource
     from cvexp.engine.state import TrainState
 
@@ -64,6 +65,44 @@ def check_trainable(state: TrainState, source: BatchSource, *, name: str, batch_
             )
     if complaint:
         raise ModelError(f"{name} cannot be trained: {complaint}", "see where: cvexp --debug train …")
+
+
+def check_divisible(state: TrainState, source: BatchSource, config: RunConfig, n_processes: int) -> None:
+    """As `check_trainable`, for batches of which each of several processes takes a part.
+
+    Raises:
+        ModelError: See there.
+        ConfigError: See there; or some batch has fewer images than there are processes, and the model takes no empty
+            batch.
+    """
+    check_trainable(state, source, name=config.model, batch_size=config.batch_size)
+    n_images, size = len(source), config.batch_size
+    smallest = n_images % size or min(size, n_images)
+    if smallest >= n_processes:
+        return
+    with without_trace(state.model, source.device):
+        complaint = _complaint(state, source, 0)
+    if complaint:
+        sizes = range(max(size, n_processes), n_images + 1)
+        fitting = next((one for one in sizes if (n_images % one or one) >= n_processes), n_images)
+        raise ConfigError(
+            f"--devices {n_processes}: {config.model} cannot be trained on no images, and a batch has {smallest}: "
+            f"{complaint}",
+            f"use --batch-size {fitting}, which leaves each process some",
+        )
+
+
+def draws(state: TrainState, source: BatchSource) -> bool:
+    """Whether a forward pass in training draws random numbers; True where the model cannot be copied to find out."""
+    with without_trace(state.model, source.device):
+        images, _ = source.gather(torch.arange(min(2, len(source)), device=source.device))
+        before = GeneratorStates.capture(source.device)
+        try:
+            with torch.no_grad():
+                state.copy().model.train()(images)
+        except Unsupported:
+            return True
+        return not GeneratorStates.capture(source.device).equals(before)
 
 
 def _complaint(state: TrainState, source: BatchSource, n_images: int) -> str:

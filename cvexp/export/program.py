@@ -72,16 +72,17 @@ class Raw(nn.Module):
         return logits
 
 
-def captured(model: nn.Module, spec: ModelSpec, *, raw: bool) -> ExportedProgram:
-    """Trace a copy of `model`, in evaluation mode on the CPU, for any number of images.
+def captured(model: nn.Module, spec: ModelSpec, *, raw: bool, single: bool = False) -> ExportedProgram:
+    """Trace a copy of `model`, in evaluation mode on the CPU, for any number of images, or for a `single` one.
 
     Raises:
         ModelError: torch.export cannot trace it, or only for a fixed number of images.
     """
     network = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
     whole = (Raw(network) if raw else Deployed(network, spec.transform)).eval()
-    example = torch.zeros(EXAMPLES, *spec.image_shape, dtype=torch.float32 if raw else torch.uint8)
-    shapes = {INPUT: {0: torch.export.Dim("batch")}}
+    n_images = 1 if single else EXAMPLES
+    example = torch.zeros(n_images, *spec.image_shape, dtype=torch.float32 if raw else torch.uint8)
+    shapes = None if single else {INPUT: {0: torch.export.Dim("batch")}}
     try:
         with quiet(), torch.no_grad():
             return torch.export.export(whole, (example,), dynamic_shapes=shapes, strict=False)

@@ -31,15 +31,17 @@ def evaluate(
     n_threads: int | None = None,
     after_batch: Callable[[], None] | None = None,
     keep_logits: Callable[[Tensor], None] | None = None,
+    logits_of: Callable[..., Tensor] | None = None,
 ) -> Evaluation:
     """Evaluate `model` during training: one pass over `split`, on its device, with one wait for the device at the end.
 
     Like a pass of torch's DataLoader, this draws one number from the default generator; the course's figures depend on
     that draw. Arguments are as for `logits_by_class`, and `class_names` are in label order. `keep_logits` is given the
-    logits, (K, N) on the device, which the result does not hold.
+    logits, (K, N) on the device, which the result does not hold. `logits_of` is called in place of `logits_by_class`
+    where several processes evaluate together.
     """
     torch.empty((), dtype=torch.int64).random_()
-    logits = logits_by_class(
+    logits = (logits_of or logits_by_class)(
         model,
         split.images,
         transform,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp.errors import WeightsError
+from cvexp.inference.batches import batches
 from cvexp.inference.onnx_file import IMAGES, LOGITS, MAX_BYTES, PROBABILITIES, REMEDY, checked
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cvexp.data.transforms import Transform
-
-BATCH, BATCH_BYTES = 500, 2**22
-"""The most images of one call, and the most bytes of them as floats."""
 
 FATAL = 4
 """onnxruntime's level of what it logs; errors are raised anyway."""
@@ -97,8 +94,7 @@ class OnnxPredictor:
     def _answers(self, images: Tensor, name: str) -> Tensor:
         import torch
 
-        size = max(1, min(BATCH, BATCH_BYTES // (4 * math.prod(self.signature.image_shape))))
-        return torch.cat([self._run(self.session, batch, name) for batch in torch.split(images.cpu(), size)])
+        return torch.cat([self._run(self.session, batch, name) for batch in batches(images)])
 
     def _run(self, session: InferenceSession, batch: Tensor, name: str) -> Tensor:
         import torch

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from typing import TYPE_CHECKING
 
 import torch
 
 from cvexp.device import default_threads, threads
+from cvexp.inference.batches import batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from cvexp.data.transforms import Transform
     from cvexp.inference.signature import Signature
-
-BATCH, BATCH_BYTES = 500, 2**22
-"""The most images of one call, and the most bytes of them as floats."""
 
 
 class ProgramPredictor:
@@ -45,10 +42,9 @@ class ProgramPredictor:
             yield lambda batch: self._run(batch)[0]
 
     def _answers(self, images: Tensor) -> list[Tensor]:
-        size = max(1, min(BATCH, BATCH_BYTES // (4 * math.prod(self.signature.image_shape))))
         with torch.inference_mode(), threads(default_threads()):
-            batches = [self._run(batch) for batch in torch.split(images.cpu(), size)]
-        return [torch.cat(parts) for parts in zip(*batches, strict=True)]
+            answers = [self._run(batch) for batch in batches(images)]
+        return [torch.cat(parts) for parts in zip(*answers, strict=True)]
 
     def _run(self, batch: Tensor) -> tuple[Tensor, ...]:
         answer = self._program(self._transform(batch) if self.signature.raw else batch)

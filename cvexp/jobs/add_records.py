@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,11 @@ from cvexp.errors import ConfigError, GateError, RunError
 from cvexp.image_records import write_records
 from cvexp.jobs.logged import agree
 from cvexp.text import shown
+from cvexp.training.outputs import outputs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cvexp.data.dataset import Dataset
     from cvexp.image_records import ImageRecords
     from cvexp.inference.predictor import Predictor
@@ -70,6 +74,20 @@ def add_missing(
             write_records(file, records)
             add_file(store, located(store, run), file, name=f"{FOLDER}/{file.name}")
     return missing
+
+
+def add_untested(trained: TrainedModel, figures: Mapping[str, float]) -> None:
+    """Log figures on the test images that the run does not have, as one that was trained without them.
+
+    Raises:
+        StoreError: They cannot be written.
+    """
+    from cvexp.tracking.figures import add_figures
+
+    run, store = trained.run, trained.store
+    if run is not None and store is not None and (new := {k: v for k, v in figures.items() if k not in run.metrics}):
+        made = replace(outputs_of(run.tags), test=True)
+        add_figures(store, run, new, tags=made.tags(run.tags))
 
 
 def _validation(trained: TrainedModel, predictor: Predictor, dataset: Dataset, run: RunSummary) -> ImageRecords:

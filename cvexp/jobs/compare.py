@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.analysis import analyse, tables_of
@@ -17,10 +18,11 @@ from cvexp.jobs.drawing import draw
 from cvexp.jobs.evidence import StoredEvidence
 from cvexp.plots.files import check_path, save
 from cvexp.results import Metric, rank
+from cvexp.runs import SWEEP, is_trial
 from cvexp.settings import data_dir as resolve_data_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cvexp.comparison.analysis import Analysis
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
     from cvexp.comparison.tables import Pick, Table
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
+    from cvexp.tracking.rows import Fields
     from cvexp.tracking.store import Store
 
 SHOWN_EXPERIMENTS = 5
+ASKED_AGAIN = 250  # runs of a report that a server is asked for again: half a second
 NOT_COMPARED = (
     *("mlflow.note.content", "mlflow.runName", "mlflow.user", "mlflow.source.name", "mlflow.source.type"),
     *("cvexp.command", "cvexp.local_id", "cvexp.weights_sha256"),
@@ -89,8 +93,13 @@ def run(
     store = open_store(settings, create=False)
     found, notes = _selected(store, selectors, request)
     data_dir = resolve_data_dir(settings.flags.data_dir)
-    analysis = analyse(found, request, StoredEvidence(store, request, data_dir))
+    evidence = StoredEvidence(store, request, data_dir)
+    analysis = analyse(found, request, evidence)
     tables, left_out = tables_of(analysis)
+    if not (selectors or request.where or request.last) and (others := _named_again(store, tables)):
+        found = [others.get(run.run_id, run) or run for run in found if others.get(run.run_id, run) is not None]
+        analysis = analyse(found, request, evidence)
+        tables, left_out = tables_of(analysis)
     sides = named_pair(tables, analysis.evidence, first=found[0].run_id) if selectors else None
     if selectors and len(tables) > 1:
         notes += ("no verdict between these: they were measured on different test images",)
@@ -136,8 +145,42 @@ def _selected(store: Store, selectors: Sequence[str], request: Request) -> tuple
         selections = [find(store, selector) for selector in selectors]
         runs = list({s.run.run_id: s.run for s in selections}.values())
         return runs, tuple(dict.fromkeys(s.note for s in selections if s.note))
-    runs = search(store, where=request.where, last=request.last, fields=Fields(but_tags=NOT_COMPARED))
+    fields = Fields(but_tags=NOT_COMPARED)
+    if request.where:
+        return search(store, where=request.where, last=request.last, fields=fields), ()
+    runs, n_trials = _but_trials(partial(_found, store, fields), request.last)
+    if n_trials:
+        listing = store.settings.command("compare", "--where", f"tags.`{SWEEP}` != ''")
+        return runs, (f"{n_trials:,} trials of sweeps, without test figures, are left out: {listing}",)
     return runs, () if runs or store.settings.experiment_named else _other_experiments(store)
+
+
+def _found(store: Store, fields: Fields, last: int | None) -> list[RunSummary]:
+    """The newest runs, or all of them; only the latter are worth a cache."""
+    from cvexp.tracking.cached import search_cached
+    from cvexp.tracking.queries import search
+
+    return search_cached(store, fields) if last is None else search(store, last=last, fields=fields)
+
+
+def _but_trials(find: Callable[..., list[RunSummary]], last: int | None) -> tuple[list[RunSummary], int]:
+    """The `last` runs that `find` finds, or all of them, without trials of sweeps, and how many of these there were."""
+    asked = last
+    while True:
+        found = find(asked)
+        runs = [run for run in found if not is_trial(run)]
+        if last is None or asked is None or len(runs) >= last or len(found) < asked:
+            return runs[:last], len(found) - len(runs)
+        asked *= 4
+
+
+def _named_again(store: Store, tables: Sequence[Table]) -> dict[str, RunSummary | None]:
+    """Those of the runs in the tables that others than cvexp have changed on a server; see tracking.cached."""
+    from cvexp.tracking.cached import asked_again
+    from cvexp.tracking.rows import Fields
+
+    shown = {run.run_id: run for table in tables for group in table.groups for run in group.runs if not run.export}
+    return asked_again(store, list(shown.values())[:ASKED_AGAIN], Fields(but_tags=NOT_COMPARED))
 
 
 def _other_experiments(store: Store) -> tuple[str, ...]:

@@ -114,7 +114,8 @@ def run(
     """Rebuild a run's model from its specification and evaluate it on the test split.
 
     `dataset_name` is another dataset than the run's, of the same shape; the rest is as for `load_trained`. The run is
-    left as it is, unless its records are `wanted` stored and its figures are those it logged.
+    left as it is, unless its records are `wanted` stored and its figures are those it logged; a run that was trained
+    without the test images then gets its figures on them.
 
     Raises:
         InputError: The run, its weights, the dataset, the device or an output cannot be used.
@@ -125,7 +126,7 @@ def run(
         check_known(dataset_name, data_dir)
     trained = load_trained(selector, settings, device_name=device_name, trusted_factory=trusted_factory)
     from cvexp.inference.per_image import image_records
-    from cvexp.jobs.add_records import add_missing, check_storable, val_split
+    from cvexp.jobs.add_records import add_missing, add_untested, check_storable, val_split
 
     if wanted.store:
         check_storable(trained, dataset_name=dataset_name)
@@ -143,8 +144,9 @@ def run(
         models = {trained.name: records, **others}
         found = find_errors(models, dataset, n_shown=wanted.n_label_errors, picture=wanted.label_errors)
         result = replace(result, label_errors=found)
-    if wanted.store and result.matches:
+    if wanted.store and (result.matches or _is_untested(trained, dataset)):
         result = replace(result, stored=add_missing(trained, predictor, dataset, records))
+        add_untested(trained, result.evaluation.metrics.keyed("test"))
     return result
 
 
@@ -177,6 +179,12 @@ def _measured(
         matches=agree(measured, logged),
         same_device=device.name == card.device_name,
     )
+
+
+def _is_untested(trained: TrainedModel, dataset: Dataset) -> bool:
+    """Whether the run was trained on these data, and not measured on their test images."""
+    figures, digest = trained.card.metrics, trained.card.spec.dataset_digest
+    return dataset.digest == digest and not any(key.startswith("test/") for key in figures)
 
 
 def _draw_reliability(result: EvaluateResult, records: ImageRecords, path: Path) -> Path:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.config.experiment import read_experiment
 from cvexp.data.last import LastDataset
+from cvexp.errors import CvexpError
 from cvexp.jobs import compare
+from cvexp.jobs.driver_lock import driver_lock
+from cvexp.jobs.fleet import Fleet, Place, check_delivered, check_workers, opened, wait_for_orphans
 from cvexp.jobs.plan import Step, Trainer, steps_of
 from cvexp.plots.files import check_path, path_below
 from cvexp.settings import store_settings
 from cvexp.training.initial_weights import interpolation_of
+from cvexp.training.outputs import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cvexp.config import RunConfig
     from cvexp.events import Observer
+    from cvexp.executors.seam import Event
     from cvexp.jobs.compare import Comparison
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
+    from cvexp.training.outputs import Outputs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +57,11 @@ class Plan:
     steps: tuple[Step, ...]
     plot: str | None
 
+    @property
+    def plot_path(self) -> Path | None:
+        """Where the file says that is drawn, below its own folder; InputError for another place."""
+        return path_below(self.path.parent, self.plot) if self.plot else None
+
 
 def plan(
     path: Path,
@@ -58,27 +71,42 @@ def plan(
     data_dir: Path | None = None,
     again: bool = False,
     trusted_factories: Sequence[str] = (),
+    offline: bool = False,
+    n_workers: int | None = None,
 ) -> Plan:
     """Read the experiment file `path` and find out which of its configurations are trained already; no run is begun.
 
     A configuration counts as trained when a finished run has its recipe and its seed; where such a run was interrupted,
     and its checkpoints are here, it is the one to resume. With `again`, nothing counts as trained or begun. Without
     `experiment`, the file's own is used; `data_dir` appears in the commands that are printed; `trusted_factories` are
-    the `package.module:factory` that the file may name, since a file alone makes nothing run.
+    the `package.module:factory` that the file may name, since a file alone makes nothing run. With `offline`, a store
+    that does not answer leaves the runs that have a folder here.
 
     Raises:
-        InputError: The file, a model, an argument or a dataset in it, or the store cannot be used.
+        InputError: The file, a model, an argument or a dataset in it, or the store cannot be used; or `n_workers` are
+            too many.
     """
     read = read_experiment(path)
     settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
-    steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again)
+    wait_for_orphans(settings)
+    steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again, offline=offline)
+    check_workers(1 if n_workers is None else n_workers, steps)
     return Plan(path=path, settings=settings, steps=steps, plot=read.plot)
 
 
-def _check(steps: Sequence[Step], data_dir: Path) -> None:
+def _close_orphans(settings: StoreSettings) -> None:
+    """Close the runs that an earlier driver here left RUNNING on other machines, where the store answers."""
+    from cvexp.tracking.attempts import close_orphans
+
+    with suppress(CvexpError):
+        close_orphans(settings)
+
+
+def _check(steps: Sequence[Step], data_dir: Path, *, reads_first: bool, is_here: bool) -> None:
     """Refuse a device or a dataset that cannot be had before anything is trained.
 
-    Datasets are fetched, and image files decoded at each size that is asked for.
+    With `reads_first` the training begins by reading the first one, in this process; unless it `is_here`, its devices
+    are other machines'. Datasets are fetched, and image files decoded at each size that is asked for.
     """
     wanted = [step.planned.config for step in steps if step.done is None]
     if not wanted:
@@ -86,15 +114,19 @@ def _check(steps: Sequence[Step], data_dir: Path) -> None:
     from cvexp.data.dataset import load_dataset
     from cvexp.device import choose
 
-    for device in dict.fromkeys(config.device for config in wanted):
+    for device in dict.fromkeys(config.device for config in wanted if is_here):
         choose(device)
     datasets: dict[tuple[object, ...], RunConfig] = {}
     for config in wanted:
         made = (config.dataset, config.image_size, config.resize, interpolation_of(config))
         datasets.setdefault(made, config)
-    _, *later = datasets.values()  # training begins by reading the first one
-    for config in later:
+    for config in [*datasets.values()][reads_first:]:
         load_dataset(config, data_dir, interpolation=interpolation_of(config))
+
+
+def _one_driver(planned: Plan) -> AbstractContextManager[None]:
+    """Lock the file in its store: given twice at once, its runs would be trained twice."""
+    return driver_lock(planned.settings, f"plan {planned.path.absolute()}", called=str(planned.path))
 
 
 def run(
@@ -106,22 +138,58 @@ def run(
     observer: Observer | None = None,
     on_skip: Callable[[Step], object] | None = None,
     on_end: Callable[[Step, TrainResult], object] | None = None,
+    n_workers: int | None = None,
+    where: Place | None = None,
+    outputs: Outputs | None = None,
+    on_event: Callable[[Step, Event], object] | None = None,
 ) -> ExperimentResult:
     """Train what is not trained yet, one configuration after the other, then compare them all.
 
     A configuration whose training was interrupted is resumed, in the same run. The comparison is drawn to `plot`, or
     where the file says, below its own folder. `observer` is called with each event of each training, `on_skip`
-    with each configuration that is trained already, and `on_end` with each one that has just been.
+    with each configuration that is trained already, and `on_end` with each one that has just been. With several
+    `n_workers`, or `where` that is on a cluster, so many are trained at once, each by a process of its own; `on_event`
+    is called with what they do.
+    `outputs` is what each run leaves; by default everything, or what it began with.
 
     Raises:
-        InputError: As for training; runs that ended before stay.
+        InputError: As for training, and where another process trains the file; runs that ended before stay.
+        DeliveryError: Everything is trained, and records wait for the store.
     """
-    drawn = plot or (path_below(planned.path.parent, planned.plot) if planned.plot else None)
+    drawn = plot or planned.plot_path
     if drawn is not None:
         drawn = check_path(drawn)
-    _check(planned.steps, data_dir)
-    trainer = Trainer(settings=planned.settings, datasets=LastDataset(data_dir), command=command, observer=observer)
-    run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
+    todo = any(step.done is None for step in planned.steps)  # else no cluster is joined for nothing
+    in_this_process = not todo or (where is None and n_workers in (None, 1))
+    where = where or Place(executor="local")
+    if where.is_here:
+        check_workers(1 if n_workers is None else n_workers, planned.steps)
+    _check(planned.steps, data_dir, reads_first=in_this_process, is_here=where.is_here)
+    with _one_driver(planned) if todo else nullcontext():
+        if in_this_process:
+            trainer = Trainer(
+                settings=planned.settings,
+                datasets=LastDataset(data_dir),
+                command=command,
+                observer=observer,
+                outputs=outputs,
+            )
+            run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
+        else:
+            if not where.is_here:
+                _close_orphans(planned.settings)
+            with opened(where, n_workers) as executor:
+                fleet = Fleet(
+                    executor=executor,
+                    settings=planned.settings,
+                    data_dir=data_dir,
+                    outputs=outputs or EVERYTHING,
+                    command=command or (),
+                    on_skip=on_skip,
+                    on_event=on_event,
+                )
+                run_ids = tuple(end.run_id for end in fleet.run(planned.steps))
+            check_delivered(run_ids, planned.settings)
     return ExperimentResult(
         steps=planned.steps,
         run_ids=run_ids,

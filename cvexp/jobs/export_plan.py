@@ -102,10 +102,11 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeftOut:
-    """A kind of file that was not written, and why."""
+    """A kind of file that was not written, and why; `extra` would bring the library that is missing, if one is."""
 
     kind: str
     reason: str
+    extra: str = ""
 
 
 def plan(trained: TrainedModel, wanted: Wanted) -> tuple[list[Planned], str | None]:
@@ -152,6 +153,8 @@ def write_files(
     Raises:
         InputError: A file cannot be written.
     """
+    from cvexp.export.extras import MissingExtraError
+
     written, left_out = [], []
     for one in planned:
         try:
@@ -160,7 +163,8 @@ def write_files(
         except InputError as error:
             if not skip:
                 raise
-            left_out.append(LeftOut(kind=one.kind, reason=error.what))
+            extra = error.extra if isinstance(error, MissingExtraError) else ""
+            left_out.append(LeftOut(kind=one.kind, reason=error.what, extra=extra))
         except OSError as error:
             raise unwritable(one.path, error) from error
     return written, left_out

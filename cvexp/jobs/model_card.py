@@ -16,6 +16,7 @@ from cvexp.errors import ConfigError, InputError
 from cvexp.jobs.confused_pairs import ConfusedPair, most_confused
 from cvexp.jobs.recipe_seeds import OverSeeds, over_seeds, repeats_of
 from cvexp.metrics import confusion_counts, per_class
+from cvexp.runs import versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,6 @@ LARGEST_CARD = 2**20
 """Bytes of a card that is read to see whose it is."""
 
 MOST_CARDS = 200
-VERSIONS = "cvexp.versions."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +174,7 @@ def _of_run(facts: ModelFacts, store: Store, run: RunSummary) -> ModelFacts:
         latency="" if bench is None else bench.words,
         bench_busy=bench is not None and bool(bench.busy),
         busy=run.busy,
-        versions={key.removeprefix(VERSIONS): run.tags[key] for key in sorted(run.tags) if key.startswith(VERSIONS)},
+        versions=versions_of(run.tags),
     )
 
 

@@ -13,6 +13,7 @@ from cvexp.config.recipe import agree, recipe
 from cvexp.errors import CvexpError, Interrupted
 from cvexp.jobs import resume, train
 from cvexp.training.initial_weights import interpolation_of
+from cvexp.training.outputs import EVERYTHING, outputs_of
 from cvexp.training.session import complete
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.training.features import LastFeatures
+    from cvexp.training.outputs import Outputs
 
     Known = tuple[RunSummary, Mapping[str, str], str]
     """A run, its settings as they were asked for last, and its recipe if it recorded one."""
@@ -71,17 +73,21 @@ def steps_of(
         trusted = model in trusted_factories
         config, _, defaults[model] = complete(one.config, allow_path=trusted, data_dir=settings.flags.data_dir)
         completed.append(replace(one, config=config))
-    known = [] if again else _known(settings, offline=offline)
+    recipes = [recipe(one.config.params(), defaults[one.config.model]) for one in completed]
+    # A trial of a sweep, which leaves the test split alone, is no run of a plan.
+    found = [] if again else _known(settings, recipes, offline=offline)
+    known = [run for run in found if outputs_of(run.tags).test]
+    asked = _asked(settings) if known else {}
     finished = [(run, run.asked, run.recipe) for run in known if run.status == "FINISHED"]
-    begun = _resumable([run for run in known if run.status != "FINISHED"], settings)
+    begun = [(run, asked[run.run_id], "") for run in known if run.status != "FINISHED" and run.run_id in asked]
     begun.sort(key=lambda one: one[0].run_id != preferred)
     steps = []
-    for one in completed:
+    for one, digest in zip(completed, recipes, strict=True):
         config, own = one.config, defaults[one.config.model]
         done = _first(finished, config, own)
         left = _first(begun, config, own) if done is None else None
         begun = [other for other in begun if other[0] is not left]
-        steps.append(Step(planned=one, recipe=recipe(config.params(), own), done=done, interrupted=left))
+        steps.append(Step(planned=one, recipe=digest, done=done, interrupted=left))
     return tuple(steps)
 
 
@@ -89,15 +95,18 @@ def _first(runs: Sequence[Known], config: RunConfig, defaults: Mapping[str, Mode
     """The first run of this recipe and seed; without a recorded recipe, it follows from the settings."""
     wanted = config.params()
     digest = recipe(wanted, defaults)
-    same = (one for one in runs if agree(one[1], wanted))
+    same = (one for one in runs if one[2] in ("", digest) and agree(one[1], wanted))  # the cheap test first
     return next((run for run, settings, recorded in same if (recorded or recipe(settings, defaults)) == digest), None)
 
 
-def _known(settings: StoreSettings, *, offline: bool) -> list[RunSummary]:
-    """The experiment's runs; none where there is no store or no such experiment yet."""
+def _known(settings: StoreSettings, recipes: Sequence[str], *, offline: bool) -> list[RunSummary]:
+    """The experiment's finished runs that may have one of the recipes, and its runs that have a folder here.
+
+    None where there is no store or no such experiment yet.
+    """
     from cvexp.errors import StoreError, UnreachableStoreError
     from cvexp.tracking.local import local_runs
-    from cvexp.tracking.queries import search
+    from cvexp.tracking.queries import search_ids, search_recipes
     from cvexp.tracking.recovery import recover
     from cvexp.tracking.store import open_store
 
@@ -106,7 +115,9 @@ def _known(settings: StoreSettings, *, offline: bool) -> list[RunSummary]:
     recover(settings)  # a run may have finished without the store knowing
     try:
         store = open_store(settings, create=False)
-        return [*search(store), *local_runs(settings, only_unknown=True, experiment=settings.experiment)]
+        here = [run.run_id for run in local_runs(settings, experiment=settings.experiment)]
+        found = {run.run_id: run for run in (*search_recipes(store, recipes), *search_ids(store, here))}
+        return [*found.values(), *local_runs(settings, only_unknown=True, experiment=settings.experiment)]
     except UnreachableStoreError:
         if not offline:
             raise
@@ -117,8 +128,8 @@ def _known(settings: StoreSettings, *, offline: bool) -> list[RunSummary]:
         raise
 
 
-def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[Known]:
-    """The runs that can be resumed here, and that no process is writing, with the settings each was given."""
+def _asked(settings: StoreSettings) -> dict[str, dict[str, str]]:
+    """By id, the settings that each run was given that can be resumed here, and that no process is writing."""
     from cvexp.errors import RunError
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.local import folders, lock_if_free
@@ -129,7 +140,7 @@ def _resumable(runs: Sequence[RunSummary], settings: StoreSettings) -> list[Know
         with contextlib.suppress(RunError), lock_if_free(folder) as free:
             if free and (journal := Journal(folder)).status != "FINISHED":
                 asked[journal.run_id] = read_request(folder).config.params()
-    return [(run, asked[run.run_id], "") for run in runs if run.run_id in asked]
+    return asked
 
 
 @dataclass(kw_only=True, slots=True)
@@ -141,6 +152,7 @@ class Trainer:
         seeds: Those of the repeats that the runs are; empty where the plan is not one model's.
         policy: As for jobs.train, like `command` and `observer`.
         started: `time.monotonic()` when the command began, for the total time of the first run that is trained.
+        outputs: What each run leaves; by default everything, or what it began with.
     """
 
     settings: StoreSettings
@@ -150,6 +162,7 @@ class Trainer:
     command: Sequence[str] | None = None
     started: float | None = None
     observer: Observer | None = None
+    outputs: Outputs | None = None
     _features: LastFeatures | None = None
 
     def run(
@@ -197,9 +210,10 @@ class Trainer:
         config, begun = step.planned.config, step.interrupted
         started, self.started = self.started or time.monotonic(), None
         if begun is None:
-            start = partial(train.run, config, self.settings, name=step.planned.name)
+            outputs = self.outputs or EVERYTHING
+            start = partial(train.run, config, self.settings, name=step.planned.name, outputs=outputs)
         else:  # the model was trusted when the steps were found
-            start = partial(resume.run, begun.run_id, self.settings, model=config.model)
+            start = partial(resume.run, begun.run_id, self.settings, model=config.model, outputs=self.outputs)
         return start(
             data_dir=self.datasets.data_dir,
             dataset=self.datasets(config, interpolation=interpolation_of(config)),

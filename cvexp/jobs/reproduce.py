@@ -12,6 +12,7 @@ from cvexp.config.stored import config_of, typed_words
 from cvexp.data.named import is_here
 from cvexp.errors import ConfigError, DeviceError, RunError
 from cvexp.models.registry import find_entry
+from cvexp.runs import versions_of
 from cvexp.training.session import known_tags, prepare
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from cvexp.training.repetition import Check
     from cvexp.training.session import Prepared
 
-COMMIT, DIRTY, VERSIONS = "mlflow.source.git.commit", "cvexp.git_dirty", "cvexp.versions."
+COMMIT, DIRTY = "mlflow.source.git.commit", "cvexp.git_dirty"
 DATA = "data"
 NONE = "none"
 _OF_MACHINE = {"device": "cvexp.device_name", "threads": "cvexp.threads", "memory format": "cvexp.memory_format"}
@@ -114,7 +115,6 @@ def run(
     changes, patch = _kept(store, recorded)
     prepared, not_compared = _prepared(recorded, config, data_dir, trusted_factory, check=check)
     tags = recorded.tags
-    versions = {key.removeprefix(VERSIONS): tags[key] for key in sorted(tags) if key.startswith(VERSIONS)}
     made = Reproduction(
         run=recorded,
         config=config,
@@ -124,7 +124,7 @@ def run(
         dirty=tags.get(DIRTY, ""),
         changes=changes,
         patch=patch,
-        versions={"cvexp": tags["cvexp.version"], "python": tags.get("cvexp.python", ""), **versions},
+        versions={"cvexp": tags["cvexp.version"], "python": tags.get("cvexp.python", ""), **versions_of(tags)},
         data=_data_digest(recorded),
         differences=(*_code_differences(recorded, changes), *_other_differences(recorded, prepared)),
         not_compared=not_compared,
@@ -235,7 +235,6 @@ def _other_differences(run: RunSummary, prepared: Prepared | None) -> Iterator[D
 
     here = context_tags([]) if prepared is None else known_tags(prepared, [])
     names = {"cvexp": "cvexp.version", "python": "cvexp.python"}
-    names |= {key.removeprefix(VERSIONS): key for key in sorted({*run.tags, *here}) if key.startswith(VERSIONS)}
     if prepared is not None:
         digest = _data_digest(run)
         if digest != prepared.dataset.digest:
@@ -244,7 +243,9 @@ def _other_differences(run: RunSummary, prepared: Prepared | None) -> Iterator[D
         runner = run.tags.get("cvexp.step_runner", "").partition(" ")[0]
         if runner != prepared.steps.runner.name:
             yield Difference(name="step runner", recorded=runner or NONE, here=prepared.steps.runner.name)
-    for name, key in names.items():
-        recorded, now = run.tags.get(key, "") or NONE, here.get(key, "") or NONE
-        if recorded != now:
-            yield Difference(name=name, recorded=recorded, here=now)
+    then, now = versions_of(run.tags), versions_of(here)
+    pairs = {name: (run.tags.get(key, ""), here.get(key, "")) for name, key in names.items()}
+    pairs |= {name: (then.get(name, ""), now.get(name, "")) for name in sorted({*then, *now})}
+    for name, (recorded, found) in pairs.items():
+        if recorded != found:
+            yield Difference(name=name, recorded=recorded or NONE, here=found or NONE)

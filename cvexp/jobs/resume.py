@@ -16,12 +16,15 @@ from cvexp.runs import ID_DIGITS
 from cvexp.training.checkpoints import Checkpoints
 from cvexp.training.figures import no_better, time_is_up
 from cvexp.training.loop import Training
+from cvexp.training.outputs import outputs_of
 from cvexp.training.request import read_request, write_request
 from cvexp.training.session import ONE_AT_A_TIME, config_tags, known_tags, prepare_resumed
-from cvexp.training.signals import StopSignals
+from cvexp.training.shared import check_shared
+from cvexp.training.signals import entered
+from cvexp.training.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -33,7 +36,9 @@ if TYPE_CHECKING:
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.outbox import Outbox
     from cvexp.training.features import LastFeatures
+    from cvexp.training.outputs import Outputs
     from cvexp.training.request import Request
+    from cvexp.training.signals import StopSignals
 
 
 def run(
@@ -52,43 +57,88 @@ def run(
     command: Sequence[str] | None = None,
     started: float | None = None,
     observer: Observer | None = None,
+    outputs: Outputs | None = None,
+    tags: Mapping[str, str] | None = None,
+    end_tags: Callable[[], Mapping[str, str]] = dict,
+    stop_signals: StopSignals | None = None,
 ) -> TrainResult:
     """Resume a run that was interrupted, under its id, with the result bit for bit of an uninterrupted one.
 
+    A run that left no folder here is continued in a new run, if its checkpoints are shared; see jobs.continue_run.
     `model` is needed only for a run of `package.module:factory`, since code is not taken from a run's records.
     `epochs`, `max_time` and `allow_nan` are by default what the run asked for; with more epochs, or more time where
-    it had passed, a finished run is trained on. The other arguments, and what else is raised, are as for jobs.train.
+    it had passed, a finished run is trained on. `outputs` are by default those that it began with. The other
+    arguments, and what else is raised, are as for jobs.train.
 
     Raises:
         InputError: The run cannot be resumed here, or needs no resuming.
     """
+    from cvexp.jobs.source import find_run
     from cvexp.tracking.journal import Journal, run_lock
+    from cvexp.tracking.local import folder_of
     from cvexp.tracking.outbox import reopen_run
     from cvexp.tracking.recovery import recover
 
     policy = policy or CheckpointPolicy()
-    with StopSignals() as signals, ONE_AT_A_TIME:
+    with entered(stop_signals) as signals, ONE_AT_A_TIME, contextlib.ExitStack() as stack:
         started = time.monotonic() if started is None else started
         recover(settings)
-        folder, settings = _find(selector, settings)
+        found, settings = find_run(selector, settings)
+        changed = {"epochs": epochs, "max_time": max_time, "allow_nan": allow_nan}
+        folder = folder_of(settings, found.run_id)
+        if folder is None:
+            from cvexp.jobs import continue_run
+
+            return continue_run.run(
+                found,
+                settings,
+                data_dir=data_dir,
+                model=model,
+                changed=changed,
+                dataset=dataset,
+                features=features,
+                seeds=seeds,
+                policy=policy,
+                command=command,
+                started=started,
+                observer=observer,
+                outputs=outputs,
+                tags=tags,
+                end_tags=end_tags,
+                signals=signals,
+            )
+        check_shared(policy)
         with run_lock(folder):  # before anything in the folder is read: another process may have resumed the run
             journal = Journal(folder)
             settings = same_store(journal, settings)
             request = read_request(folder)
             again = settings.command("train", request.config.model, "--resume", journal.run_id[:ID_DIGITS])
-            changed = {"epochs": epochs, "max_time": max_time, "allow_nan": allow_nan}
             config = resumed_config(request.config, model=model, changed=changed, again=again)
             checkpoint = Checkpoints(folder, policy.keep).newest()
             name = journal.name or journal.run_id
             if journal.status == "FINISHED":
-                _check_unfinished(name, config, () if checkpoint is None else checkpoint.history)
-            prepared = prepare_resumed(
-                request, config, data_dir, checkpoint=checkpoint, name=name, dataset=dataset, features=features
+                check_unfinished(name, config, () if checkpoint is None else checkpoint.history)
+            asked = replace(config, threads=request.threads)
+            ranks = stack.enter_context(
+                together(asked, evaluation_threads=request.evaluation_threads, resumed=checkpoint is not None)
             )
+            prepared = prepare_resumed(
+                request,
+                config,
+                data_dir,
+                checkpoint=checkpoint,
+                name=name,
+                dataset=dataset,
+                features=features,
+                ranks=ranks,
+            )
+            outputs = outputs or outputs_of(journal.tags)
+            outputs.check(config)
+            more = outputs.tags(journal.tags) | dict(tags or {})
             opening = reopen_run(
                 settings,
                 folder,
-                tags=known_tags(prepared, command, seeds=seeds) | config_tags(prepared),
+                tags=known_tags(prepared, command, seeds=seeds) | config_tags(prepared) | more,
                 should_stop=signals.should_stop,
                 keep=policy.keep is not None,
             )
@@ -101,6 +151,8 @@ def run(
                 observer=observer,
                 started=started,
                 resumed=checkpoint,
+                outputs=outputs,
+                end_tags=end_tags,
             ).run()
 
 
@@ -125,27 +177,7 @@ def same_store(journal: Journal, settings: StoreSettings) -> StoreSettings:
     return replace(settings, experiment=journal.experiment or settings.experiment)
 
 
-def _find(selector: str, settings: StoreSettings) -> tuple[Path, StoreSettings]:
-    """The local folder of the run that `selector` means, and the settings of its experiment."""
-    from cvexp.jobs.source import find_run
-    from cvexp.tracking.local import folder_of
-
-    run, settings = find_run(selector, settings)
-    folder = folder_of(settings, run.run_id)
-    if folder is not None:
-        return folder, settings
-    if run.status == "FINISHED":
-        raise RunError(
-            f"run {run.name} has finished, and its checkpoints are gone",
-            "train with --keep 1 to be able to train on later",
-        )
-    raise RunError(
-        f"run {run.name} left nothing to resume from in {settings.state_dir.absolute()}",
-        "runs are resumed on the machine and in the folder where they began",
-    )
-
-
-def _check_unfinished(name: str, config: RunConfig, history: Sequence[EpochMetrics]) -> None:
+def check_unfinished(name: str, config: RunConfig, history: Sequence[EpochMetrics]) -> None:
     """Refuse a finished run that was trained as long as is asked for; without a checkpoint there is no history."""
     if config.max_time is not None and time_is_up(history, config):
         raise RunError(

@@ -54,6 +54,7 @@ def run(config: RunConfig, *, data_dir: Path, observer: Observer | None = None) 
         )
     if checkpoint is None or len(checkpoint.history) != len(result.history):
         raise GateError("the checkpoint does not hold the epochs that were trained", "see: cvexp --debug train …")
+    assert result.evaluation is not None  # noqa: S101 - everything is asked for
     if not again.matches:
         raise GateError(
             f"the stored weights give a test loss of {again.evaluation.metrics.loss:.5f}, and the trained model one of "

@@ -6,13 +6,18 @@ import time
 from typing import TYPE_CHECKING
 
 from cvexp.config.checkpoint import CheckpointPolicy
+from cvexp.jobs import resume
+from cvexp.jobs.devices import run_to_restart
 from cvexp.training.loop import Training
+from cvexp.training.outputs import EVERYTHING
 from cvexp.training.request import request_of, write_request
 from cvexp.training.session import ONE_AT_A_TIME, complete, known_tags, prepare
-from cvexp.training.signals import StopSignals
+from cvexp.training.shared import check_shared
+from cvexp.training.signals import entered
+from cvexp.training.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cvexp.config import RunConfig
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
     from cvexp.results import TrainResult
     from cvexp.settings import StoreSettings
     from cvexp.training.features import LastFeatures
+    from cvexp.training.outputs import Outputs
+    from cvexp.training.signals import StopSignals
 
 
 def explain(settings: Settings) -> dict[str, Sourced]:
@@ -47,11 +54,18 @@ def run(
     command: Sequence[str] | None = None,
     started: float | None = None,
     observer: Observer | None = None,
+    outputs: Outputs = EVERYTHING,
+    tags: Mapping[str, str] | None = None,
+    end_tags: Callable[[], Mapping[str, str]] = dict,
+    stop_signals: StopSignals | None = None,
+    n_slots: int = 1,
+    recovering: bool = True,
 ) -> TrainResult:
     """Train as `config` says and track it.
 
     Everything that can be checked is checked before the run is opened, so bad input leaves no run behind. A process
-    trains one model at a time: a call from another thread waits until the one under way has ended.
+    trains one model at a time: a call from another thread waits until the one under way has ended. In a process that
+    torchrun has restarted, the run that it began before goes on.
 
     Args:
         config: What to train, on what, how long.
@@ -65,6 +79,12 @@ def run(
         command: What was typed, for a tag; by default this process's own arguments.
         started: `time.monotonic()` when the command began, for the total time; by default when its turn comes.
         observer: See `events.Observer`; its answer may stop the training early.
+        outputs: What the run leaves besides its weights, figures and records; by default everything.
+        tags: What it is tagged with besides its own tags.
+        end_tags: Gives the tags that are known when it has ended.
+        stop_signals: What asks for a stop, and is entered already; by default this process's signals.
+        n_slots: How many runs may train on this machine at once, which is part of the comparability key.
+        recovering: Whether to deliver first what ended processes left; a caller that trains many does so once.
 
     Raises:
         InputError: The model, dataset, device or store cannot be used as asked.
@@ -73,21 +93,37 @@ def run(
         Interrupted: A signal asked for it; a checkpoint was written.
     """
     policy = policy or CheckpointPolicy()
-    with StopSignals() as signals, ONE_AT_A_TIME:
+    if (begun := run_to_restart(settings)) is not None:
+        return resume.run(
+            begun,
+            settings,
+            data_dir=data_dir,
+            model=config.model,
+            policy=policy,
+            started=started,
+            observer=observer,
+            stop_signals=stop_signals,
+        )
+    with entered(stop_signals) as signals, ONE_AT_A_TIME, together(config) as ranks:
         started = time.monotonic() if started is None else started
-        prepared = prepare(config, data_dir, dataset=dataset, features=features)
+        outputs.check(config)
+        check_shared(policy)
+        prepared = prepare(config, data_dir, dataset=dataset, features=features, n_slots=n_slots, ranks=ranks)
         from cvexp.tracking.outbox import open_run
-        from cvexp.tracking.recovery import recover
 
-        recover(settings)
+        if recovering:
+            from cvexp.tracking.recovery import recover
+
+            recover(settings)
         opening = open_run(
             settings,
             model=config.model.rpartition(":")[2],
             name=name,
-            tags=known_tags(prepared, command, seeds=seeds),
+            tags=known_tags(prepared, command, seeds=seeds) | outputs.tags() | dict(tags or {}),
             prepare_folder=lambda folder: write_request(folder, request_of(prepared, seeds=seeds)),
             should_stop=signals.should_stop,
             keep=policy.keep is not None,
+            linger=outputs.linger,
         )
         return Training(
             prepared=prepared,
@@ -97,4 +133,6 @@ def run(
             signals=signals,
             observer=observer,
             started=started,
+            outputs=outputs,
+            end_tags=end_tags,
         ).run()

@@ -39,10 +39,12 @@ def serving(settings: StoreSettings, *, port: int, host: str = LOOPBACK) -> Iter
     from cvexp.addresses import is_loopback, reachable
     from cvexp.tracking.recovery import recover
     from cvexp.tracking.server import charts_link, password_file, start, stop
+    from cvexp.tracking.statistics import refresh_statistics
     from cvexp.tracking.store import open_store
 
     recover(settings)
     store = open_store(settings, create=False)
+    refresh_statistics(settings)
     link = partial(charts_link, experiment_id=store.experiment_id, view_id=_view_id(store))
     if settings.tracking_uri.startswith("http"):
         address = without_credentials(settings.tracking_uri).rstrip("/")

@@ -122,7 +122,8 @@ def find_entry(name: str, *, allow_path: bool = False) -> ModelEntry:
         return ModelEntry(name=name, summary="from the command line", factory=name, typed=True)
     known = entries()
     if name not in known:
-        raise ModelError(f"unknown model: {name!r}", nearest(name, known))
+        libraries = " and ".join(f"{library}:NAME" for library in FAMILIES)
+        raise ModelError(f"unknown model: {name!r}", nearest(name, known), f"or {libraries}, see: cvexp models --all")
     return known[name]
 
 

@@ -34,8 +34,14 @@ def show(result: ExportResult) -> None:
         if one.passed and not one.kept:
             say(f"{one.kind} is not kept: {one.reason} (--keep-slower keeps it)")
     for missing in result.left_out:
-        say(f"{missing.kind} is left out: {missing.reason}")
-    hint(result.note, f"logged to run {result.name}" if result.logged else None)
+        if not missing.extra:
+            say(f"{missing.kind} is left out: {missing.reason}")
+    extras = sorted({one.extra for one in result.left_out if one.extra})
+    hint(
+        f"left out, not installed: {', '.join(extras)}   (pip install 'cvexp[{','.join(extras)}]')" if extras else None,
+        result.note,
+        f"logged to run {result.name}" if result.logged else None,
+    )
 
 
 def _show_tables(result: ExportResult) -> None:

@@ -1,11 +1,12 @@
 """How training is shown: a line an epoch, a bar where there is a terminal, a summary at the end."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cvexp.contention import BUSY_TRAINING_SHARE
-from cvexp.events import EpochEnded, Observed, StepsRun, TrainingStarted
+from cvexp.events import CheckpointStarted, EpochEnded, Observed, StepsRun, TrainingStarted
 from cvexp.redaction import without_credentials
 from cvexp.report.terminal import cell, console, seconds, show_rows
 from cvexp.results import EpochMetrics, Metric, TrainResult
@@ -21,6 +22,7 @@ class TrainConsole:
         self._console = console(stderr=True)
         self._n_epochs = self._n_threads = 0
         self._label = ""  # in front of the bar
+        self._not_shared = ""
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -40,6 +42,10 @@ class TrainConsole:
             case EpochEnded():
                 self._show_epoch(event.metrics)
                 self._show_contention(event)
+            case CheckpointStarted():
+                if event.not_shared not in ("", self._not_shared):
+                    self._say(f"warning  checkpoints are written here, but not shared: {event.not_shared}")
+                self._not_shared = event.not_shared
 
     def _show_start(self, start: TrainingStarted) -> None:
         self._n_epochs, self._n_threads = start.config.epochs, start.threads
@@ -132,8 +138,7 @@ def show(result: TrainResult) -> None:
     val = metrics.get(Metric.VAL_ACCURACY)
     rows = {
         **({} if val is None else {"validation accuracy": f"{val:.2%}"}),
-        "test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}",
-        "test loss": f"{metrics[Metric.TEST_LOSS]:.5f}",
+        **_tested(metrics),
         "training time": seconds(timing.train_seconds),
         **({"epoch, median": seconds(metrics[_MEDIAN])} if _MEDIAN in metrics else {}),
         **_seconds_to_accuracy(result),
@@ -146,6 +151,12 @@ def show(result: TrainResult) -> None:
         **({"logged model": f"none: {result.unlogged}"} if result.unlogged else {}),
     }
     show_rows(rows, bold="test accuracy")
+
+
+def _tested(metrics: Mapping[str, float]) -> dict[str, str]:
+    if Metric.TEST_LOSS not in metrics:
+        return {}
+    return {"test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}", "test loss": f"{metrics[Metric.TEST_LOSS]:.5f}"}
 
 
 def _seconds_to_accuracy(result: TrainResult) -> dict[str, str]:

@@ -40,7 +40,7 @@ class Explainer:
         return "ready" if self._is_loaded and self._worker.is_running else "idle"
 
     async def evidence(self, served: Served, pixels: npt.NDArray[np.uint8], class_index: int) -> dict[str, Any]:
-        """The method and layer, and two pictures: `pixels`, uint8 (C, H, W), and what to lay over them."""
+        """Method, layer, whether any was found, and two pictures: `pixels`, uint8 (C, H, W), and what to lay over."""
         if self._n_waiting >= _MOST_WAITING:
             raise busy(f"{self._n_waiting} images wait to be explained already")
         self._n_waiting += 1
@@ -55,6 +55,7 @@ class Explainer:
         return {
             "method": answer["method"],
             "layer": answer["layer"],
+            "found": bool(maps.any()),
             "seen": _data_uri(_picture(pixels)),
             "evidence": _data_uri(_overlay(maps)),
         }

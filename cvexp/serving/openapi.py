@@ -58,6 +58,7 @@ _PREDICTIONS = {
 _EVIDENCE = {
     "method": {"type": "string", "description": "Grad-CAM, or gradient for a model without a layer that has maps."},
     "layer": {"type": ["string", "null"]},
+    "found": {"type": "boolean", "description": "False where nothing raises the class's score by this method."},
     "seen": {"type": "string", "description": "The image as the model takes it, a PNG as a data URI."},
     "evidence": {"type": "string", "description": "What to lay over it, a transparent PNG as a data URI."},
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cvexp.comparability import TEST_SET, test_set_labels
 from cvexp.errors import RunError
 from cvexp.results import Metric, rank
-from cvexp.runs import IMPORTED
+from cvexp.runs import IMPORTED, SWEEP, is_trial
 from cvexp.text import shown
 from cvexp.tracking.rows import Fields
 
@@ -22,6 +22,10 @@ SHOWN_SETS = 5
 FILTERS = ("limit", "split_seed", "val_split")
 
 
+class NoSuchMetricError(RunError):
+    """The runs that are meant do not have the metric; the hint names those that they have."""
+
+
 def best(
     finished: Sequence[RunSummary], selector: str, *, command: Callable[..., str]
 ) -> tuple[RunSummary, str | None]:
@@ -29,12 +33,15 @@ def best(
 
     `@best` has the highest validation accuracy, or test accuracy where no run has a validation part; `@best:METRIC`
     the best value of another metric. `@best@DATASET` is chosen among the runs on one dataset, given by name or digest;
-    settings may follow, as in `@best@digits,limit=300`. `command` is StoreSettings.command, for hints.
+    settings may follow, as in `@best@digits,limit=300`. Trials of sweeps, and imported
+    runs, which have no weights, are left out. `command` is
+    StoreSettings.command, for hints.
 
     Raises:
         RunError: No run fits, or those that do were measured on different images.
     """
-    wanted, metric = _parsed(selector)
+    wanted, metric = parsed(selector)
+    finished = [run for run in finished if not is_trial(run) and IMPORTED not in run.tags]
     all_finished, finished = finished, _representatives(finished, metric)
     runs = _on(finished, wanted) if wanted else list(finished)
     if not runs:
@@ -54,7 +61,7 @@ def best(
         on_them = _on(all_finished, wanted) if wanted else all_finished
         keys = sorted({key for run in on_them for key in run.metrics})
         hint = "there are: " + ", ".join(keys) if keys else f"start one: {command('train', 'linear')}"
-        raise RunError(f"no finished run here has the metric {metric!r}", hint)
+        raise NoSuchMetricError(f"no finished run here has the metric {metric!r}", hint)
     chosen = min(candidates, key=lambda run: rank(run.metrics, metric))
     if math.isnan(chosen.metrics[metric]):
         raise RunError(f"{metric} is not a finite number in any finished run here", f"name a run: {command('compare')}")
@@ -80,15 +87,15 @@ def _representatives(finished: Sequence[RunSummary], metric: str) -> list[RunSum
 
 def fields_of(selector: str) -> Fields:
     """What of a run `best` looks at; an unreadable selector raises RunError."""
-    _, metric = _parsed(selector)
+    _, metric = parsed(selector)
     return Fields(
         params=("dataset", *FILTERS),
         metrics=tuple(filter(None, (metric, Metric.VAL_ACCURACY.value, Metric.TEST_ACCURACY.value))),
-        tags=(TEST_SET, "cvexp.conditions", IMPORTED),
+        tags=(TEST_SET, "cvexp.conditions", IMPORTED, SWEEP),
     )
 
 
-def _parsed(selector: str) -> tuple[dict[str, str], str]:
+def parsed(selector: str) -> tuple[dict[str, str], str]:
     """The dataset and settings that the selector names, if any, and its metric, or an empty one."""
     head, colon, metric = selector.removeprefix("@best").partition(":")
     wanted: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import platform
 import shlex
@@ -10,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from cvexp.redaction import without_credentials
+from cvexp.runs import VERSIONS
 from cvexp.settings import VERSION
 from cvexp.text import clean
 from cvexp.tracking.git import git, has_filters
@@ -28,7 +30,7 @@ def context_tags(command: Sequence[str]) -> dict[str, str]:
         "cvexp.command": shlex.join(clean(without_credentials(word)) for word in command),
         **process_tags(),
         "cvexp.python": platform.python_version(),
-        **{f"cvexp.versions.{name}": _version(name) for name in VERSIONS_OF},
+        VERSIONS: json.dumps({name: _version(name) for name in VERSIONS_OF}),
         "mlflow.user": _user(),
         "mlflow.source.name": "cvexp",
         "mlflow.source.type": "LOCAL",

@@ -8,7 +8,7 @@ from cvexp.results import Metric
 from cvexp.text import markdown
 
 if TYPE_CHECKING:
-    from cvexp.results import TrainResult
+    from cvexp.results import Evaluation, TrainResult
 
 
 def description(result: TrainResult) -> str:
@@ -18,8 +18,7 @@ def description(result: TrainResult) -> str:
     rows = {
         "model": f"{config.model}, {result.size.parameters:,} parameters",
         "dataset": config.dataset,
-        "test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}",
-        "test loss": f"{metrics[Metric.TEST_LOSS]:.5f}",
+        **({} if result.evaluation is None else _tested(result.evaluation)),
         "training": f"{config.epochs} epochs in {result.timing.train_seconds:.1f} s, "
         f"{metrics[Metric.IMAGES_PER_SECOND]:,.0f} images/s",
         "device": f"{result.device}: {result.device_name}",
@@ -29,3 +28,8 @@ def description(result: TrainResult) -> str:
         rows["validation accuracy"] = f"{metrics[Metric.VAL_ACCURACY]:.2%}"
     table = "\n".join(f"| {name} | {markdown(value)} |" for name, value in rows.items())
     return f"| | |\n|---|---|\n{table}\n"
+
+
+def _tested(evaluation: Evaluation) -> dict[str, str]:
+    figures = evaluation.metrics
+    return {"test accuracy": f"{figures.accuracy:.2%}", "test loss": f"{figures.loss:.5f}"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from cvexp.tracking.delivery import delivered_now
 from cvexp.tracking.mlflow_errors import translated
 
 if TYPE_CHECKING:
@@ -30,6 +31,6 @@ def add_figures(
     with translated(store.settings):
         store.client.log_batch(
             run.run_id,
-            metrics=[Metric(key, value, now, 0) for key, value in figures.items()],
+            metrics=[*(Metric(key, value, now, 0) for key, value in figures.items()), delivered_now()],
             tags=mlflow_sink.tags(tags or {}),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,7 @@ from cvexp.tracking.rows import logged_figure
 from cvexp.tracking.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
@@ -54,6 +55,24 @@ def history(settings: StoreSettings, run: RunSummary) -> dict[str, tuple[Point, 
         key: tuple(sorted(Point(one.step, logged_figure(one.value), one.timestamp) for one in points))
         for key, points in found.items()
     }
+
+
+def history_of(settings: StoreSettings, run_id: str, key: str) -> dict[int, float]:
+    """A metric of a run by step, the last value of each: from its journal here, else from the store.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    points: Sequence[Point] = ()
+    with contextlib.suppress(RunError):
+        if (folder := folder_of(settings, run_id)) is not None:
+            points = _journal_history(Journal(folder)).get(key, ())
+    if not points:
+        store = open_store(settings, create=False)
+        with translated(settings):
+            logged = store.client.get_metric_history(run_id, key)
+        points = [Point(one.step, logged_figure(one.value), one.timestamp) for one in logged]
+    return {point.step: point.value for point in sorted(points, key=lambda point: point.at) if point.step > 0}
 
 
 def _journal_history(journal: Journal) -> dict[str, tuple[Point, ...]]:

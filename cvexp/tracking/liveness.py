@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 HOST, PID, STARTED = "cvexp.host", "cvexp.pid", "cvexp.process_started"
 BOOT, NAMESPACE = "cvexp.boot_id", "cvexp.pid_namespace"
+GIVEN_UP = "cvexp.given_up"
+"""The tag by which a driver says that it has given a process up: the one with that `process_key`."""
+
 _SAME_SECONDS = 1.5
 """Two readings of one process's start differ by less; the system counts in hundredths."""
 
@@ -32,13 +35,21 @@ def process_tags() -> dict[str, str]:
     }
 
 
+def process_key(tags: Mapping[str, str]) -> str:
+    """The process that `process_tags` described, on one line; another process never has the same key."""
+    return " ".join(tags.get(name, "") for name in (HOST, PID, STARTED, BOOT, NAMESPACE))
+
+
 def is_gone(tags: Mapping[str, str]) -> bool:
     """Whether the process that `process_tags` described has certainly ended; False where that cannot be known.
 
-    That is on another machine, after another boot, in another PID namespace, and for tags that do not say.
+    That is on another machine, after another boot, in another PID namespace, and for tags that do not say; but for a
+    process that its driver has given up (see tracking.attempts): whatever it still does, its run will not count.
     """
     import psutil
 
+    if tags.get(GIVEN_UP) == process_key(tags):
+        return True
     here = {HOST: socket.gethostname(), BOOT: _boot_id(), NAMESPACE: _pid_namespace()}
     if any(tags.get(name) != value for name, value in here.items()):
         return False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cvexp.errors import CvexpError, RunError
-from cvexp.events import MetricsLogged, ParamsLogged
+from cvexp.events import MetricsLogged, ParamsLogged, RunEnded
 from cvexp.redaction import without_credentials
 from cvexp.runs import RunSummary
 from cvexp.settings import CHECKPOINTS, RUNS, sqlite_uri
@@ -195,7 +195,8 @@ def _summary(journal: Journal) -> RunSummary:
         artifacts_uri=str(journal.folder.absolute()),
         started_at=datetime.fromtimestamp(journal.records[0].at / 1000, tz=UTC),
         params=dict(pair for event in journal.of_type(ParamsLogged) for pair in event.values.items()),
-        metrics=dict(pair for event in journal.of_type(MetricsLogged) for pair in event.values.items()),
+        metrics=dict(pair for event in journal.of_type(MetricsLogged) for pair in event.values.items())
+        | dict(pair for event in journal.of_type(RunEnded) for pair in event.metrics.items()),
         tags=journal.tags,
     )
 

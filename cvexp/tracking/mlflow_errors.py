@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from typing import TYPE_CHECKING
 
-from cvexp.errors import StoreError, UnreachableStoreError
+from cvexp.errors import DeniedStoreError, StoreError, UnreachableStoreError
 from cvexp.redaction import without_credentials
+from cvexp.text import shown
 from cvexp.tracking.checks import CHECK_STORE
 
 if TYPE_CHECKING:
@@ -41,19 +43,45 @@ def translated(settings: StoreSettings) -> Iterator[None]:
         if (why := _outage(error)) is not None:
             raise UnreachableStoreError(f"the tracking store {uri} does not answer: {why}", CHECK_STORE) from error
         if (found := _STATUS.search(str(error))) is not None:
-            status = found[1] or found[2]
-            sign_in = "sign in with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            status = found[1] or found[2] or found[3]
+            if status in _DENIED:
+                raise _denied(status, settings, str(error)) from error
             raise StoreError(
                 f"the tracking store {uri} answers with HTTP status {status}",
-                f"{sign_in if status in _DENIED else ''}check --tracking-uri (or MLFLOW_TRACKING_URI)",
+                "check --tracking-uri (or MLFLOW_TRACKING_URI)",
             ) from error
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         reason = without_credentials(first)[:200]
         raise StoreError(f"the tracking store {uri} does not answer as it should: {reason}", CHECK_STORE) from error
 
 
+def _denied(status: str, settings: StoreSettings, answer: str) -> DeniedStoreError:
+    """Why the store refuses: it does not know the user (401), or the user may not do this there (403)."""
+    uri = without_credentials(settings.tracking_uri)
+    name = os.environ.get(USER_VARIABLE)
+    user = shown(name) if name else "the user in its address" if uri != settings.tracking_uri else ""
+    if status == "401":
+        seen = f"does not know {user} with this password" if user else "asks for a name and a password"
+        return DeniedStoreError(
+            f"the tracking store {uri} {seen}: HTTP status 401", f"{SIGN_IN}, or check --tracking-uri"
+        )
+    if "Invalid Host header" in answer:
+        return DeniedStoreError(
+            f"the tracking store {uri} does not go by this name: HTTP status 403",
+            "start it with this host among those of mlflow server --allowed-hosts, or check --tracking-uri",
+        )
+    return DeniedStoreError(
+        f"the tracking store {uri} does not permit this to {user or 'a user without a name'}: HTTP status 403",
+        "ask its administrator for READ (to see) or EDIT (to write) on the experiment "
+        f"{shown(settings.experiment)} or the registered model",
+        f"or write to one of your own with --experiment; check --tracking-uri and {USER_VARIABLE} too",
+    )
+
+
+USER_VARIABLE = "MLFLOW_TRACKING_USERNAME"
+SIGN_IN = f"sign in with {USER_VARIABLE} and MLFLOW_TRACKING_PASSWORD"
 _DENIED = ("401", "403")
-_STATUS = re.compile(r"error code (\d{3}) != 200|too many (\d{3}) error responses")
+_STATUS = re.compile(r"error code (\d{3}) != 200|too many (\d{3}) error responses|\b(\d{3}) (?:Client|Server) Error: ")
 _OUTAGES = {
     "database is locked": "another process holds its database",
     "connection refused": "connection refused",

@@ -12,16 +12,19 @@ from cvexp import events
 from cvexp.errors import StoreError
 from cvexp.redaction import without_credentials
 from cvexp.runs import ID_DIGITS, NAME_DIGITS
+from cvexp.tracking.attempts import EXECUTOR, SUPERSEDED, is_superseded
+from cvexp.tracking.delivery import delivered_now
 from cvexp.tracking.journal import FORMER_ID, NAME
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.model import LOGGED_NAME, write_model
+from cvexp.tracking.statistics import refresh_statistics
 from cvexp.tracking.store import existing_run, load_mlflow, open_store
 from cvexp.tracking.views import write_view
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from mlflow.entities import RunTag
+    from mlflow.entities import Metric, RunTag
 
     from cvexp.settings import StoreSettings
     from cvexp.tracking.deadline import Deadline
@@ -94,6 +97,25 @@ class MlflowSink:
         with translated(self._settings):
             return getattr(self, f"_{record.event.kind}")(record.event, record.at) or {}
 
+    def deliver_together(self, records: Sequence[Record]) -> None:
+        """Apply parameters, tags and figures in one call; see Sink."""
+        from mlflow.entities import Param
+
+        params: dict[str, str] = {}
+        named: dict[str, str] = {}
+        figures: list[Metric] = []
+        for record in records:
+            match record.event:
+                case events.ParamsLogged(values=values):
+                    params |= values
+                case events.TagsSet(values=values):
+                    named |= values
+                case events.MetricsLogged() as logged:
+                    figures += self._figures(logged, record.at)
+        given = [Param(key, value) for key, value in params.items()]
+        with translated(self._settings):
+            self._client.log_batch(self._run_id, metrics=figures, params=given, tags=tags(named))
+
     @property
     def _client(self) -> Any:
         return self._store.client
@@ -139,12 +161,14 @@ class MlflowSink:
         self._client.log_batch(self._run_id, tags=tags(event.values))
 
     def _metrics(self, event: events.MetricsLogged, at: int) -> None:
+        self._client.log_batch(self._run_id, metrics=self._figures(event, at))
+
+    def _figures(self, event: events.MetricsLogged, at: int) -> list[Metric]:
         from mlflow.entities import Metric
 
         facts, step = self._journal.facts, event.step
         about = (facts.get("model_id") if event.final else None, facts.get("dataset_name"), facts.get("dataset_digest"))
-        figures = [Metric(key, value, at, step, *about) for key, value in event.values.items()]
-        self._client.log_batch(self._run_id, metrics=figures)
+        return [Metric(key, value, at, step, *about) for key, value in event.values.items()]
 
     def _series(self, event: events.SeriesLogged, at: int) -> None:
         from mlflow.entities import Metric
@@ -214,12 +238,22 @@ class MlflowSink:
             self._client.set_logged_model_tags(model_id, note)
         if model_id and not ready:
             self._client.finalize_logged_model(model_id, "FAILED")
-        if described := tags({**note, "cvexp.end_reason": event.reason}):
-            self._client.log_batch(self._run_id, tags=described)
-        started = self._journal.records[0].at
-        self._client.set_terminated(self._run_id, event.status, end_time=max(at, started))
+        end_time = max(at, self._journal.records[0].at)
+        counts = not self._is_superseded()
+        status, reason = (event.status, event.reason) if counts else ("KILLED", SUPERSEDED)
+        described = tags({**note, "cvexp.end_reason": reason})
+        self._client.log_batch(self._run_id, metrics=[delivered_now()], tags=described)
+        self._client.set_terminated(self._run_id, status, end_time=end_time)
+        if counts and self._is_superseded():  # the driver gave it up meanwhile
+            self._client.set_terminated(self._run_id, "KILLED", end_time=end_time)
         with contextlib.suppress(StoreError), translated(self._settings):  # a view that is refused delays no record
             write_view(self._store)
+        refresh_statistics(self._settings)
+
+    def _is_superseded(self) -> bool:
+        """Whether another attempt at the run's trial counts; one on this machine alone is never superseded."""
+        own = self._journal.tags
+        return EXECUTOR in own and is_superseded(self._client, self._client.get_run(self._run_id), own)
 
 
 def tags(values: Mapping[str, str]) -> list[RunTag]:

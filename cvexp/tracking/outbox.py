@@ -38,9 +38,9 @@ class Outbox:
     `seconds` counts what appending to the journal and waiting for the store took, so that no training figure has it.
     """
 
-    def __init__(self, settings: StoreSettings, journal: Journal, deadline: Deadline) -> None:
-        self._settings, self.journal = settings, journal
-        self._sender = Sender(journal, MlflowSink(settings, journal), deadline)
+    def __init__(self, settings: StoreSettings, journal: Journal, deadline: Deadline, *, linger: float = 0.0) -> None:
+        self._settings, self.journal, self._linger = settings, journal, linger
+        self._sender = Sender(journal, MlflowSink(settings, journal), deadline, linger=linger)
         self._clock = time.time
         self.seconds = 0.0
 
@@ -110,9 +110,13 @@ class Outbox:
                 self.journal.flush()
 
     def drain(self) -> None:
-        """Wait until the store has everything, or until the deadline."""
-        with self._timed():
-            self._sender.drain()
+        """Wait until the store has everything, or until the deadline; not where records linger.
+
+        What the store refuses by now waits for `cvexp sync`.
+        """
+        if not self._linger:
+            with self._timed(), contextlib.suppress(StoreError):
+                self._sender.drain()
 
     def close(self) -> None:
         """Wait for the store while it makes progress, or until the deadline, and deliver nothing after that."""
@@ -171,13 +175,15 @@ def open_run(
     prepare_folder: Callable[[Path], object] = lambda _folder: None,
     should_stop: Callable[[], bool] = lambda: False,
     keep: bool = False,
+    linger: float = 0.0,
 ) -> Iterator[Outbox]:
     """Open a run, and close it however the block is left.
 
     Leaving normally makes it FINISHED; an exception FAILED, with the reason as a tag; an interrupt KILLED. The run's
     folder is removed when it is FINISHED and the store has everything, unless `keep` is true. It is given to
     `prepare_folder` before the run is recorded. A run without a `name` is named after its model and its id; `tags` are
-    those known before it starts. Once `should_stop()`, the store is not waited for long.
+    those known before it starts. Once `should_stop()`, the store is not waited for long. Records `linger` for so many
+    seconds, to go out several in one call; see `Sender`.
 
     Raises:
         StoreError: The store cannot be used; nothing is left behind.
@@ -189,7 +195,7 @@ def open_run(
     except OSError as error:
         raise StorageError(f"cannot make {folder}: {error.strerror}") from error
     with run_lock(folder, new=True):
-        run = Outbox(settings, Journal(folder), Deadline(should_stop=should_stop))
+        run = Outbox(settings, Journal(folder), Deadline(should_stop=should_stop), linger=linger)
         try:
             prepare_folder(folder)
             run.begin(model=model, name=name, tags=tags)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cvexp.runs import FRONT
 from cvexp.text import clean
 from cvexp.tracking.artifacts import local_path, located
+from cvexp.tracking.delivery import delivered_now
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.views import TRAINING_PAGES
 
@@ -75,6 +76,8 @@ def tag_front(store: Store, tables: Sequence[Table]) -> int:
     Raises:
         StoreError: The store cannot be written.
     """
+    from cvexp.tracking.mlflow_sink import tags
+
     written = 0
     for table in tables:
         for group in table.groups:
@@ -85,6 +88,6 @@ def tag_front(store: Store, tables: Sequence[Table]) -> int:
             for run in (one for one in group.runs if not one.export):
                 if run.tags.get(FRONT) != value:
                     with translated(store.settings):
-                        store.client.set_tag(run.run_id, FRONT, value)
+                        store.client.log_batch(run.run_id, metrics=[delivered_now()], tags=tags({FRONT: value}))
                     written += 1
     return written

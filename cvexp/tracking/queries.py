@@ -7,14 +7,16 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cvexp.errors import RunError
 from cvexp.redaction import without_credentials
-from cvexp.runs import IMPORTED, MODEL_URI, RunSummary
+from cvexp.runs import MODEL_URI, RECIPE, RunSummary
 from cvexp.text import shown
-from cvexp.tracking.best import BEST_FORMS, best, fields_of
+from cvexp.tracking.best import BEST_FORMS, NoSuchMetricError, best, fields_of, parsed
+from cvexp.tracking.candidates import read_candidates
+from cvexp.tracking.delivery import DELIVERED
+from cvexp.tracking.leaders import leaders
 from cvexp.tracking.liveness import is_gone
 from cvexp.tracking.local import folder_of, status_of
 from cvexp.tracking.mlflow_errors import translated
@@ -23,10 +25,13 @@ from cvexp.tracking.rows import Fields, logged_figure, read_runs
 from cvexp.tracking.store import existing_run
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
     from cvexp.tracking.store import Store
 
 OURS = "tags.`cvexp.version` != ''"  # selects the runs cvexp wrote; a store may hold others
 PAGE = 1000
+ASKED_RECIPES = 100  # a query each on a server; for more, all runs are read
 MIN_PREFIX = 4
 SHOWN_CANDIDATES = 5
 _HEX = re.compile(r"[0-9a-f]{4,32}")
@@ -71,7 +76,36 @@ def search(
             state = f"attributes.status = '{status}'" if status else None
             clauses = [clause for clause in (None if anyones else OURS, state, where) if clause]
             found = [summary_of(run) for run in _asked(store, ids, clauses, last=last, where=where)]
-    return [_with_status(store, run) for run in found]
+    return [with_status(store, run) for run in found]
+
+
+def search_recipes(store: Store, recipes: Collection[str]) -> list[RunSummary]:
+    """The experiment's finished runs of any of the recipes, and those that recorded none; the latest started first.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    finished, known = "attributes.status = 'FINISHED'", [one for one in recipes if _HEX.fullmatch(one)]
+    with translated(store.settings):
+        ids, file = [store.experiment_id], store.settings.sqlite_file
+        found = None
+        if file is not None:
+            found = read_runs(file, ids, status="FINISHED", recipes=known)
+        if found is None and len(known) <= ASKED_RECIPES:
+            clauses = [f"tags.`{RECIPE}` IS NULL", *(f"tags.`{RECIPE}` = '{one}'" for one in known)]
+            runs = [run for one in clauses for run in _asked(store, ids, [OURS, finished, one], last=None, where=None)]
+            found = sorted(map(summary_of, runs), key=lambda run: run.started_at, reverse=True)
+    return search(store, status="FINISHED") if found is None else found
+
+
+def search_ids(store: Store, run_ids: Iterable[str]) -> list[RunSummary]:
+    """The experiment's runs of these ids, without deleted ones; raises StoreError where the store cannot be read."""
+    found = []
+    for run_id in run_ids:
+        with contextlib.suppress(RunError):  # it was deleted
+            if (run := _by_id(store, run_id)) is not None and run.experiment_id == store.experiment_id:
+                found.append(run)
+    return sorted(found, key=lambda run: run.started_at, reverse=True)
 
 
 def _asked(store: Store, ids: list[str], clauses: list[str], *, last: int | None, where: str | None) -> list[Any]:
@@ -165,18 +199,40 @@ def _registered(store: Store, uri: str) -> Selection:
 
 
 def _best(store: Store, selector: str) -> Selection:
-    """What `best` chooses, of whose candidates only what it looks at is read; see tracking.best."""
-    finished = partial(search, store, status="FINISHED", everywhere=not store.settings.experiment_named)
+    """What `best` chooses among all finished runs, of which the store names the few that it can choose."""
+    everywhere, command = not store.settings.experiment_named, store.settings.command
+    fields = fields_of(selector)
+    with translated(store.settings):
+        ids = list(experiments(store)) if everywhere else [store.experiment_id]
+        found = _candidates(store, ids, selector, fields)
+    if found is None:
+        found = search(store, status="FINISHED", everywhere=everywhere, fields=fields)
     try:
-        chosen, note = best(_own(finished(fields=fields_of(selector))), selector, command=store.settings.command)
-    except RunError:  # its hints may name metrics of all runs
-        chosen, note = best(_own(finished()), selector, command=store.settings.command)
+        chosen, note = best(found, selector, command=command)
+    except NoSuchMetricError:  # the hint names the metrics that there are
+        known = search(store, status="FINISHED", everywhere=everywhere, last=PAGE)
+        chosen, note = best(known, selector, command=command)
     return Selection(run=_by_id(store, chosen.run_id) or chosen, note=note)
 
 
-def _own(runs: list[RunSummary]) -> list[RunSummary]:
-    """Without imported runs, which have no weights."""
-    return [run for run in runs if IMPORTED not in run.tags]
+def _candidates(store: Store, ids: list[str], selector: str, fields: Fields) -> list[RunSummary] | None:
+    """The runs among which `best` chooses as among all; None where all have to be read. Raises what MLflow does."""
+    from mlflow.exceptions import MlflowException
+
+    if (file := store.settings.sqlite_file) is not None:
+        return read_candidates(file, ids, fields, named=tuple(parsed(selector)[0]))
+
+    def first(clauses: Sequence[str], order: str | None) -> RunSummary | None:
+        by = [*([order] if order else []), "attributes.start_time DESC"]
+        found = store.client.search_runs(ids, " and ".join(clauses), max_results=1, order_by=by)
+        return next((summary_of(run) for run in found), None)
+
+    try:
+        return leaders(first, *parsed(selector), clauses=[OURS, "attributes.status = 'FINISHED'"])
+    except MlflowException as error:
+        if error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):  # a server of an earlier version
+            return None
+        raise
 
 
 def _named(store: Store, selector: str) -> RunSummary:
@@ -221,10 +277,10 @@ def _by_id(store: Store, run_id: str) -> RunSummary | None:
     if run is not None and run.info.lifecycle_stage == "deleted":
         restore = store.settings.mlflow_command("runs", "restore", "--run-id", run_id)
         raise RunError(f"run {run_id} was deleted", f"restore it: {restore}")
-    return None if run is None else _with_status(store, summary_of(run))
+    return None if run is None else with_status(store, summary_of(run))
 
 
-def _with_status(store: Store, run: RunSummary) -> RunSummary:
+def with_status(store: Store, run: RunSummary) -> RunSummary:
     """The run with its true status: one that the store calls RUNNING is KILLED if its process has certainly ended."""
     if run.status != "RUNNING" or not is_gone(run.tags):
         return run
@@ -235,7 +291,7 @@ def _with_status(store: Store, run: RunSummary) -> RunSummary:
 
 
 def summary_of(run: Any) -> RunSummary:
-    """MLflow's run as a RunSummary."""
+    """A run of MLflow's client as cvexp has it."""
     tags = dict(run.data.tags)
     return RunSummary(
         run_id=run.info.run_id,
@@ -245,6 +301,6 @@ def summary_of(run: Any) -> RunSummary:
         artifacts_uri=run.info.artifact_uri,
         started_at=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
         params=dict(run.data.params),
-        metrics={key: logged_figure(value) for key, value in run.data.metrics.items()},
+        metrics={key: logged_figure(value) for key, value in run.data.metrics.items() if key != DELIVERED},
         tags=tags,
     )

@@ -16,8 +16,10 @@ from cvexp.events import RunEnded
 from cvexp.settings import CHECKPOINTS, DEFAULT_EXPERIMENT, RUNS
 from cvexp.tracking.checks import check_settings
 from cvexp.tracking.deadline import Deadline
+from cvexp.tracking.delivery import delivered_now
 from cvexp.tracking.journal import JOURNAL, Journal, run_lock
 from cvexp.tracking.local import address_of, all_folders, belongs, folder_of, is_ours, leftover_of, lock_if_free
+from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.queries import search
 from cvexp.tracking.store import load_mlflow, open_store
 
@@ -86,13 +88,23 @@ def recover(settings: StoreSettings) -> None:
 
 def _close_dead_runs(settings: StoreSettings) -> None:
     """Set runs to KILLED that the store calls RUNNING and whose process has ended; `sync` does those with a folder."""
+    from cvexp.tracking.mlflow_sink import tags
+
     with contextlib.suppress(Exception):  # a store that is read-only, or does not answer
         store = open_store(replace(settings, experiment=DEFAULT_EXPERIMENT), create=False)
         for run in search(store, status="RUNNING", everywhere=True):
             with contextlib.suppress(RunError):  # its folder belongs to another user
                 if run.status == "KILLED" and folder_of(settings, run.run_id) is None:
-                    store.client.set_tag(run.run_id, "cvexp.end_reason", GONE)
+                    store.client.log_batch(run.run_id, metrics=[delivered_now()], tags=tags({"cvexp.end_reason": GONE}))
                     store.client.set_terminated(run.run_id, "KILLED")
+
+
+def close_run(settings: StoreSettings, run_id: str, *, reason: str) -> None:
+    """Have the store call a run KILLED that no process of this machine wrote; raises StoreError where that fails."""
+    store = open_store(settings, create=False)
+    with translated(settings):
+        store.client.set_tag(run_id, "cvexp.end_reason", reason)
+        store.client.set_terminated(run_id, "KILLED")
 
 
 def send_to(target: StoreSettings, source: StoreSettings, *, seconds: float) -> SyncResult:

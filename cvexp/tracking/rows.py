@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cvexp.runs import RunSummary
+from cvexp.tracking.delivery import DELIVERED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,15 +24,19 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 5.0  # how long to wait for a process that writes
 
-_RUNS = """
-SELECT run_uuid, name, status, experiment_id, artifact_uri, start_time FROM runs
+RUN_COLUMNS = ("run_uuid", "name", "status", "experiment_id", "artifact_uri", "start_time")
+_RUNS = f"""
+SELECT {", ".join(RUN_COLUMNS)} FROM runs
 WHERE lifecycle_stage = 'active' AND experiment_id IN (SELECT value FROM json_each(:experiments))
 AND (:status IS NULL OR status = :status)
 AND (:anyones OR EXISTS (
     SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'cvexp.version' AND tags.value != ''
 ))
+AND (:recipes IS NULL OR coalesce((
+    SELECT value FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'cvexp.recipe'
+), '') IN (SELECT value FROM json_each(:recipes) UNION SELECT ''))
 ORDER BY start_time DESC, run_uuid LIMIT :last
-"""
+"""  # noqa: S608 - words of our own
 _OF_RUNS = "WHERE run_uuid IN (SELECT value FROM json_each(:runs))"
 _OF_KEYS = "AND key IN (SELECT value FROM json_each(:keys))"
 _BUT_KEYS = "AND key NOT IN (SELECT value FROM json_each(:keys))"
@@ -55,32 +60,43 @@ def read_runs(
     status: str | None = None,
     last: int | None = None,
     anyones: bool = False,
+    recipes: Collection[str] | None = None,
     fields: Fields | None = None,
 ) -> list[RunSummary] | None:
     """The runs of some experiments, most recently started first, without deleted ones; None if MLflow has to be asked.
 
     `status` is the one that the runs have in the store, and `last` the most runs to read; with `anyones` they include
-    those that others than cvexp wrote. What `fields` leaves out is missing from the runs.
+    those that others than cvexp wrote, and with `recipes` only those of one of them or without any. What `fields`
+    leaves out is missing from the runs.
     """
     fields = fields or Fields()
     asked = {
-        "experiments": json.dumps([int(one) for one in experiment_ids if one.isdecimal()]),
+        "experiments": numbers(experiment_ids),
         "status": status,
         "anyones": anyones,
         "last": -1 if last is None else last,
+        "recipes": None if recipes is None else json.dumps(sorted(recipes)),
     }
     try:
-        uri = f"{file.absolute().as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as database:
+        with contextlib.closing(opened(file)) as database:
             database.execute("BEGIN")  # one state of the store for all queries
-            runs = database.execute(_RUNS, asked).fetchall()
-            ids = json.dumps([run[0] for run in runs])
-            params = _texts(database, "params", ids, fields.params)
-            tags = _texts(database, "tags", ids, fields.tags, but=fields.but_tags)
-            metrics = _figures(database, ids, fields.metrics)
-            return [_summary(run, params, metrics, tags) for run in runs]
+            return runs_of(database, database.execute(_RUNS, asked).fetchall(), fields)
     except (sqlite3.Error, TypeError, ValueError, OverflowError):  # a store's content is untrusted
         return None
+
+
+def opened(file: Path) -> sqlite3.Connection:
+    """The database, for reading alone."""
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)
+
+
+def runs_of(database: sqlite3.Connection, runs: Sequence[tuple[Any, ...]], fields: Fields) -> list[RunSummary]:
+    """The runs whose RUN_COLUMNS are given, with their fields; raises sqlite3.Error, or ValueError and the like."""
+    ids = json.dumps([run[0] for run in runs])
+    params = _texts(database, "params", ids, fields.params)
+    tags = _texts(database, "tags", ids, fields.tags, but=fields.but_tags)
+    metrics = _figures(database, ids, fields.metrics)
+    return [_summary(run, params, metrics, tags) for run in runs]
 
 
 def _texts(
@@ -118,7 +134,7 @@ def _figures(database: sqlite3.Connection, ids: str, keys: Collection[str] | Non
     found: dict[str, dict[str, float]] = {}
     last = ""
     columns = "run_uuid, key, CASE WHEN is_nan THEN NULL ELSE value END"
-    for run_id, key, value in _rows(database, columns, "latest_metrics", ids, keys):
+    for run_id, key, value in _rows(database, columns, "latest_metrics", ids, keys, but=(DELIVERED,)):
         if run_id != last:
             last, of_run = run_id, found.setdefault(run_id, {})
         of_run[same(key, key)] = math.nan if value is None else value if -most < value < most else logged_figure(value)
@@ -147,6 +163,18 @@ def _rows(
 def logged_figure(value: float) -> float:
     """A metric's value as it was logged: MLflow's databases hold the largest number in the place of an infinity."""
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
+
+
+def numbers(experiment_ids: Sequence[str]) -> str:
+    """The ids of experiments as a JSON array; MLflow's databases number them."""
+    return json.dumps([int(one) for one in experiment_ids if one.isdecimal()])
+
+
+def figure_of_row(value: object) -> float:
+    """A figure as its column has it; TypeError for what is none."""
+    if not isinstance(value, float | int):
+        raise TypeError(value)
+    return logged_figure(float(value))
 
 
 def _summary(

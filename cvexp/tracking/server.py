@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from cvexp.settings import StoreSettings
 
 AUTH = "auth"  # the folder of names and passwords, within the folder for local state
+AUTH_CACHE, AUTH_CACHE_SECONDS = "auth_cache_ttl_seconds", 60
+"""How long a password that was right is not checked again; a check costs 0.1 s of CPU, and each request needs three."""
+
 READY_TIMEOUT_SECONDS = 120
 STOP_TIMEOUT_SECONDS = 10
 
@@ -48,19 +51,29 @@ def password_file(settings: StoreSettings) -> Path:
     accounts = folder / "basic_auth.db"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        if not file.exists():
+        if file.exists():
+            _cache_logins(file)
+        else:
             _move_aside(accounts)
             lines = {
                 "default_permission": "READ",
                 "database_uri": f"sqlite:///{accounts.absolute()}",
                 "admin_username": ADMIN,
                 "admin_password": secrets.token_urlsafe(18),
+                AUTH_CACHE: str(AUTH_CACHE_SECONDS),
             }
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
                 stream.write("[mlflow]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items()))
     except OSError as error:
         raise StoreError(f"cannot write {file}: {error.strerror}", "check the folder's permissions") from error
     return file
+
+
+def _cache_logins(file: Path) -> None:
+    """Add the cache to a file that an earlier version wrote."""
+    if AUTH_CACHE not in file.read_text():
+        with file.open("a") as stream:
+            stream.write(f"{AUTH_CACHE} = {AUTH_CACHE_SECONDS}\n")
 
 
 def _move_aside(accounts: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cvexp import process
 from cvexp.errors import StoreError
 from cvexp.redaction import without_credentials
-from cvexp.settings import StoreSettings, store_settings
+from cvexp.settings import STATE_DIR, StoreSettings, store_settings
 from cvexp.tracking.checks import check_reachable, check_settings
 from cvexp.tracking.mlflow_errors import translated
 
@@ -54,28 +54,47 @@ def open_store(
     check_reachable(settings)
     with _creation_lock(settings, create=create, waiting=waiting), translated(settings):
         client = _client(settings)
-        experiment = client.get_experiment_by_name(settings.experiment)
-        if experiment is not None and experiment.lifecycle_stage == "deleted":
-            raise StoreError(
-                f"experiment {settings.experiment!r} was deleted",
-                "restore it: " + settings.mlflow_command("experiments", "restore", "-x", experiment.experiment_id),
-                "or name another with --experiment",
-            )
-        file = settings.sqlite_file
-        if experiment is not None:
-            experiment_id = experiment.experiment_id
-        elif create:
-            maker = _local_store(settings, file) if file is not None else client
-            experiment_id = str(maker.create_experiment(settings.experiment))
-        else:
-            names = ", ".join(e.name for e in client.search_experiments(max_results=10))
-            raise StoreError(f"no experiment is called {settings.experiment!r}", f"there are: {names}")
+        experiment_id = _experiment_id(client, settings, create=create)
         if not experiment_id:
             raise StoreError(
                 f"{without_credentials(settings.tracking_uri)} answers, but not as MLflow's server does",
                 "check --tracking-uri (or MLFLOW_TRACKING_URI)",
             )
     return Store(settings=settings, client=client, experiment_id=experiment_id)
+
+
+def _experiment_id(client: MlflowClient, settings: StoreSettings, *, create: bool) -> str:
+    """The id of the settings' experiment; with `create` it is made where there is none. Raises what open_store does."""
+    experiment = client.get_experiment_by_name(settings.experiment)
+    if experiment is None and create:
+        file = settings.sqlite_file
+        maker = _local_store(settings, file) if file is not None else client
+        created = _created(maker, settings.experiment)
+        if created is not None:
+            return created
+        experiment = client.get_experiment_by_name(settings.experiment)
+    if experiment is None:
+        names = ", ".join(e.name for e in client.search_experiments(max_results=10))
+        raise StoreError(f"no experiment is called {settings.experiment!r}", f"there are: {names}")
+    if experiment.lifecycle_stage == "deleted":
+        raise StoreError(
+            f"experiment {settings.experiment!r} was deleted",
+            "restore it: " + settings.mlflow_command("experiments", "restore", "-x", experiment.experiment_id),
+            "or name another with --experiment",
+        )
+    return str(experiment.experiment_id)
+
+
+def _created(maker: MlflowClient | SqlAlchemyStore, name: str) -> str | None:
+    """The id of a new experiment; None where another client has created it since it was looked up."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(maker.create_experiment(name))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_ALREADY_EXISTS":
+            return None
+        raise
 
 
 def existing_run(store: Store, run_id: str) -> Any:
@@ -220,7 +239,7 @@ def make_state_dir(settings: StoreSettings) -> Path:
     """Make the folder for local state, which hides itself from git; raises StoreError where it cannot."""
     folder = settings.state_dir
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, parents=STATE_DIR in os.environ)
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cvexp.results import EpochMetrics, Evaluation, HeldOutName
+    from cvexp.training.outputs import Outputs
     from cvexp.training.session import Prepared
 
 CONFUSION_PNG = "confusion_matrix.png"
@@ -34,10 +35,31 @@ GRID = 9
 GRID_SEED = 42
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence[str], *, title: str) -> None:
-    """Write the confusion matrix as a picture and as JSON, and the per-class table as CSV."""
-    title = f"{title}: test accuracy {evaluation.metrics.accuracy:.2%}"
-    save(confusion_matrix(evaluation.confusion, class_names, title=title), folder / CONFUSION_PNG)
+def write_figures(
+    folder: Path,
+    evaluation: Evaluation | None,
+    prepared: Prepared,
+    history: Sequence[EpochMetrics],
+    *,
+    title: str,
+    outputs: Outputs,
+    after_each: Callable[[], None] = lambda: None,
+) -> None:
+    """Write the tables and the pictures that `outputs` ask for; without an evaluation, nothing of the test split."""
+    if evaluation is not None:
+        class_names = prepared.dataset.class_names
+        write_tables(folder, evaluation, class_names)
+        if outputs.pictures:
+            about = f"{title}: test accuracy {evaluation.metrics.accuracy:.2%}"
+            save(confusion_matrix(evaluation.confusion, class_names, title=about), folder / CONFUSION_PNG)
+            after_each()
+            write_predictions(folder, prepared, title=title)
+    if outputs.pictures:
+        write_curves(folder, history, title=title)
+
+
+def write_tables(folder: Path, evaluation: Evaluation, class_names: Sequence[str]) -> None:
+    """Write the confusion matrix as JSON, and the per-class table as CSV."""
     matrix = {
         "rows": "true class",
         "columns": "predicted class",
@@ -57,10 +79,11 @@ def write_records(
     folder: Path,
     prepared: Prepared,
     known: Mapping[HeldOutName, Tensor | None],
+    names: Sequence[HeldOutName],
     *,
     after_batch: Callable[[], None] | None = None,
 ) -> None:
-    """Write the per-image records of the test split, and of the validation split where there is one, each as one file.
+    """Write the per-image records of the splits with these names, each as one file.
 
     `known` are the final weights' logits, (K, N) on any device. A split without any is evaluated again, as it is in a
     run that was resumed after its last epoch; `after_batch` is called then.
@@ -70,7 +93,6 @@ def write_records(
     from cvexp.inference.predictor import logits_by_class
 
     dataset, config, device = prepared.dataset, prepared.config, prepared.device.torch
-    names: tuple[HeldOutName, ...] = ("test",) if dataset.val is None else ("val", "test")
     for name in names:
         logits = known.get(name)
         if logits is None:

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.events import Observed
     from cvexp.results import EpochMetrics
+    from cvexp.tracking.journal import Journal
+    from cvexp.training.shared import Sharing
 
 KEPT_WHILE_TRAINING = 2
 """The newest, and the one before it in case the newest is damaged."""
 
-_NAME = re.compile(r"epoch-(?P<epoch>\d+)-step-(?P<step>\d+)-[0-9a-f]{64}\.pt")
+NAME = re.compile(r"epoch-(?P<epoch>\d+)-step-(?P<step>\d+)-[0-9a-f]{64}\.pt")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,14 +37,22 @@ class Checkpoint:
     Attributes:
         fit: See `Fit.state`.
         seconds: Of the whole command, summed over the processes that trained.
-        file: Where it was read from, with the part of the history file up to `mark`.
+        file: Where it was read from, with the part of the history file up to `mark`, if it has one.
     """
 
     fit: dict[str, Any]
     history: tuple[EpochMetrics, ...]
     seconds: float
-    file: Path | None = None
+    file: Path | str | None = None
     mark: HistoryMark = field(default_factory=HistoryMark)
+
+
+def checkpoints_of(journal: Journal, policy: CheckpointPolicy) -> Checkpoints:
+    """Those of a journal's run, each written after the records before it, and shared where the policy says so."""
+    from cvexp.training.shared import sharing_of
+
+    sharing = sharing_of(policy, run=journal.start.local_id, run_folder=journal.folder)
+    return Checkpoints(journal.folder, policy.keep, before_write=journal.flush, sharing=sharing)
 
 
 class CheckpointSchedule:
@@ -72,12 +82,20 @@ class Checkpoints:
     An epoch's figures are appended once to a history file beside them; each checkpoint stores the length and the
     digest of its part of that file. So a checkpoint writes as many bytes after any number of epochs, and an older one
     stays valid when the file has grown. `before_write` is called before each is written, in the thread that writes.
+    With `sharing`, each is copied to where other machines reach it, once it is written here.
     """
 
-    def __init__(self, run_folder: Path, keep: int | None, *, before_write: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        run_folder: Path,
+        keep: int | None,
+        *,
+        before_write: Callable[[], None] = lambda: None,
+        sharing: Sharing | None = None,
+    ) -> None:
         self._folder = run_folder / CHECKPOINTS
         self._keep = keep or KEPT_WHILE_TRAINING
-        self._before_write = before_write
+        self._before_write, self._sharing = before_write, sharing
         self._pending: Future[None] | None = None
         self._history = HistoryFile(self._folder / "history.bin")
 
@@ -97,14 +115,29 @@ class Checkpoints:
 
     def begin(self, checkpoint: Checkpoint) -> None:
         """Write one in the background, once the one before is written; StorageError if that one could not be."""
-        self.finish()
+        self._wait()
         self._pending = self._writer.submit(self.save, checkpoint)
 
     def finish(self) -> None:
-        """Wait until the one begun last is on the disk; StorageError if it could not be written."""
+        """Wait until the one begun last is on the disk, and for its copy; StorageError if it could not be written."""
+        self._wait()
+        if self._sharing is not None:
+            self._sharing.finish()
+
+    def _wait(self) -> None:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
+
+    @property
+    def not_shared(self) -> str:
+        """Why the copy of the last one is not where other machines reach it; empty where it is, or none is made."""
+        return "" if self._sharing is None else self._sharing.failure
+
+    def remove_copies(self) -> None:
+        """Remove the copies of a run that has finished, unless checkpoints are to stay."""
+        if self._sharing is not None:
+            self._sharing.remove()
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write one atomically, then remove the oldest beyond those that stay.
@@ -130,6 +163,8 @@ class Checkpoints:
                 f"cannot write a checkpoint to {self._folder}: {error.strerror or error}",
                 "make room there; the checkpoint before it is kept",
             ) from error
+        if self._sharing is not None:
+            self._sharing.copy(checkpoint)
 
     def newest(self) -> Checkpoint | None:
         """The newest valid one; None where there is none at all, and WeightsError where every one is damaged."""
@@ -154,6 +189,6 @@ class Checkpoints:
     def _files(self) -> list[Path]:
         if not self._folder.is_dir():
             return []
-        found = [(match, file) for file in self._folder.iterdir() if (match := _NAME.fullmatch(file.name))]
+        found = [(match, file) for file in self._folder.iterdir() if (match := NAME.fullmatch(file.name))]
         found.sort(key=lambda pair: (int(pair[0]["epoch"]), int(pair[0]["step"])), reverse=True)
         return [file for _, file in found]

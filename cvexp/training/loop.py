@@ -13,14 +13,15 @@ from cvexp.errors import Interrupted, StorageError
 from cvexp.redaction import without_credentials
 from cvexp.results import Timing, TrainResult
 from cvexp.runs import ID_DIGITS, READ_AHEAD
-from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule
+from cvexp.training.checkpoints import Checkpoint, Checkpoints, CheckpointSchedule, checkpoints_of
 from cvexp.training.figures import ContentionNotice, busy_text, history_figures, is_over, stopped_text
 from cvexp.training.logged_program import store_program
 from cvexp.training.out_of_memory import memory_explained
+from cvexp.training.outputs import EVERYTHING, Outputs
 from cvexp.training.recorder import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from cvexp.training.signals import StopSignals
 
 REFRESH_SECONDS = 0.5
+LEFT_OUT = "it was left out, as --lean does"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -50,6 +52,8 @@ class Training:
         opening: Opens the run's outbox, and closes it.
         started: `time.monotonic()` when the command began.
         resumed: Where to resume; None from the start.
+        outputs: What the run leaves.
+        end_tags: Called when the training has ended, for what is known of the run then.
     """
 
     prepared: Prepared
@@ -60,6 +64,8 @@ class Training:
     observer: events.Observer | None
     started: float
     resumed: Checkpoint | None = None
+    outputs: Outputs = EVERYTHING
+    end_tags: Callable[[], Mapping[str, str]] = dict
     tracked: Outbox = field(init=False)
     _fit: Fit = field(init=False)
     _history: list[EpochMetrics] = field(default_factory=list)
@@ -78,9 +84,10 @@ class Training:
 
         with threads(self.prepared.layout.threads), self.signals.deferred(), self.opening as self.tracked:
             journal = self.tracked.journal
-            self._checkpoints = Checkpoints(journal.folder, self.policy.keep, before_write=journal.flush)
-            self._recorder = Recorder(self.tracked, self.prepared)
+            self._checkpoints = checkpoints_of(journal, self.policy)
+            self._recorder = Recorder(self.tracked, self.prepared, self.outputs)
             result = self._run()
+            self._checkpoints.remove_copies()
         left = journal.unsent
         return replace(result, undelivered=left, trouble=self.tracked.trouble if left else "")
 
@@ -90,10 +97,12 @@ class Training:
         size = model_size(self.prepared.model)
         self._recorder.inputs()
         self._fit = self.prepared.fit(self._on_progress)
+        self.prepared.ranks.advise(self._resume_command())
         if self.resumed is not None:
-            self._fit.load_state(self.resumed.fit)
+            self._fit.load_state(dict(self.prepared.ranks.share_state(self.resumed.fit)))
             self._checkpoints.resume_from(self.resumed)
             self._history += self.resumed.history
+            self._recorder.epochs_before(self._history)
         self._checkpoints.start_thread()
         if "run_id" in self.tracked.journal.facts:
             self.tracked.drain()
@@ -106,15 +115,15 @@ class Training:
             self._leave_if_asked()
         best_epoch = self._fit.finish()
         evaluation, evaluate_seconds = self._test()
-        spec = self._store_artifacts(evaluation)
+        spec = self._store(evaluation)
         result = self._result(evaluation, size, setup_seconds=setup_seconds, evaluate_seconds=evaluate_seconds)
-        unlogged = store_program(self.prepared, spec, self.tracked)
+        unlogged = store_program(self.prepared, spec, self.tracked) if self.outputs.program else LEFT_OUT
         result = replace(result, best_epoch=best_epoch, unlogged=unlogged)
-        self._recorder.outcome(result)
+        self._recorder.outcome(result, self.end_tags())
         return result
 
     def _result(
-        self, evaluation: Evaluation, size: ModelSize, *, setup_seconds: float, evaluate_seconds: float
+        self, evaluation: Evaluation | None, size: ModelSize, *, setup_seconds: float, evaluate_seconds: float
     ) -> TrainResult:
         from cvexp.training.memory import peak_bytes
 
@@ -188,14 +197,14 @@ class Training:
         self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
+        self.prepared.ranks.relay(self.signals)
         if self.signals.signum is None:
             return
         self._save()
         self._checkpoints.finish()
         done = self._fit.progress
-        is_over = done.epoch > self.prepared.config.epochs
         where = f"epoch {done.epoch}, step {done.step} of {done.n_steps}"
-        self._check_signals(f"the end of epoch {done.epoch - 1}" if is_over else where)
+        self._check_signals(f"the end of epoch {done.epoch - 1}" if done.epoch > self.prepared.config.epochs else where)
 
     def _check_signals(self, where: str = "the end of training") -> None:
         if self.signals.signum is not None:
@@ -214,7 +223,7 @@ class Training:
         checkpoint = Checkpoint(fit=self._fit.state(), history=tuple(self._history), seconds=self._seconds())
         self._checkpoints.begin(checkpoint)
         self._saved = done
-        started = events.CheckpointStarted(epoch=done.epoch, step=done.step)
+        started = events.CheckpointStarted(epoch=done.epoch, step=done.step, not_shared=self._checkpoints.not_shared)
         self._schedule(started)
         self._notify(started)
 
@@ -244,10 +253,12 @@ class Training:
             store_answers="run_id" in self.tracked.journal.facts,
         )
 
-    def _test(self) -> tuple[Evaluation, float]:
-        """The test split's figures with the final weights, and the seconds it took to get them."""
+    def _test(self) -> tuple[Evaluation | None, float]:
+        """The test split's figures with the final weights, if they are wanted, and the seconds it took to get them."""
         last = self._history[-1]
         self._logits[last.held_out_name] = self._fit.held_out_logits
+        if not self.outputs.test:
+            return None, 0.0
         if last.held_out_name == "test" and self.prepared.cached is None:
             return last.held_out, 0.0
         from cvexp.inference.evaluate import evaluate
@@ -262,37 +273,26 @@ class Training:
             n_threads=self.prepared.layout.evaluation_threads,
             after_batch=self._check_signals,
             keep_logits=partial(self._logits.__setitem__, "test"),
+            logits_of=self.prepared.ranks.logits_by_class,
         )
         return evaluation, device.clock() - start
 
-    def _store_artifacts(self, evaluation: Evaluation) -> ModelSpec:
-        """Write everything to the run's folder, the weights first, record it, and return what the weights belong to."""
-        from cvexp.training.artifacts import write_curves, write_evaluation, write_predictions, write_records
+    def _store(self, evaluation: Evaluation | None) -> ModelSpec:
+        """Write everything to the run's folder and record it; see `training.stored`."""
+        from cvexp.training.stored import store
 
-        dataset = self.prepared.dataset
-        shape, n_classes = dataset.image_shape, dataset.n_classes
-        weights, records, figures = (self.tracked.folder / name for name in ("weights", "records", "figures"))
         try:
-            for folder in (weights, records, figures):
-                folder.mkdir(exist_ok=True)
-            spec = self.prepared.save_weights(weights)
-            self.tracked.emit(events.TagsSet({"cvexp.weights_sha256": spec.weights_sha256}))
-            self.tracked.emit(events.FilesStored(folder=weights.name, name=weights.name))
-            self._check_signals()
-            if self.prepared.servable:
-                self.tracked.emit(events.ModelStored(weights=weights.name, image_shape=shape, n_classes=n_classes))
-            write_records(records, self.prepared, self._logits, after_batch=self._check_signals)
-            self.tracked.emit(events.FilesStored(folder=records.name, name=records.name))
-            title = f"{self.tracked.name} on {dataset.name}"
-            write_evaluation(figures, evaluation, dataset.class_names, title=title)
-            self._check_signals()
-            write_predictions(figures, self.prepared, title=title)
-            write_curves(figures, self._history, title=title)
+            return store(
+                self.tracked,
+                self.prepared,
+                self._history,
+                evaluation,
+                self._logits,
+                outputs=self.outputs,
+                after_each=self._check_signals,
+            )
         except OSError as error:
             raise StorageError(
                 f"cannot write to {self.tracked.folder}: {error.strerror or error}",
                 f"make room there, then: {self._resume_command()}",
             ) from error
-        self._check_signals()
-        self.tracked.emit(events.FilesStored(folder=figures.name))
-        return spec

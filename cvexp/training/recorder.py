@@ -12,16 +12,19 @@ from cvexp.runs import BEST_EPOCH, BUSY, UNLOGGED
 from cvexp.training.session import config_tags
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from cvexp.results import EpochMetrics, TrainResult
     from cvexp.tracking.outbox import Outbox
+    from cvexp.training.outputs import Outputs
     from cvexp.training.session import Prepared
 
 
 class Recorder:
     """A subscriber to a training's events that records them."""
 
-    def __init__(self, outbox: Outbox, prepared: Prepared) -> None:
-        self._outbox, self._prepared = outbox, prepared
+    def __init__(self, outbox: Outbox, prepared: Prepared, outputs: Outputs) -> None:
+        self._outbox, self._prepared, self._outputs = outbox, prepared, outputs
 
     def inputs(self) -> None:
         """Record parameters and dataset, and announce the model."""
@@ -42,7 +45,8 @@ class Recorder:
                 context="training",
             )
         )
-        self._outbox.emit(events.ModelAnnounced(params=params, attempt=""))
+        if self._outputs.program:
+            self._outbox.emit(events.ModelAnnounced(params=params, attempt=""))
         self._code()
 
     def _code(self) -> None:
@@ -52,6 +56,12 @@ class Recorder:
         if changes := changes_here():
             write_changes(self._outbox.folder / FOLDER, changes)
             self._outbox.emit(events.FilesStored(folder=FOLDER, name=FOLDER))
+
+    def epochs_before(self, history: Sequence[EpochMetrics]) -> None:
+        """Record the epochs of a run that this one continues; one that is resumed has recorded its own."""
+        if not self._outbox.journal.of_type(events.MetricsLogged):
+            for epoch in history:
+                self(events.EpochEnded(metrics=epoch, last=False))
 
     def __call__(self, event: events.Observed) -> None:
         """Record an epoch that has ended."""
@@ -69,8 +79,8 @@ class Recorder:
         if points:
             self._outbox.emit(events.SeriesLogged(key=Metric.STEP_LOSS.value, points=points))
 
-    def outcome(self, result: TrainResult) -> None:
-        """Record the final figures and the description on the run's page, and close the run."""
+    def outcome(self, result: TrainResult, tags: Mapping[str, str]) -> None:
+        """Record the final figures, tags and the description on the run's page, and close the run."""
         from cvexp.tracking.description import description
 
         if result.config.epochs != self._prepared.config.epochs:  # it was stopped early
@@ -83,9 +93,11 @@ class Recorder:
             self._outbox.emit(events.TagsSet({UNLOGGED: result.unlogged}))
         if result.best_epoch is not None:
             self._outbox.emit(events.TagsSet({BEST_EPOCH: str(result.best_epoch)}))
-        if result.history[-1].held_out_name == "val" or self._prepared.cached is not None:
-            # Else the last epoch's figures are the test split's, by the whole model.
-            values = result.chosen()
+        if tags:
+            self._outbox.emit(events.TagsSet(dict(tags)))
+        # Without a validation split the last epoch's figures are the test split's, by the whole model.
+        more = result.history[-1].held_out_name == "val" or self._prepared.cached is not None
+        if more and (values := result.chosen()):
             self._outbox.emit(events.MetricsLogged(values=values, step=result.config.epochs, final=True))
         # MLflow draws what has no step but 0 as bars, run beside run.
         figures = {**result.timing.keyed(), **result.size.keyed(), **result.figures}

@@ -63,11 +63,21 @@ def write_request(folder: Path, request: Request) -> None:
 
 def read_request(folder: Path) -> Request:
     """What `write_request` wrote, validated as if it had been typed; RunError if it is missing or damaged."""
+    file = folder / REQUEST
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise RunError(f"cannot resume: {file} is missing or damaged", "start a new run") from error
+    return parsed_request(content, file)
+
+
+def parsed_request(content: bytes | str, source: Path | str) -> Request:
+    """The request in what `write_request` wrote to `source`, validated likewise."""
     from cvexp.config import run_config
     from cvexp.config.seeds import seeds_of
 
     try:
-        read = json.loads((folder / REQUEST).read_bytes())
+        read = json.loads(content)
         seeds = read.get("seeds")  # earlier versions wrote none
         return Request(
             config=run_config(read["config"]),
@@ -78,5 +88,5 @@ def read_request(folder: Path) -> Request:
             seeds=seeds_of(list(seeds), first=0, where="seeds") if seeds else (),
             features_shared=read.get("features_shared") is True,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"cannot resume: {folder / REQUEST} is missing or damaged", "start a new run") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"cannot resume: {source} is missing or damaged", "start a new run") from error

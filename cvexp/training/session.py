@@ -12,10 +12,12 @@ from cvexp.comparability import RECOMPUTED, TEST_SET, Conditions, test_set, trai
 from cvexp.config.recipe import recipe
 from cvexp.config.seeds import as_list
 from cvexp.data.named import check_known
+from cvexp.engine.distributed.alone import ALONE
 from cvexp.errors import RunError, WeightsError
 from cvexp.machine import occupancy_since, read_machine_state, read_machine_times
 from cvexp.models.registry import complete_arguments, find_entry
-from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, RECIPE, SEEDS
+from cvexp.process import launch_id
+from cvexp.runs import ASKED_EPOCHS, EFFECTIVE, LAUNCH, RECIPE, SEEDS
 from cvexp.training import initial_weights
 from cvexp.training.out_of_memory import memory_explained
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from cvexp.data.dataset import Dataset
     from cvexp.device import Device
     from cvexp.engine.backends.choice import Choice
+    from cvexp.engine.distributed.alone import Alone
     from cvexp.engine.fit import Fit, Progress
     from cvexp.engine.layout import Layout
     from cvexp.machine import MachineState
@@ -54,6 +57,7 @@ class Prepared:
         weights: The initial weights, where some were asked for.
         cached: What the head alone is trained on, where that was asked for.
         notes: What was done to the model before it is trained, a line each.
+        ranks: The processes that train together.
     """
 
     config: RunConfig
@@ -68,6 +72,7 @@ class Prepared:
     weights: InitialWeights | None = None
     cached: CachedFeatures | None = None
     notes: tuple[str, ...] = ()
+    ranks: Alone = ALONE
 
     def fit(self, callback: Callable[[Progress], None] | None = None) -> Fit:
         """The training loop before its first step; `callback` is called between steps and evaluation batches."""
@@ -83,6 +88,7 @@ class Prepared:
             evaluation_threads=self.layout.evaluation_threads,
             callback=callback,
             seconds_before=0.0 if cached is None else cached.own_seconds,
+            ranks=self.ranks,
         )
 
     def save_weights(self, folder: Path) -> ModelSpec:
@@ -120,10 +126,14 @@ def prepare(
     dataset: Dataset | None = None,
     features: LastFeatures | None = None,
     evaluation_threads: int | None = None,
+    n_slots: int = 1,
+    ranks: Alone = ALONE,
 ) -> Prepared:
     """Load the data, or take `dataset`, build the model, and choose the step runner; nothing is written.
 
-    `features` has those of an earlier run; `evaluation_threads` are a resumed run's, and by default the model's.
+    `features` has those of an earlier run; `evaluation_threads` are a resumed run's, and by default the model's. With
+    several `n_slots`, so many runs train on this machine at once: which of its CPUs are free now says nothing then.
+    All of `ranks` call this together.
 
     Raises:
         InputError: The model, dataset or device cannot be used as asked.
@@ -138,23 +148,29 @@ def prepare(
     from cvexp.training.initial_model import initial_data, initial_model
     from cvexp.training.memory import reset_peaks
 
-    device = choose(config.device)
+    device = ranks.device or choose(config.device)
     check_precision(device, config.precision)
     reset_peaks(device)
-    weights = initial_weights.read(config, entry)
-    dataset = initial_data(config, data_dir, dataset, weights)
-    seed_everything(config.seed)
-    model, notes = initial_model(config, entry, dataset, weights)
+    with ranks.in_turn():
+        weights = initial_weights.read(config, entry)
+        dataset = initial_data(config, data_dir, dataset, weights)
+        seed_everything(config.seed)
+        model, notes = initial_model(config, entry, dataset, weights)
+    ranks.check_same("training images", dataset.digest)
     laid_out = partial(
         choose_layout,
         batch_size=config.batch_size,
         device=device,
         n_threads=config.threads,
         channels_last=config.channels_last,
-        others=occupancy_since(times) if config.threads is None and _on_several_cpus(device) else None,
+        others=occupancy_since(times)
+        if config.threads is None and n_slots == 1 and _may_take_all(device, ranks)
+        else None,
     )
     layout = laid_out(model, dataset.image_shape)
-    layout = replace(layout, evaluation_threads=evaluation_threads or layout.evaluation_threads)
+    at_once = f", {n_slots} runs at once" if n_slots > 1 else ""
+    evaluation_threads = evaluation_threads or layout.evaluation_threads
+    layout = replace(layout, evaluation_threads=evaluation_threads, policy=layout.policy + at_once)
     with threads(layout.threads), memory_explained():
         model = apply_layout(model.to(device.torch), layout)
         dataset = dataset.to(device.torch)
@@ -163,7 +179,7 @@ def prepare(
     if cached is not None:
         layout = replace(layout, threads=laid_out(trained, data.image_shape).threads)
     with threads(layout.threads), memory_explained():
-        steps = choose_step(trained, data, config)
+        steps = choose_step(trained, data, config, ranks)
     return Prepared(
         config=config,
         dataset=dataset,
@@ -176,12 +192,13 @@ def prepare(
         machine=machine,
         weights=weights,
         cached=cached,
-        notes=notes,
+        notes=(*notes, *ranks.notes(draws=getattr(steps.runner, "draws", False))),
+        ranks=ranks,
     )
 
 
-def _on_several_cpus(device: Device) -> bool:
-    return device.torch.type == "cpu" and device.threads > 1
+def _may_take_all(device: Device, ranks: Alone) -> bool:
+    return device.torch.type == "cpu" and device.threads > 1 and ranks.world == 1
 
 
 def prepare_resumed(
@@ -193,6 +210,7 @@ def prepare_resumed(
     name: str,
     dataset: Dataset | None = None,
     features: LastFeatures | None = None,
+    ranks: Alone = ALONE,
 ) -> Prepared:
     """As `prepare`, for a run called `name` that is resumed: with its threads and data, and with what is asked now.
 
@@ -201,9 +219,8 @@ def prepare_resumed(
         WeightsError: The checkpoint does not fit.
     """
     asked = replace(config, threads=request.threads)
-    prepared = prepare(
-        asked, data_dir, dataset=dataset, features=features, evaluation_threads=request.evaluation_threads
-    )
+    n = request.evaluation_threads
+    prepared = prepare(asked, data_dir, dataset=dataset, features=features, evaluation_threads=n, ranks=ranks)
     if prepared.cached is not None and checkpoint is not None:  # its times are those of its first epoch
         prepared = replace(prepared, cached=replace(prepared.cached, is_shared=request.features_shared))
     layout = replace(prepared.layout, policy=request.policy)
@@ -240,6 +257,7 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequ
         **({} if prepared.weights is None else prepared.weights.tags()),
         **({"cvexp.model_changes": "; ".join(prepared.notes)} if prepared.notes else {}),
         **({"cvexp.features": str(prepared.cached)} if prepared.cached is not None else {}),
+        **({LAUNCH: launch_id()} if prepared.ranks.world > 1 else {}),
         **({SEEDS: as_list(seeds)} if seeds else {}),
         **dataset.tags,
         **_identity_tags(prepared, config),
@@ -281,6 +299,7 @@ def _identity_tags(prepared: Prepared, asked: RunConfig) -> dict[str, str]:
         step_runner=prepared.steps.runner.name,
         augment=config.augment,
         features=RECOMPUTED if prepared.cached is None else prepared.cached.condition,
+        devices=prepared.ranks.world,
     )
     return {
         "cvexp.comparability_key": conditions.key,

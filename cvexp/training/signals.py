@@ -13,6 +13,7 @@ from cvexp.errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from types import FrameType
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -43,6 +44,10 @@ class StopSignals:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 
+    def ask(self, signum: int) -> None:
+        """Ask for a stop as a signal would; any thread may."""
+        self.signum = self.signum or signum
+
     def should_stop(self) -> bool:
         """Whether a signal asked for a stop."""
         return self.signum is not None
@@ -66,3 +71,8 @@ class StopSignals:
         self.signum = signum
         if again or not self._deferred:
             raise Interrupted(signum)
+
+
+def entered(signals: StopSignals | None) -> AbstractContextManager[StopSignals]:
+    """Signals to heed within the block: those of a caller who has entered them already, or else new ones."""
+    return StopSignals() if signals is None else contextlib.nullcontext(signals)

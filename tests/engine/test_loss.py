@@ -61,7 +61,9 @@ def test_weighted_losses_count_each_class_alike():
 @pytest.mark.parametrize("labels", [LABELS, soft()], ids=["classes", "probabilities"])
 def test_the_parts_of_a_loss_add_up_to_its_mean(smoothing, weights, labels):
     loss = Loss(smoothing=smoothing, weights=weights)
-    parts = [loss.part(a, b, of=labels) for a, b in zip(logits().split(3), labels.split(3), strict=True)]
+    parts = [
+        loss.part(a, b, divisor=loss.divisor(labels)) for a, b in zip(logits().split(3), labels.split(3), strict=True)
+    ]
     torch.testing.assert_close(sum(parts), loss(logits(), labels))
 
 

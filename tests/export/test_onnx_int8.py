@@ -49,8 +49,17 @@ def fitted(name, digits, *, steps=60):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("raw", [False, True], ids=["whole", "raw"])
-@pytest.mark.parametrize("name", ["mlp", "tinyvgg", "torchvision:resnet18"])
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("mlp", False),
+        ("mlp", True),
+        ("tinyvgg", False),
+        ("tinyvgg", True),
+        ("torchvision:resnet18", False),
+        pytest.param("torchvision:resnet18", True, marks=pytest.mark.campaign),
+    ],
+)
 def test_an_int8_file_classifies_as_the_model_it_comes_from(tmp_path, digits, name, raw, capfd):
     model, spec = fitted(name, digits)
     path = tmp_path / "m.onnx"

@@ -18,7 +18,14 @@ runs: [{model: linear, seed: 1}, {model: linear, seed: 2}]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("point", "nth"), [("evaluated", 2), ("evaluated", 5), ("drawing", 1)])
+@pytest.mark.parametrize(
+    ("point", "nth"),
+    [
+        pytest.param("evaluated", 2, marks=pytest.mark.campaign),
+        ("evaluated", 5),
+        pytest.param("drawing", 1, marks=pytest.mark.campaign),
+    ],
+)
 def test_a_killed_command_leaves_no_half_run_behind_when_it_is_typed_again(tmp_path, point, nth):
     (tmp_path / "file.yaml").write_text(FILE)
     process = killing.start(["run", "file.yaml"], tmp_path, point=point, nth=nth)

@@ -88,7 +88,7 @@ def test_a_run_whose_database_is_deleted_under_it_is_created_again(tmp_path):
     assert not folders(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["deleted", "restored"])
+@pytest.mark.parametrize("kind", ["deleted", pytest.param("restored", marks=pytest.mark.campaign)])
 def test_an_interrupted_run_goes_on_although_the_store_lost_it(tmp_path, kind):
     process = killing.start(SLOW, tmp_path)
     wait_for_epoch(tmp_path, 1)

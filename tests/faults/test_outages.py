@@ -94,6 +94,7 @@ def test_a_server_that_is_killed_and_restarted_during_the_training(running, tmp_
     check_whole(running.uri, 8, json.loads(out)["run_id"])
 
 
+@pytest.mark.campaign
 def test_a_server_that_is_killed_before_the_end_of_the_training(running, tmp_path):
     process = killing.start(SLOW, tmp_path, env=at(running.uri))
     wait_for_epoch(tmp_path, 2)
@@ -122,7 +123,7 @@ def test_a_server_that_hangs_costs_ten_seconds_in_all(running, tmp_path):
     check_whole(running.uri, 8, json.loads(out)["run_id"])
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(5, 0), (60, 3)])
+@pytest.mark.parametrize(("seconds", "expected"), [(5, 0), pytest.param(60, 3, marks=pytest.mark.campaign)])
 def test_a_locked_database(seconds, expected, tmp_path):
     assert killing.run(["train", "linear", "--dataset", "digits", "--epochs", "1"], tmp_path)[0] == 0
     store = f"sqlite:///{tmp_path}/mlflow.db"

@@ -62,7 +62,9 @@ def test_the_planted_modules_would_be_imported_where_the_folder_is_searched(fold
     assert imported(folder) == ["orjson", "dataclasses"]
 
 
-@pytest.mark.parametrize("how", [AS_SCRIPT, AS_MODULE], ids=["script", "module"])
+@pytest.mark.parametrize(
+    "how", [pytest.param(AS_SCRIPT, marks=pytest.mark.campaign), AS_MODULE], ids=["script", "module"]
+)
 @pytest.mark.parametrize("words", [["data"], ["models"], ["models", "planted"], ["train", "planted"]], ids=" ".join)
 def test_a_plug_in_that_lies_in_the_working_folder_is_not_loaded(words, how, folder):
     code, out, err = run(words, folder, how=how)

@@ -22,20 +22,22 @@ sys.path.insert(0, sys.argv[1])
 from cvexp.events import MetricsLogged, ParamsLogged
 from cvexp.settings import store_settings
 from cvexp.tracking.outbox import open_run
-with open_run(store_settings(sys.argv[2], "Default"), model=sys.argv[3], name=None, tags={"cvexp.version": "0"}) as run:
+settings = store_settings(sys.argv[2], sys.argv[6])
+with open_run(settings, model=sys.argv[3], name=None, tags={"cvexp.version": "0"}) as run:
     run.emit(ParamsLogged({"writer": sys.argv[3]}))
     for step in range(1, int(sys.argv[4]) + 1):
-        run.emit(MetricsLogged(values={key: float(step) for key in sys.argv[6:]}, step=step))
+        run.emit(MetricsLogged(values={key: float(step) for key in sys.argv[7:]}, step=step))
         time.sleep(float(sys.argv[5]))
 print(run.journal.unsent)
 """
 
 
-def write(uri, folder, *, pause=0.0):
+def write(uri, folder, *, pause=0.0, experiment="Default"):
     """Start the writers."""
     return [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(killing.ROOT), uri, f"w{number}", str(N_STEPS), str(pause), *KEYS],
+            [sys.executable, "-c", WRITER, str(killing.ROOT), uri, f"w{number}", str(N_STEPS), str(pause), experiment]
+            + KEYS,
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -55,10 +57,10 @@ def finish(writers):
     return left
 
 
-def lost_and_doubled(uri):
+def lost_and_doubled(uri, experiment="Default"):
     """How many of the points are missing, and how many are there more than once."""
     client = MlflowClient(uri)
-    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
     assert sorted(run.data.params["writer"] for run in runs) == [f"w{n}" for n in range(N_PROCESSES)]
     assert {run.info.status for run in runs} == {"FINISHED"}
     found = Counter()

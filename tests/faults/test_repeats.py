@@ -41,7 +41,11 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("signame", "words"),
-    [("SIGINT", ["train", "--resume", "@last"]), ("SIGTERM", WORDS), ("SIGKILL", ["train", "--resume", "@last"])],
+    [
+        pytest.param("SIGINT", ["train", "--resume", "@last"], marks=pytest.mark.campaign),
+        pytest.param("SIGTERM", WORDS, marks=pytest.mark.campaign),
+        ("SIGKILL", ["train", "--resume", "@last"]),
+    ],
 )
 def test_repeats_that_are_hit_in_the_second_seed_are_finished_bit_for_bit(signame, words, whole, tmp_path):
     code, _, err = killing.run(WORDS, tmp_path, point="evaluated", nth=SECOND_SEED, signame=signame)

@@ -66,7 +66,18 @@ def hit_and_resume(model, folder, point, nth, signame):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signame", ["SIGKILL", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    ("whole", "signame"),
+    [
+        ("linear", "SIGKILL"),
+        ("tinyvgg", "SIGKILL"),
+        ("tinyvgg", "SIGTERM"),
+        ("tinyvgg", "SIGINT"),
+        pytest.param("linear", "SIGTERM", marks=pytest.mark.campaign),
+        pytest.param("linear", "SIGINT", marks=pytest.mark.campaign),
+    ],
+    indirect=["whole"],
+)
 def test_a_hit_and_resumed_training_is_the_uninterrupted_one_bit_for_bit(whole, signame, tmp_path):
     model, expected, counts = whole
     for number, (point, nth) in enumerate(random_points(model, counts, signame, 2 if model == "linear" else 1)):

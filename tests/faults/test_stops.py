@@ -45,7 +45,9 @@ def wait_for_checkpoint(folder, seconds=120):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("signame", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize(
+    ("signame", "code"), [("SIGINT", 130), ("SIGTERM", 143), pytest.param("SIGHUP", 129, marks=pytest.mark.campaign)]
+)
 def test_a_signal_ends_the_training_between_two_steps(signame, code, tmp_path):
     process = killing.start(LONG, tmp_path)
     wait_for_checkpoint(tmp_path)
@@ -65,7 +67,9 @@ def test_a_signal_ends_the_training_between_two_steps(signame, code, tmp_path):
     assert not killing.leftovers(tmp_path)
 
 
-@pytest.mark.parametrize(("signame", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(
+    ("signame", "code"), [("SIGINT", 130), pytest.param("SIGTERM", 143, marks=pytest.mark.campaign)]
+)
 def test_a_second_signal_leaves_at_once_with_the_last_checkpoint_whole(signame, code, tmp_path):
     # The first signal comes from within a long step, so that it cannot be obeyed before the second one.
     slow = "import sys, time; sys.path.insert(0, sys.argv[1]); import cvexp.engine.backends.captured as c\n"
@@ -146,6 +150,7 @@ def run_limited(words, folder, limit, size):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.campaign
 def test_a_limit_on_the_size_of_files_ends_the_training_and_keeps_the_checkpoint_before(tmp_path):
     killing.run([*LINEAR, "--epochs", "1"], tmp_path)  # so that the store is there
     words = ["train", "mlp", "--dataset", "digits", "--device", "cpu", "--epochs", "3", "--hidden-units", "7000"]
@@ -218,6 +223,7 @@ def test_a_clock_that_is_set_back_disturbs_neither_times_nor_the_order_of_figure
     assert all(value > 0 for _, value in history["time/epoch_seconds"])
 
 
+@pytest.mark.campaign
 def test_eight_trainings_at_once_on_a_store_that_does_not_exist_yet(tmp_path):
     processes = [killing.start([*LINEAR, "--seed", str(seed)], tmp_path) for seed in range(8)]
     for process in processes:

@@ -110,7 +110,7 @@ print("goes on")
 """
 
 
-@pytest.mark.parametrize("signame", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("signame", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.campaign)])
 def test_a_second_signal_ends_the_training_and_not_the_callers_process(signame, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", TWICE.replace("SIGNAME", signame).replace("TRAIN", TRAIN)],

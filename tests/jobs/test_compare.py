@@ -58,7 +58,7 @@ def many(monkeypatch, record):
     """A store that seems to hold so many runs."""
 
     def with_runs(n):
-        monkeypatch.setattr("cvexp.tracking.queries.search", lambda *_args, **_kwargs: summaries(n))
+        monkeypatch.setattr("cvexp.tracking.cached.search_cached", lambda *_args, **_kwargs: summaries(n))
 
     return with_runs
 

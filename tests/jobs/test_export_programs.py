@@ -55,7 +55,7 @@ def test_an_int8_file_is_measured_beside_its_fp32_one_and_evaluates_as_it_was_pr
 def edited_weights(monkeypatch):
     captured = program.captured
 
-    def other(model, spec, *, raw):
+    def other(model, spec, *, raw, **_):
         edited = copy.deepcopy(model)
         with torch.no_grad():
             list(edited.parameters())[-1][:2] += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import socket
@@ -74,6 +76,8 @@ def test_a_run_is_served_as_predict_has_it_and_explained(cvexp, lab, images, por
             expected[1]["class"],
         )
         assert explained["evidence"].startswith("data:image/png;base64,")
+        picture = Image.open(io.BytesIO(base64.b64decode(explained["evidence"].partition(",")[2])))
+        assert explained["found"] is (picture.getchannel("A").getextrema()[1] > 0)
         assert (explained["layer"] is None) == (method == "gradient")
         assert server.ask("GET", "/model")[1]["explains"] == "ready"
         assert not any(library in libraries_of(server.process.pid) for library in ("libtorch", "libarrow"))

@@ -13,6 +13,9 @@ from tests.faults.serving import Server
 pytestmark = pytest.mark.slow
 
 TRAIN = ("--dataset", "digits", "--device", "cpu")
+LOCAL_FIRST = pytest.mark.parametrize(
+    "flags", ["local", pytest.param("server", marks=pytest.mark.campaign)], indirect=True
+)
 WORDS = ("--name", "digits", "--alias", "champion")
 
 
@@ -52,6 +55,7 @@ def test_train_register_and_use_the_version(flags, tmp_path):
     assert (tmp_path / "models" / "strong.pt").is_file()
 
 
+@LOCAL_FIRST
 def test_mlflow_itself_loads_a_registered_version(flags, tmp_path):
     cvexp(tmp_path, "train", "linear", *TRAIN, "--epochs", "1", "--name", "weak", *flags)
     cvexp(tmp_path, "register", "weak", *WORDS, *flags)
@@ -65,6 +69,7 @@ def test_mlflow_itself_loads_a_registered_version(flags, tmp_path):
     assert done.stdout.strip() == "(2, 10)", done.stderr
 
 
+@LOCAL_FIRST
 def test_an_onnx_version_is_proven_and_served_without_torch(flags, tmp_path):
     cvexp(tmp_path, "train", "linear", *TRAIN, "--epochs", "1", "--name", "weak", *flags)
     words = ("register", "weak", *WORDS, "--format", "onnx", "--json", *flags)

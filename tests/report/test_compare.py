@@ -31,7 +31,7 @@ def store_of():
 @pytest.fixture
 def compare(monkeypatch, record, cvexp):
     """Compare those runs as though they were in the store."""
-    monkeypatch.setattr("cvexp.tracking.queries.search", lambda *_args, **_kwargs: store_of())
+    monkeypatch.setattr("cvexp.tracking.cached.search_cached", lambda *_args, **_kwargs: store_of())
     return lambda *words: cvexp("compare", *words)
 
 
@@ -113,7 +113,7 @@ def test_without_groups_every_run_has_a_row(compare, monkeypatch):
 
 
 def test_a_single_run_prints_as_it_did_before(compare, monkeypatch):
-    monkeypatch.setattr("cvexp.tracking.queries.search", lambda *_args, **_kwargs: store_of()[:1])
+    monkeypatch.setattr("cvexp.tracking.cached.search_cached", lambda *_args, **_kwargs: store_of()[:1])
     shown = compare().stdout
     assert "88.40%" in shown
     assert "±" not in shown
@@ -129,7 +129,7 @@ def test_chosen_columns_are_all_shown_in_their_order(compare, monkeypatch):
 
 def test_names_from_a_store_cannot_move_the_cursor_or_write_markdown(monkeypatch, record, cvexp):
     runs = [run_of(1, name="[red]a\x1b[2J|b", model="*m*"), run_of(2, name="=1+1", model="m\n")]
-    monkeypatch.setattr("cvexp.tracking.queries.search", lambda *_args, **_kwargs: list(runs))
+    monkeypatch.setattr("cvexp.tracking.cached.search_cached", lambda *_args, **_kwargs: list(runs))
     for words in ((), ("--format", "md"), ("--format", "csv"), ("--json",)):
         shown = cvexp("compare", *words)
         assert shown.code == 0, shown.stderr
@@ -171,7 +171,7 @@ def test_wrong_uses_are_refused_in_three_lines(case, compare):
 
 def test_a_pick_over_different_test_images_is_refused(monkeypatch, record, cvexp):
     runs = [run_of(1), run_of(2, test_set="f" * 16)]
-    monkeypatch.setattr("cvexp.tracking.queries.search", lambda *_args, **_kwargs: list(runs))
+    monkeypatch.setattr("cvexp.tracking.cached.search_cached", lambda *_args, **_kwargs: list(runs))
     refused = cvexp("compare", "--pick")
     assert refused.code == 2
     assert "different test images" in refused.stderr

@@ -8,6 +8,7 @@ from mlflow import MlflowClient
 from cvexp import events
 from cvexp.settings import store_settings
 from cvexp.tracking.deadline import Deadline
+from cvexp.tracking.delivery import DELIVERED
 from cvexp.tracking.journal import SENT, Journal
 from cvexp.tracking.mlflow_sink import MlflowSink
 from cvexp.tracking.outbox import open_run
@@ -45,6 +46,7 @@ def everything(settings):
     points = {
         key: [(m.step, m.value, m.timestamp, m.model_id) for m in client.get_metric_history(run.info.run_id, key)]
         for key in run.data.metrics
+        if key != DELIVERED  # it says when the last record was delivered again
     }
     return {
         "info": (run.info.run_id, run.info.run_name, run.info.status, run.info.start_time, run.info.end_time),

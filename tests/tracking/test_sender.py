@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from cvexp.errors import StoreError, UnreachableStoreError
-from cvexp.events import TagsSet
+from cvexp.errors import DeniedStoreError, StoreError, UnreachableStoreError
+from cvexp.events import FilesStored, MetricsLogged, ParamsLogged, TagsSet
 from cvexp.tracking.deadline import Deadline
 from cvexp.tracking.journal import Journal
-from cvexp.tracking.sender import Sender
+from cvexp.tracking.sender import Sender, gathered
 
 
 class Sink:
@@ -204,3 +204,65 @@ def test_a_process_that_should_stop_does_not_wait_for_a_slow_store(tmp_path, mon
     assert not sender.drain()
     sender.stop()
     assert 0 < sender.n_delivered < 200
+
+
+class Together(Sink):
+    """Takes several records in one call as well."""
+
+    def deliver_together(self, records):
+        if self.failing:
+            raise self.failing.pop(0)
+        self.got.append("".join(record.key for record in records))
+
+
+def test_records_that_linger_go_out_in_one_call_when_somebody_waits_for_them(journal):
+    sink = Together(failing=[OSError("broken pipe")])
+    sender = Sender(journal, sink, Deadline(5.0), linger=60.0)
+    sender.start()
+    assert sender.drain()
+    journal.append(TagsSet({}), key="d", at=1)
+    journal.append(FilesStored(folder="weights"), key="e", at=1)
+    journal.append(TagsSet({}), key="f", at=1)
+    sender.notify()
+    assert sender.drain()
+    assert sink.got == ["abc", "d", "e", "f"]
+    assert (journal.unsent, sender.n_delivered, sender.failures) == (0, 6, 1)
+
+
+def test_records_that_linger_go_out_by_themselves_after_a_while(journal):
+    sink = Together()
+    sender = Sender(journal, sink, Deadline(5.0), linger=0.01)
+    sender.start()
+    deadline = time.monotonic() + 5
+    while journal.unsent and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert sink.got == ["abc"]
+
+
+def test_a_call_takes_no_more_than_a_store_does(tmp_path):
+    journal = Journal(tmp_path)
+    for n in range(3):
+        values = {f"{n}-{k}": 1.0 for k in range(200)}
+        journal.append(MetricsLogged(values=values, step=n), key=str(n), at=1)
+    journal.append(ParamsLogged(dict.fromkeys(map(str, range(101)), "")), key="p", at=1)
+    assert [record.key for record in gathered(journal.records)] == ["0", "1"]
+    assert gathered(journal.records[3:]) == []
+
+
+def test_a_refusal_of_the_first_record_is_final(journal):
+    sink = Sink(failing=[DeniedStoreError("not you")])
+    sender = started(journal, sink)
+    with pytest.raises(DeniedStoreError):
+        sender.drain()
+    assert (sink.got, sender.failures) == ([], 0)
+
+
+def test_a_permission_that_is_taken_back_later_may_be_given_again(journal):
+    sink = Sink()
+    sender = started(journal, sink)
+    assert sender.drain()
+    sink.failing = [DeniedStoreError("no longer")]
+    journal.append(TagsSet({}), key="d", at=1)
+    sender.notify()
+    assert sender.drain()
+    assert (sink.got, sender.trouble) == (list("abcd"), "no longer")

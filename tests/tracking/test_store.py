@@ -11,6 +11,9 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 
+from cvexp.settings import store_settings
+from cvexp.tracking.store import open_store
+
 TRAIN = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu")
 
 
@@ -120,3 +123,13 @@ def test_a_reader_does_not_wait_long_for_a_store_that_another_process_creates(tm
     assert "is creating" in done.stderr
     assert "try again" in done.stderr
     assert len(done.stderr.splitlines()) <= 3
+
+
+def test_an_experiment_that_another_client_makes_meanwhile_is_the_one_that_is_used(record, monkeypatch):
+    settings = store_settings(record.uri, "shared")
+    theirs = MlflowClient(record.uri).create_experiment("shared")
+    look_up = MlflowClient.get_experiment_by_name
+    answers = iter([None])  # of the first look-up, before the other client was done
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda self, name: next(answers, look_up(self, name)))
+    assert open_store(settings, create=True).experiment_id == theirs
+    assert len([one for one in MlflowClient(record.uri).search_experiments() if one.name == "shared"]) == 1

@@ -14,7 +14,7 @@ from cvexp.data.augment.policies import RANDAUGMENT, TRIVIAL, FlipCrop
 from cvexp.data.batches import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -92,22 +92,26 @@ class AugmentedSource:
 
     def gather(self, indices: Tensor) -> Batch:
         """The images at `indices`, augmented as if they were the epoch's first."""
-        return self._batch(indices, 0, len(indices))
+        return self._batch(indices, torch.arange(len(indices)))
 
     def chunks(self, order: Tensor, size: int, *, start: int, stop: int, prefetch: bool) -> Iterator[Batch]:
         """See BatchSource."""
         stop = min(stop, len(order))
-        pieces = [(order, first, min(first + size, stop)) for first in range(start, stop, size)]
+        pieces = [(order, torch.arange(first, min(first + size, stop))) for first in range(start, stop, size)]
         return self._source.made(self._batch, pieces, prefetch=prefetch)
 
-    def _batch(self, order: Tensor, start: int, stop: int) -> Batch:
-        """The images at the positions from `start` to before `stop`."""
-        images, labels = self._augmented(order, torch.arange(start, stop))
+    def pieces(self, order: Tensor, positions: Sequence[Tensor]) -> Iterator[Batch]:
+        """See BatchSource."""
+        return self._source.made(self._batch, [(order, some) for some in positions], prefetch=False)
+
+    def _batch(self, order: Tensor, positions: Tensor) -> Batch:
+        """The images at `positions`, int64 (B,) on the CPU."""
+        images, labels = self._augmented(order, positions)
         if self._how.mixing is None:
             return images, labels
-        drawn = {name: values[start:stop].to(self.device) for name, values in self.drawn.items()}
+        drawn = {name: values[positions].to(self.device) for name, values in self.drawn.items()}
         # Positions wrap around in an order that is shorter than an epoch, as in trials.
-        partners, their_labels = self._augmented(order, self.drawn[PARTNER][start:stop] % len(order))
+        partners, their_labels = self._augmented(order, self.drawn[PARTNER][positions] % len(order))
         share = drawn[SHARE][:, None]
         ours, theirs = (functional.one_hot(one, self._n_classes) for one in (labels, their_labels))
         return self._how.mixing.mix(images, partners, drawn), share * ours + (1 - share) * theirs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cvexp.report.html.elements import Html, element, joined, table, terms
+from cvexp.runs import versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,8 +30,8 @@ _FACTS: dict[str, Callable[[RunSummary], str]] = {
     "step runner": lambda run: run.tags.get("cvexp.step_runner", ""),
     "cvexp": lambda run: run.tags.get("cvexp.version", ""),
     "python": lambda run: run.tags.get("cvexp.python", ""),
-    "torch": lambda run: run.tags.get("cvexp.versions.torch", "") or str(run.conditions.get("torch", "")),
-    "numpy": lambda run: run.tags.get("cvexp.versions.numpy", ""),
+    "torch": lambda run: versions_of(run.tags).get("torch", "") or str(run.conditions.get("torch", "")),
+    "numpy": lambda run: versions_of(run.tags).get("numpy", ""),
     "commit": _commit,
     "recipe": lambda run: run.recipe,
     "epochs": lambda run: run.settings.get("epochs", ""),
