@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def _of_staging(settings: StoreSettings) -> Iterator[Finding]:
         ]
     for one in dict.fromkeys(left):
         text = f"{one} is what an export that was killed left"
-        yield Finding(topic="exports", text=text, level=Level.NOTE, remedy=f"rm -r {one}")
+        yield Finding(topic="exports", text=text, level=Level.NOTE, remedy=f"rm -r {shlex.quote(str(one))}")
 
 
 def _of_disks(settings: StoreSettings) -> Iterator[Finding]:

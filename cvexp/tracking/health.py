@@ -8,22 +8,23 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import re
+import shlex
 import sqlite3
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cvexp.errors import CvexpError, StoreError
+from cvexp.errors import CvexpError
 from cvexp.redaction import without_credentials
 from cvexp.text import shown
-from cvexp.tracking.checks import CHECK_STORE, check_reachable, check_settings
+from cvexp.tracking.checks import check_reachable, check_settings
 from cvexp.tracking.finding import Finding, Level, of_error
 from cvexp.tracking.liveness import is_gone
 from cvexp.tracking.relocation import moved_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from cvexp.settings import StoreSettings
 
@@ -55,69 +56,65 @@ def store_findings(settings: StoreSettings) -> list[Finding]:
     try:
         check_settings(settings, create=False)
         check_reachable(settings)
-        if file is not None:
-            return _of_file(file, settings)
-        kind = _of_server if settings.tracking_uri.startswith(("http", "databricks")) else _of_database
+        served = settings.tracking_uri.startswith(("http", "databricks"))
+        kind = _of_file if file is not None else _of_server if served else _of_database
         return _within(ANSWER_SECONDS, lambda: kind(settings), settings)
     except CvexpError as error:
         return [of_error("store", error)]
 
 
-def _within(seconds: float, ask: Callable[[], list[Finding]], settings: StoreSettings) -> list[Finding]:
-    """What `ask` gives in a thread; raises StoreError where it takes longer."""
-    found: list[list[Finding]] = []
-    failed: list[CvexpError] = []
+def _within(seconds: float, ask: Callable[[], Iterable[Finding]], settings: StoreSettings) -> list[Finding]:
+    """What `ask` finds in a thread in so many seconds; a problem where that is nothing."""
+    found: list[Finding] = []
 
     def work() -> None:
         try:
-            found.append(ask())
+            for one in ask():
+                found.append(one)
         except CvexpError as error:
-            failed.append(error)
+            found.append(of_error("store", error))
 
     thread = threading.Thread(target=work, name="cvexp-doctor", daemon=True)
     thread.start()
     thread.join(seconds)
-    if failed:
-        raise failed[0]
-    if not found:
-        uri = without_credentials(settings.tracking_uri)
-        raise StoreError(f"the tracking store {uri} has not answered for {seconds:.0f} s", CHECK_STORE)
-    return found[0]
+    so_far = list(found)
+    if thread.is_alive():
+        text = f"{without_credentials(settings.tracking_uri)} has not answered everything within {seconds:g} s"
+        so_far.append(Finding(topic="store", text=text, level=Level.NOTE if so_far else Level.PROBLEM))
+    return so_far
 
 
-def _of_file(file: Path, settings: StoreSettings) -> list[Finding]:
-    size = file.stat().st_size
+def _of_file(settings: StoreSettings) -> Iterator[Finding]:
+    file = settings.sqlite_file
+    assert file is not None  # noqa: S101 - the caller asked
     try:
         uri = f"{file.absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as database:
-            return [*_of_tables(database, file, size, settings), *_of_artifacts(database, settings)]
+            yield from _of_tables(database, file, settings)
     except sqlite3.Error as error:
-        what = f"{file} cannot be read: {error}"
-        if "locked" in str(error):
-            return [Finding(topic="store", text=f"{what}; another process holds it", level=Level.PROBLEM)]
-        return [Finding(topic="store", text=f"{what}; restore it from a backup", level=Level.PROBLEM)]
+        why = "another process holds it" if "locked" in str(error) else "restore it from a backup"
+        yield Finding(topic="store", text=f"{file} cannot be read: {error}; {why}", level=Level.PROBLEM)
 
 
-def _of_tables(database: sqlite3.Connection, file: Path, size: int, settings: StoreSettings) -> list[Finding]:
+def _of_tables(database: sqlite3.Connection, file: Path, settings: StoreSettings) -> Iterator[Finding]:
     def ask(query: str) -> list[tuple[Any, ...]]:
         return database.execute(query).fetchall()
 
     if not ask("SELECT 1 FROM sqlite_master WHERE name = 'experiments'"):
         start = settings.command("train", "linear")
-        text = f"{file} has no tables of MLflow's yet"
-        return [Finding(topic="store", text=text, level=Level.NOTE, remedy=start)]
+        yield Finding(topic="store", text=f"{file} has no tables of MLflow's yet", level=Level.NOTE, remedy=start)
+        return
     counts = {name: int(ask(query)[0][0]) for name, query in _COUNTS.items()}
-    found = [
-        Finding(topic="store", text=f"{file} ({size / 1e6:,.1f} MB), {_counted(counts)}"),
-        _of_schema([row[0] for row in ask("SELECT version_num FROM alembic_version")], settings),
-        _of_pages(database),
-    ]
+    yield Finding(topic="store", text=f"{file} ({file.stat().st_size / 1e6:,.1f} MB), {_counted(counts)}")
+    yield _of_schema([row[0] for row in ask("SELECT version_num FROM alembic_version")], settings)
     analysed = bool(ask("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'"))
     if counts["runs"] >= MANY_RUNS and not analysed:
         text = f"{counts['runs']:,} runs, and no statistics of the tables: to order them by a metric takes long"
-        remedy = f'sqlite3 {file} "PRAGMA analysis_limit=1000; ANALYZE"'
-        found.append(Finding(topic="store", text=text, level=Level.NOTE, remedy=remedy))
-    return [*found, *_of_dead_runs(ask(_ALIVE), ask(_PROCESS), settings)]
+        remedy = f'sqlite3 {shlex.quote(str(file))} "PRAGMA analysis_limit=1000; ANALYZE"'
+        yield Finding(topic="store", text=text, level=Level.NOTE, remedy=remedy)
+    yield from _of_dead_runs(ask(_ALIVE), ask(_PROCESS), settings)
+    yield from _of_artifacts(database, settings)
+    yield _of_pages(database)
 
 
 def _counted(counts: dict[str, int]) -> str:
@@ -130,7 +127,7 @@ def _counted(counts: dict[str, int]) -> str:
 def _of_pages(database: sqlite3.Connection) -> Finding:
     """SQLite's own check of the file's structure, as far as it comes in `CHECK_SECONDS`."""
     end = time.monotonic() + CHECK_SECONDS
-    database.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+    database.set_progress_handler(lambda: time.monotonic() > end, 500)
     try:
         answer = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError:

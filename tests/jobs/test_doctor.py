@@ -120,7 +120,7 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_in_time(monkeypatch
     with socket.create_server(("127.0.0.1", 0)) as server:
         (one,) = store_findings(store_settings(f"http://127.0.0.1:{server.getsockname()[1]}"))
     assert one.level is Level.PROBLEM
-    assert "not answered" in one.text
+    assert "has not answered" in one.text
 
 
 def test_a_server_that_is_away_is_a_problem():
