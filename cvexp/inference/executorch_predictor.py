@@ -29,7 +29,7 @@ IMAGE_DIMS = 4
 
 @lru_cache(maxsize=1)
 def runtime() -> Any:
-    """ExecuTorch's binding itself: the module around it imports the compiler, for 5 s, and sets an environment variable."""
+    """ExecuTorch's binding itself: the module around it imports the compiler (5 s) and sets environment variables."""
     from executorch.extension.pybindings import _C
 
     return _C

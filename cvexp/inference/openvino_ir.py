@@ -63,7 +63,7 @@ class _Shallow(ET.TreeBuilder):
 
     depth = 0
 
-    def start(self, tag: str, attrs: dict[str, str]) -> ET.Element:  # type: ignore[override]
+    def start(self, tag: str, attrs: dict[str, str]) -> ET.Element:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise _Refused("it is nested too deeply")
@@ -88,11 +88,12 @@ def checked(xml: bytes, n_bytes: int, *, origin: str) -> bytes:
             raise _Refused(f"its XML takes {len(xml):,} bytes")  # noqa: TRY301
         parser = ET.XMLParser(target=_Shallow())  # noqa: S314 - see _Shallow
         parser.feed(xml)
-        return ET.tostring(_written(parser.close(), n_bytes), encoding="utf-8", xml_declaration=True)
+        made: bytes = ET.tostring(_written(parser.close(), n_bytes), encoding="utf-8", xml_declaration=True)
     except _Refused as error:
         raise WeightsError(f"{origin} is not an OpenVINO file as cvexp writes them: {error}", REMEDY) from None
     except Exception as error:  # expat's own, and what parts that are missing lead to
         raise WeightsError(f"{origin} is no OpenVINO file, or is damaged", REMEDY) from error
+    return made
 
 
 def _written(net: ET.Element, n_bytes: int) -> ET.Element:
