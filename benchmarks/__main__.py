@@ -9,16 +9,30 @@ import resource
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from benchmarks.tasks import Task
 
 KIB_PER_MIB = 1024
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 
 
 def main() -> None:
     """Run one benchmark; see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
+    _add_timed(verbs)
+    _add_others(verbs)
+    asked = vars(parser.parse_args())
+    verb = asked.pop("verb")
+    if verb == "one":
+        print(json.dumps(answer(**asked)))
+        return
+    importlib.import_module(f"benchmarks.{verb}").run(**asked)
+
+
+def _add_timed(verbs: Verbs) -> None:
+    """The benchmarks that take models in turns."""
     timed = (
         "course",
         "peers",
@@ -51,6 +65,9 @@ def main() -> None:
             options.add_argument("--devices", type=int, default=2)
         if verb == "folders":
             options.add_argument("--memory-mib", type=int, default=1024, help="allowed for a set four times as large")
+
+
+def _add_others(verbs: Verbs) -> None:
     options = verbs.add_parser("calibration")
     options.add_argument("--repeats", type=int, default=2000, help="repetitions of each cell")
     options.add_argument("--processes", type=int, default=2)
@@ -82,12 +99,6 @@ def main() -> None:
     one.add_argument("module")
     one.add_argument("task")
     one.add_argument("scratch")
-    asked = vars(parser.parse_args())
-    verb = asked.pop("verb")
-    if verb == "one":
-        print(json.dumps(answer(**asked)))
-        return
-    importlib.import_module(f"benchmarks.{verb}").run(**asked)
 
 
 def answer(*, module: str, task: str, scratch: str) -> dict[str, object]:

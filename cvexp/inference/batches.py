@@ -17,5 +17,5 @@ BATCH, BATCH_BYTES = 500, 2**22
 def batches(images: Tensor) -> Sequence[Tensor]:
     """The images (N, C, H, W), on the CPU, in parts that fit its caches."""
     size = max(1, min(BATCH, BATCH_BYTES // (4 * math.prod(images.shape[1:]))))
-    parts: Sequence[Tensor] = images.cpu().split(size)
+    parts: Sequence[Tensor] = images.cpu().split(size)  # type: ignore[no-untyped-call]
     return parts

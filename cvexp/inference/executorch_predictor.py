@@ -87,7 +87,7 @@ class ExecuTorchPredictor:
     def _run(self, images: Tensor, n_threads: int, output: int) -> Tensor:
         given = (self._transform(images) if self.signature.raw else images).contiguous()
         method = self._method(n_threads)
-        return torch.cat([method.call((image,))[output].clone() for image in given.split(1)])
+        return torch.cat([method.call((image[None],))[output].clone() for image in given])
 
     def _method(self, n_threads: int) -> Any:
         number = _Pool.resized(n_threads)

@@ -70,7 +70,7 @@ def _within(seconds: float, ask: Callable[[], Iterable[Finding]], settings: Stor
     def work() -> None:
         try:
             for one in ask():
-                found.append(one)
+                found.append(one)  # noqa: PERF402 - each as it comes: the time may pass before the next one
         except CvexpError as error:
             found.append(of_error("store", error))
 

@@ -36,8 +36,10 @@ def write(uri, folder, *, pause=0.0, experiment="Default"):
     """Start the writers."""
     return [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(killing.ROOT), uri, f"w{number}", str(N_STEPS), str(pause), experiment]
-            + KEYS,
+            [
+                *(sys.executable, "-c", WRITER, str(killing.ROOT), uri),
+                *(f"w{number}", str(N_STEPS), str(pause), experiment, *KEYS),
+            ],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
