@@ -124,11 +124,12 @@ def _value_of(axis: Axis, text: str, name: str, params: Mapping[str, str]) -> tu
         except ValueError:
             return None
         return (axis.rounded(number),) if axis.low <= number <= axis.high else None
-    for option in axis.options:
-        if isinstance(option, Mapping):
+    setting = settings_of(RunConfig)[name]
+    for option in sorted(axis.options, key=lambda one: -len(one) if isinstance(one, Mapping) else 0):
+        if isinstance(option, Mapping):  # the one that says the most, since a run has all of its model's arguments
             if all(params.get(f"{name}.{key}") == as_typed(value) for key, value in option.items()):
                 return (option,)
-        elif as_typed(option) == text:
+        elif as_typed(setting.default_with(params) if option is None else option) == text:
             return (option,)
     return None
 

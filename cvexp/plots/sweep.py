@@ -75,7 +75,7 @@ def _known(points: Sequence[TrialPoint], state: str) -> list[tuple[int, float]]:
 
 
 def _limits(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
-    known = [value for value in values if math.isfinite(value)]
+    known = [value for value in values if math.isfinite(value)] or [0.0]
     best = max(known) if maximize else min(known)
     spread = max(abs(best - float(np.median(known))), _NARROWEST)
     far = max(abs(best - value) for value in known)

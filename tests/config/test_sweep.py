@@ -11,6 +11,7 @@ from cvexp.config.goals import Goal
 from cvexp.config.space import Choices, Range
 from cvexp.config.sweep import Confirmation, Pruning
 from cvexp.errors import ConfigError
+from cvexp.sweep.points import grid_point
 
 FILE = """
 defaults: {dataset: digits, epochs: 9, val_split: 0.1}
@@ -76,6 +77,16 @@ def test_a_point_is_found_again_in_the_parameters_of_its_run(tmp_path):
     assert sweep.point_of(sweep.config(point).params() | {"lr": "7"}) is None
     assert sweep.point_of(sweep.config(point).params() | {"lr": "nan"}) is None
     assert sweep.point_of({"model": "mlp"}) is None
+
+
+def test_values_that_stand_for_a_default_are_found_again(tmp_path):
+    space = "{lr: [null, 0.5], optimizer: [sgd, adam], model_args: [{}, {output_relu: false}], early_stop: [null, 2]}"
+    text = FILE[: FILE.index("  space:")] + f"  space: {space}\n"
+    sweep = read(tmp_path, text.replace("digits,", "digits, model: mlp,")).sweep
+    completed = {"model_args.output_relu": "true"}
+    for number in range(16):
+        point = grid_point(sweep.space, number)
+        assert sweep.point_of(completed | sweep.config(point).params()) == point
 
 
 @pytest.mark.parametrize(

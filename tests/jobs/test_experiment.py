@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from cvexp.config import RunConfig, run_config
 from cvexp.config.checkpoint import CheckpointPolicy
-from cvexp.config.experiment import read_experiment
+from cvexp.config.experiment import PlannedRun, read_experiment
 from cvexp.config.recipe import recipe
 from cvexp.data.registry import find_spec
 from cvexp.errors import ConfigError, DatasetError, Interrupted
@@ -19,6 +19,7 @@ from cvexp.models.registry import complete_arguments, find_entry
 from cvexp.results import Metric
 from cvexp.runs import RECIPE
 from cvexp.settings import store_settings
+from cvexp.sweep.points import random_point
 
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
 TWO = """
@@ -39,13 +40,22 @@ def written(tmp_path, text):
 
 
 def test_there_are_experiments_to_check():
-    assert {path.name for path in EXPERIMENTS} >= {"learnpytorch.yaml", "mnist-5k.yaml"}
+    assert {path.name for path in EXPERIMENTS} >= {"learnpytorch.yaml", "mnist-5k.yaml", "sweep-tinyvgg.yaml"}
+
+
+def searched(read):
+    """The first point of an experiment's sweep, if it has one."""
+    if read.sweep is None:
+        return []
+    point = random_point(read.sweep.space, 0, seed=read.sweep.seed)
+    return [PlannedRun(config=read.sweep.config(point))]
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
 def test_a_shipped_experiment_parses_names_what_exists_and_says_how_to_run_it(path):
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
-    for planned in read_experiment(path).runs:
+    read = read_experiment(path)
+    for planned in (*read.runs, *searched(read)):
         if "/" in planned.config.dataset:  # a folder of the user's own: the header says what belongs there
             assert any(planned.config.dataset in line for line in header)
         else:

@@ -14,7 +14,7 @@ from cvexp.jobs.driver_lock import driver_lock
 from cvexp.jobs.sweep_confirm import Confirming
 from cvexp.jobs.sweep_plan import outlook, plan
 from cvexp.jobs.trials import Known, Trial
-from cvexp.runs import CONFIRMS, SWEEP, TRIAL
+from cvexp.runs import CONFIRMS, SWEEP, SWEEP_FILE, TRIAL
 from cvexp.settings import store_settings
 from cvexp.sweep.trials import Tried
 
@@ -141,6 +141,15 @@ def test_known_trials_count_against_the_budget(record, tmp_path):
     )
     found = outlook(planned, most=10)
     assert (len(found.known.trials), len(found.points)) == (1, 3)
+
+
+def test_a_file_that_asked_for_another_sweep_before_says_so(record, tmp_path):
+    nothing = Known(trials={}, repeats={}, resumable=frozenset())
+    planned = plan(written(tmp_path), tracking_uri=record.uri)
+    assert sweep._notes(planned, nothing) == ()
+    record("trial", experiment="searched", tags={SWEEP: "0123456789ab", SWEEP_FILE: "file.yaml"})
+    (note,) = sweep._notes(planned, nothing)
+    assert "file.yaml asked for another sweep before (0123456789ab)" in note
 
 
 def confirming(planned, known=None):
