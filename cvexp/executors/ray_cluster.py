@@ -52,11 +52,11 @@ def join(address: str | None) -> list[dict[str, float]]:
     Raises:
         ConfigError: There is none, or it refuses.
     """
-    ray = ray_library()
     options: dict[str, Any] = {"address": address or os.environ.get("RAY_ADDRESS") or "auto"}
+    if options["address"] == "local":  # its ports are open to the network, and take code; Ray reads this when imported
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    ray = ray_library()
     if options["address"] == "local":
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its ports are open to the network, and take code
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:
         _check_address(options["address"])
