@@ -218,8 +218,7 @@ def prepare_resumed(
         RunError: The data are others than the run's.
         WeightsError: The checkpoint does not fit.
     """
-    asked = replace(config, threads=request.threads)
-    n = request.evaluation_threads
+    asked, n = replace(config, threads=request.threads), request.evaluation_threads
     prepared = prepare(asked, data_dir, dataset=dataset, features=features, evaluation_threads=n, ranks=ranks)
     if prepared.cached is not None and checkpoint is not None:  # its times are those of its first epoch
         prepared = replace(prepared, cached=replace(prepared.cached, is_shared=request.features_shared))
