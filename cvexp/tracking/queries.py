@@ -192,13 +192,18 @@ def _candidates(store: Store, ids: list[str], selector: str, fields: Fields) -> 
     if (file := store.settings.sqlite_file) is not None:
         return read_candidates(file, ids, fields, named=tuple(parsed(selector)[0]))
 
-    def first(clauses: Sequence[str], order: str | None) -> RunSummary | None:
+    def one(clauses: Sequence[str], order: str | None) -> RunSummary | None:
         by = [*([order] if order else []), "attributes.start_time DESC"]
         found = store.client.search_runs(ids, " and ".join(clauses), max_results=1, order_by=by)
         return next((summary_of(run) for run in found), None)
 
+    def first(clauses: Sequence[str], order: str | None) -> RunSummary | None:
+        """The first of cvexp's runs: asked for among all at first, which takes the database half the time."""
+        found = one(clauses, order)
+        return found if found is None or found.tags.get("cvexp.version") else one([OURS, *clauses], order)
+
     try:
-        return leaders(first, *parsed(selector), clauses=[OURS, "attributes.status = 'FINISHED'"])
+        return leaders(first, *parsed(selector), clauses=["attributes.status = 'FINISHED'"])
     except MlflowException as error:
         if error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):  # a server of an earlier version
             return None
