@@ -11,8 +11,9 @@ from cvexp.runs import CONTINUES, ID_DIGITS
 from cvexp.training.loop import Training
 from cvexp.training.outputs import outputs_of
 from cvexp.training.request import write_request
-from cvexp.training.session import known_tags, prepare_resumed
+from cvexp.training.session import prepare_resumed
 from cvexp.training.shared import check_shared, shared_folder
+from cvexp.training.tags import known_tags
 from cvexp.training.together import together
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from cvexp.data.named import is_here
 from cvexp.errors import ConfigError, DeviceError, RunError
 from cvexp.models.registry import find_entry
 from cvexp.runs import versions_of
-from cvexp.training.session import known_tags, prepare
+from cvexp.training.session import prepare
+from cvexp.training.tags import known_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

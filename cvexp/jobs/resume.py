@@ -18,9 +18,10 @@ from cvexp.training.figures import no_better, time_is_up
 from cvexp.training.loop import Training
 from cvexp.training.outputs import outputs_of
 from cvexp.training.request import read_request, write_request
-from cvexp.training.session import ONE_AT_A_TIME, config_tags, known_tags, prepare_resumed
+from cvexp.training.session import ONE_AT_A_TIME, prepare_resumed
 from cvexp.training.shared import check_shared
 from cvexp.training.signals import entered
+from cvexp.training.tags import config_tags, known_tags
 from cvexp.training.together import together
 
 if TYPE_CHECKING:

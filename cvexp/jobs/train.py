@@ -11,9 +11,10 @@ from cvexp.jobs.devices import run_to_restart
 from cvexp.training.loop import Training
 from cvexp.training.outputs import EVERYTHING
 from cvexp.training.request import request_of, write_request
-from cvexp.training.session import ONE_AT_A_TIME, complete, known_tags, prepare
+from cvexp.training.session import ONE_AT_A_TIME, complete, prepare
 from cvexp.training.shared import check_shared
 from cvexp.training.signals import entered
+from cvexp.training.tags import known_tags
 from cvexp.training.together import together
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cvexp import events
 from cvexp.results import Metric
 from cvexp.runs import BEST_EPOCH, BUSY, UNLOGGED
-from cvexp.training.session import config_tags
+from cvexp.training.tags import config_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

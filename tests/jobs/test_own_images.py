@@ -184,7 +184,8 @@ def test_registered_datasets_have_the_same_keys(cvexp, tmp_path, monkeypatch):
 
 def test_accuracies_at_another_size_are_of_the_same_test_images_and_times_are_not_comparable(tmp_path):
     from cvexp.config import run_config
-    from cvexp.training.session import known_tags, prepare
+    from cvexp.training.session import prepare
+    from cvexp.training.tags import known_tags
 
     asked = [{"model": "linear", "dataset": "digits", "device": "cpu", "image_size": size} for size in (None, 8, 16)]
     tags = [known_tags(prepare(run_config(one), tmp_path), ["cvexp"]) for one in asked]
