@@ -12,6 +12,7 @@ from cvexp.errors import StoreError
 from cvexp.results import Metric
 from cvexp.runs import BENCH, IMPORTED, IMPORTED_FROM
 from cvexp.settings import VERSION
+from cvexp.tracking.delivery import delivered_now
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.queries import PAGE
 from cvexp.tracking.store import make_state_dir
@@ -90,7 +91,7 @@ def _written(store: Store, run: Imported, known: tuple[str, bool] | None) -> str
         run_id = str(created.info.run_id)
     client.log_batch(
         run_id,
-        metrics=[Figure(key, value, at, 0) for key, value in run.metrics.items()],
+        metrics=[*(Figure(key, value, at, 0) for key, value in run.metrics.items()), delivered_now()],
         params=[Param(key, value) for key, value in run.params.items()],
     )
     client.set_terminated(run_id, run.status, end_time=at)

@@ -133,6 +133,7 @@ def test_whatever_happens_in_a_local_store_what_is_kept_agrees_with_it(store, re
         assert agree(store), name
 
 
+@pytest.mark.slow
 def test_what_cvexp_writes_and_what_is_deleted_is_seen_on_a_server(store, record, monkeypatch):
     others = Others(store, record, seed=1)
     monkeypatch.setattr(StoreSettings, "sqlite_file", property(lambda _: None))  # MLflow's client is asked
