@@ -75,12 +75,12 @@ def is_time(key):
 
 
 def logged(folder, tracking_uri=None):
-    """The only run of the store, and its whole metric history as (step, value) by key."""
+    """The only run of the store, and its metric history as (step, value) by key, but for when it was delivered."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=tracking_uri or f"sqlite:///{folder}/mlflow.db")
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    keys = run.data.metrics
+    keys = set(run.data.metrics) - {"tracking/delivered_at"}
     history = {key: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, key)] for key in keys}
     return run, {key: sorted(points) for key, points in history.items()}
 
