@@ -38,6 +38,7 @@ CODE = (
     "data/images.py",
     "data/resize.py",
     "inference/__init__.py",
+    "inference/batches.py",
     "inference/onnx_*.py",
     "inference/signature.py",
     "serving/*",

@@ -71,7 +71,7 @@ def fingerprint(folder, tracking_uri=None):
 
 def is_time(key):
     """Whether a figure is of the machine, and not of what was learnt."""
-    return key.startswith(("time/", "throughput/", "memory/"))
+    return key.startswith(("time/", "throughput/", "memory/", "tracking/"))
 
 
 def logged(folder, tracking_uri=None):

@@ -11,7 +11,7 @@ from tests.faults import test_records
 from tests.faults.answering import check_refusal
 from tests.team.cluster import ADMIN_PASSWORD, make_accounts, signed_in
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]
 
 TRAIN = ("train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--experiment", "new")
 REFUSED = {

@@ -65,6 +65,7 @@ def delayed(port, seconds):
         yield listening.getsockname()[1]
 
 
+@pytest.mark.campaign
 def test_a_slow_server_gets_everything_before_the_command_ends(running, tmp_path):
     with delayed(running.port, 0.15) as port:
         words = ["train", "linear", "--dataset", "digits", "--epochs", "60", "--device", "cpu", "--json"]

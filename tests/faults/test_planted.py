@@ -152,7 +152,9 @@ def stack(shape, n_classes, width):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [AS_SCRIPT, AS_MODULE], ids=["script", "module"])
+@pytest.mark.parametrize(
+    "how", [pytest.param(AS_SCRIPT, marks=pytest.mark.campaign), AS_MODULE], ids=["script", "module"]
+)
 def test_a_factory_that_was_typed_finds_its_neighbours_and_nothing_else_does(how, folder):
     """Also the neighbours that it imports only when it is called."""
     (folder / "shop_nets.py").write_text(WIDE)
