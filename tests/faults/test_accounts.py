@@ -27,7 +27,7 @@ def test_eight_clients_on_a_new_experiment_and_those_who_may_not_write_it(server
     make_accounts(server.uri, monkeypatch)
     for key, value in signed_in(server.uri, "trainer").items():
         monkeypatch.setenv(key, value)
-    test_records.finish(test_records.write(server.uri, tmp_path, experiment="new"))
+    test_records.finish(test_records.write(server.uri, tmp_path, name="new"))
     monkeypatch.chdir(tmp_path)
     assert cvexp("sync").code == 0  # what a busy machine left over
     assert test_records.lost_and_doubled(server.uri, "new") == (0, 0)

@@ -32,14 +32,11 @@ print(run.journal.unsent)
 """
 
 
-def write(uri, folder, *, pause=0.0, experiment="Default"):
-    """Start the writers."""
+def write(uri, folder, *, pause=0.0, name="Default"):
+    """Start the writers, in the experiment of that name."""
     return [
         subprocess.Popen(
-            [
-                *(sys.executable, "-c", WRITER, str(killing.ROOT), uri),
-                *(f"w{number}", str(N_STEPS), str(pause), experiment, *KEYS),
-            ],
+            [sys.executable, "-c", WRITER, str(killing.ROOT), uri, f"w{number}", str(N_STEPS), str(pause), name, *KEYS],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,

@@ -17,7 +17,7 @@ LINEAR = """<?xml version="1.0"?>
       <data shape="?,1,2,2" element_type="u8" />
       <output><port id="0" precision="U8" names="images,other"><dim>-1</dim><dim>1</dim></port></output>
     </layer>
-    <layer id="1" name="/root/model.py" type="Convert" version="opset1">
+    <layer id="1" name="/home/someone/model.py" type="Convert" version="opset1">
       <data destination_type="f32" />
       <input><port id="0" precision="U8" /></input>
       <output><port id="1" precision="FP32" names="floats" /></output>

@@ -1,4 +1,4 @@
-"""A team's server as examples/server starts it: PostgreSQL in a temporary folder, MLflow with accounts of all roles."""
+"""A team's server as examples/server starts it: PostgreSQL in a temporary folder, MLflow with an account a role."""
 
 from __future__ import annotations
 

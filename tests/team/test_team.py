@@ -141,7 +141,7 @@ def test_who_may_not_is_told_so_before_training_and_nothing_is_left(name, passwo
 def test_eight_clients_at_once_on_a_new_experiment_lose_and_double_nothing(team, tmp_path, monkeypatch):
     for key, value in signed_in(team.uri, "trainer").items():
         monkeypatch.setenv(key, value)
-    test_records.finish(test_records.write(team.uri, tmp_path, experiment="eight clients"))
+    test_records.finish(test_records.write(team.uri, tmp_path, name="eight clients"))
     code, _, err = killing.run(["sync"], tmp_path)  # what a busy machine left over
     assert code == 0, err
     assert test_records.lost_and_doubled(team.uri, experiment="eight clients") == (0, 0)
