@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cvexp import checkpoint
-from cvexp.errors import ConfigError, DeviceError
+from cvexp.errors import ConfigError
 from cvexp.export.extras import require
-from cvexp.export.formats import DEFAULTS
+from cvexp.export.formats import DEFAULTS, check_cpu
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +55,7 @@ class ExecuTorchExporter:
         from cvexp.export.own_files import check_own
         from cvexp.inference.executorch_predictor import REMEDY, ExecuTorchPredictor
 
-        if device.type != "cpu":
-            raise DeviceError(f"{path} runs in ExecuTorch, on the CPU, and not on {device}", "add: --device cpu")
+        check_cpu(device, path, runtime="ExecuTorch")
         content = checkpoint.read_verified(path, sha256=spec.weights_sha256)
         check_own(path, sha256=spec.weights_sha256, runtime="ExecuTorch", remedy=REMEDY)
         predictor = ExecuTorchPredictor(content, transform=spec.transform, origin=str(path))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from cvexp.errors import ConfigError, nearest
+from cvexp.errors import ConfigError, DeviceError, nearest
 from cvexp.runs import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
@@ -71,3 +71,9 @@ def exporter_of(format_name: str) -> Exporter:
     if format_name not in EXPORT_SUFFIXES:
         raise ConfigError(f"unknown export format: {format_name!r}", nearest(format_name, EXPORT_SUFFIXES))
     return cast("Exporter", import_module(f"cvexp.export.{format_name.replace('-', '_')}").EXPORTER)
+
+
+def check_cpu(device: torch.device, path: Path, *, runtime: str) -> None:
+    """Raise DeviceError where a file, whose runtime is here for the CPU alone, is to run elsewhere."""
+    if device.type != "cpu":
+        raise DeviceError(f"{path} runs in {runtime}, on the CPU, and not on {device}", "add: --device cpu")

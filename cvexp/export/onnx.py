@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cvexp import checkpoint
-from cvexp.errors import DeviceError, ModelError, WeightsError
-from cvexp.export.formats import DEFAULTS
+from cvexp.errors import ModelError, WeightsError
+from cvexp.export.formats import DEFAULTS, check_cpu
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +41,7 @@ class OnnxExporter:
         from cvexp.inference.onnx_file import REMEDY
         from cvexp.inference.onnx_session import OnnxPredictor
 
-        if device.type != "cpu":
-            raise DeviceError(f"{path} runs in onnxruntime, on the CPU, and not on {device}", "add: --device cpu")
+        check_cpu(device, path, runtime="onnxruntime")
         content = checkpoint.read_verified(path, sha256=spec.weights_sha256)
         predictor = OnnxPredictor(content, transform=spec.transform, origin=str(path))
         predictor.signature.check(spec, path, REMEDY)

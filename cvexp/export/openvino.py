@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvexp import checkpoint
-from cvexp.errors import ConfigError, DeviceError, ModelError, WeightsError
+from cvexp.errors import ConfigError, ModelError, WeightsError
 from cvexp.export.extras import require
-from cvexp.export.formats import DEFAULTS
+from cvexp.export.formats import DEFAULTS, check_cpu
 
 if TYPE_CHECKING:
     import torch
@@ -62,8 +62,7 @@ class OpenVinoExporter:
         from cvexp.inference.openvino_predictor import OpenVinoPredictor
         from cvexp.inference.packed import unpacked
 
-        if device.type != "cpu":
-            raise DeviceError(f"{path} runs in OpenVINO, on the CPU, and not on {device}", "add: --device cpu")
+        check_cpu(device, path, runtime="OpenVINO")
         content = checkpoint.read_verified(path, sha256=spec.weights_sha256)
         members = unpacked(content, (MODEL, WEIGHTS, METADATA), origin=str(path), remedy=REMEDY)
         predictor = OpenVinoPredictor(members[MODEL], members[WEIGHTS], transform=spec.transform, origin=str(path))
