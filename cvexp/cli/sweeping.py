@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cvexp.jobs.experiment import Plan
-    from cvexp.jobs.fleet import Place
     from cvexp.jobs.sweep import SweepResult
     from cvexp.jobs.sweep_plan import SweepPlan
+    from cvexp.jobs.workers import Place
 
 
 def check_flags(planned: SweepPlan | None, *, again: bool, retry_failed: bool) -> None:

@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.jobs.experiment import ExperimentResult, Plan
-    from cvexp.jobs.fleet import Place
+    from cvexp.jobs.workers import Place
 
 
 def place(executor: str, address: str | None, slot: list[str] | None) -> Place | None:
     """Where to train, if not simply here."""
     from cvexp.executors.slots import slots_given
-    from cvexp.jobs.fleet import Place
+    from cvexp.jobs.workers import Place
 
     if executor == "local" and not address and not slot:
         return None
@@ -26,8 +26,8 @@ def train(
 ) -> ExperimentResult:
     """Train the file's runs, and show how they do."""
     from cvexp.jobs import experiment as job
-    from cvexp.report.fleet import FleetConsole
     from cvexp.report.repeats import PlanConsole
+    from cvexp.report.workers import WorkersConsole
     from cvexp.training.outputs import EVERYTHING, LEAN
 
     outputs = None if lean is None else LEAN if lean else EVERYTHING
@@ -37,5 +37,5 @@ def train(
             return job.run(
                 planned, **asked, plot=plot, outputs=outputs, observer=one, on_skip=one.skipped, on_end=one.ended
             )
-    with FleetConsole(planned.steps, n_workers=n_workers, executor=where.executor if where else "local") as several:
+    with WorkersConsole(planned.steps, n_workers=n_workers, executor=where.executor if where else "local") as several:
         return job.run(planned, **asked, plot=plot, outputs=outputs, on_skip=several.skipped, on_event=several.happened)

@@ -1,228 +1,127 @@
-"""Drives trials through an executor: keeps its slots busy, follows what comes back, and stops trials early."""
+"""Drives attempts through an executor: keeps it busy, follows what comes back, tries what is lost again, and stops."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from cvexp.errors import Interrupted
-from cvexp.executors.seam import Attempt, Ended, Epoch, Lost, Started
-from cvexp.results import Metric
-from cvexp.runs import CONFIRMS, TRIAL_NUMBER
-from cvexp.training.outputs import Outputs
+from cvexp.executors.seam import Ended, Epoch, Started
 from cvexp.training.signals import StopSignals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
-
-    from cvexp.executors.seam import Event, Executor
-    from cvexp.jobs.trials import Known, Trial
-    from cvexp.settings import StoreSettings
-    from cvexp.sweep.halving import Halving
-
-OF_TRIALS = Outputs(test=False, pictures=False, program=False)
-"""What trials leave: `cvexp evaluate RUN --store`, `confmat` and `predict` make the rest later."""
-
-OF_REPEATS = Outputs(test=False, pictures=False)
-"""What the repeats of the best leave: one of them may be registered."""
-
-FULL = Outputs(test=False)
+    from cvexp.executors.seam import Attempt, Event, Executor
 
 MOST_LOST = 3
 """Workers that one trial may lose in one start; then it has failed."""
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 STOP_SECONDS = 8.0
 """How long workers may take to keep a checkpoint and end; then they are killed, and the checkpoint before stays."""
 
 
-class Watcher(Protocol):
-    """Is told of what happens."""
+class Work(Protocol):
+    """What is to be trained, and what hears how it goes. One thread calls it."""
 
-    def began(self, trial: Trial) -> None:
-        """A trial was given to the executor."""
+    def next(self) -> Attempt | None:
+        """The next trial's attempt; None where there is none now. It is asked again after an attempt has ended."""
         ...
 
-    def moved(self, trial: Trial) -> None:
-        """A trial's run is open, or an epoch has ended."""
+    def happened(self, event: Event) -> None:
+        """An attempt under way says something. Of its end, `lost` or `ended` is told next."""
         ...
 
-    def ended(self, trial: Trial) -> None:
-        """A trial has ended, whatever became of it."""
+    def lost(self, attempt: Attempt, reason: str) -> Attempt | None:
+        """The attempt's worker is gone: the next attempt at the trial; None where it had ended before."""
+        ...
+
+    def ended(self, end: Ended) -> None:
+        """A trial has ended. `run_id` is empty where its worker is gone, which the last attempt had told of."""
         ...
 
 
-@dataclass(kw_only=True, slots=True)
-class Driver:
-    """Trains what `run` is given; the executor's slots decide how much at once.
-
-    Attributes:
-        tags: Of all runs.
-        command: What was typed, for a tag.
-        reread: Gives what the store knows by now.
-        full: Whether runs leave pictures and a logged model.
-        resumable: Ids of runs that can go on here.
-        halving: Says which trials stop early; None for none.
-        lost: How often each trial lost its worker in this start.
-        trained: Runs that finished.
-        trouble: Why records of runs wait to be delivered, as of the last one that said so.
-    """
-
+@dataclass(slots=True)
+class _Driver:
     executor: Executor
-    settings: StoreSettings
-    data_dir: Path
-    tags: Mapping[str, str]
-    resumable: frozenset[str] = frozenset()
-    halving: Halving | None = None
-    reread: Callable[[], Known]
-    full: bool = False
-    command: tuple[str, ...] = ()
-    watcher: Watcher | None = None
-    clock: Callable[[], float] = time.time
-    trained: int = 0
-    trouble: str = ""
-    lost: dict[str, int] = field(default_factory=dict)
-    _under_way: dict[str, Trial] = field(default_factory=dict)
-    _leaving: bool = False
+    work: Work
+    at_once: int | None
+    _under_way: dict[str, Attempt] = field(default_factory=dict)
+    _losses: Counter[str] = field(default_factory=Counter)
+    _is_leaving: bool = False
 
-    def run(self, upcoming: Callable[[], Trial | None]) -> None:
-        """Train what `upcoming` gives, one after the other for each slot, until it gives None and all have ended.
-
-        It is asked when a slot is free, and again after a trial has ended, even if it gave None before.
-
-        Raises:
-            Interrupted: A signal asked for a stop; the trials under way were stopped with a checkpoint first.
-        """
+    def run(self) -> None:
         with StopSignals() as signals, signals.deferred():
-            self._fill(upcoming, signals)
-            while self._under_way:
+            self._fill(signals)
+            while self._under_way and not signals.should_stop():
                 for event in self.executor.events(POLL_SECONDS):
                     self._take(event)
-                    if signals.signum is not None:
+                    if signals.should_stop():
                         break
-                    self._fill(upcoming, signals)
-                if signals.signum is not None:
-                    break
+                    self._fill(signals)
             if signals.signum is not None:
-                self._leave(signals.signum)
+                self._leave()
+                raise Interrupted(signals.signum)
 
-    def _fill(self, upcoming: Callable[[], Trial | None], signals: StopSignals) -> None:
-        while len(self._under_way) < self.executor.n_slots and signals.signum is None:
-            trial = upcoming()
-            if trial is None:
+    def _fill(self, signals: StopSignals) -> None:
+        while (self.at_once is None or len(self._under_way) < self.at_once) and not signals.should_stop():
+            attempt = self.work.next()
+            if attempt is None:
                 return
-            self._begin(trial)
+            self._submit(attempt)
 
-    def _begin(self, trial: Trial) -> None:
-        goes_on = bool(trial.run_id) and trial.run_id in self.resumable
-        trial.attempts += 1
-        trial.state, trial.pruning = "running", None
-        self._under_way[trial.key] = trial
-        own = {TRIAL_NUMBER: str(trial.number), CONFIRMS: trial.confirms}
-        if self.watcher is not None:
-            self.watcher.began(trial)
-        self.executor.submit(
-            Attempt(
-                trial=trial.key,
-                number=trial.attempts,
-                config=trial.config.params(),
-                store={"tracking_uri": self.settings.tracking_uri, "experiment": self.settings.experiment},
-                data_dir=str(self.data_dir),
-                tags={name: value for name, value in {**self.tags, **own}.items() if value},
-                outputs=FULL if self.full else OF_REPEATS if trial.confirms else OF_TRIALS,
-                resume=trial.run_id if goes_on else None,
-                command=self.command,
-            )
-        )
+    def _submit(self, attempt: Attempt) -> None:
+        self._under_way[attempt.trial] = attempt
+        self.executor.submit(attempt)
 
     def _take(self, event: Event) -> None:
-        trial = self._under_way.get(event.trial)
-        if trial is None or event.number != trial.attempts:  # of an attempt that was given up
+        attempt = self._under_way.get(event.trial)
+        if attempt is None or event.number != attempt.number:  # of an attempt that was given up
             return
-        match event:
-            case Started(run_id=run_id, run_name=run_name):
-                trial.run_id, trial.run_name, trial.started_at = run_id, run_name, self.clock()
-                self._tell(trial, ended=False)
-            case Epoch():
-                self._epoch(trial, event)
-                self._tell(trial, ended=False)
-            case Ended(status="KILLED", reason=reason) if not self._leaving:
-                self._lose(trial, reason)
-            case Ended():
-                self._end(trial, event)
-            case Lost(reason=reason):
-                self._lose(trial, reason)
-
-    def _epoch(self, trial: Trial, event: Epoch) -> None:
-        trial.epochs, trial.metrics = event.epoch, {**trial.metrics, **event.values}
-        loss = event.values.get(Metric.VAL_LOSS)
-        if self.halving is None or loss is None or trial.confirms:
+        self.work.happened(event)
+        if isinstance(event, Started | Epoch):
             return
-        if self.halving.stops(trial.key, event.epoch, loss, n_epochs=event.n_epochs) and trial.pruning is None:
-            trial.pruning = event.epoch
-            self.executor.stop(trial.key, early=True)
-
-    def _end(self, trial: Trial, event: Ended) -> None:
-        del self._under_way[trial.key]
-        trial.run_id, trial.run_name = event.run_id or trial.run_id, event.run_name or trial.run_name
-        trial.metrics = {**trial.metrics, **event.metrics}
-        trial.seconds = event.metrics.get(Metric.TOTAL_SECONDS, trial.seconds)
-        self.trouble = event.trouble or self.trouble
-        if event.status == "FINISHED":
-            self.trained += 1
-            early = trial.pruning is not None and trial.epochs < trial.config.epochs
-            trial.state, trial.reason = ("pruned" if early else "finished"), ""
+        del self._under_way[event.trial]
+        if isinstance(event, Ended) and (event.status != "KILLED" or self._is_leaving):
+            self.work.ended(event)
+        elif self._is_leaving:
+            end = Ended(trial=event.trial, number=event.number, status="KILLED", reason=event.reason)
+            self.work.ended(end)
         else:
-            trial.state = "interrupted" if event.status == "KILLED" else "failed"
-            trial.reason = event.reason
-        self._tell(trial, ended=True)
+            self._try_again(attempt, event.reason)
 
-    def _lose(self, trial: Trial, reason: str) -> None:
-        """A worker is gone: try again, in the same run where its checkpoint is here."""
-        del self._under_way[trial.key]
-        self.lost[trial.key] = self.lost.get(trial.key, 0) + 1
-        if self.lost[trial.key] >= MOST_LOST:
-            trial.state, trial.reason = "failed", f"{reason}, {MOST_LOST} times"
-            self._tell(trial, ended=True)
-            return
-        known = self.reread()
-        self.resumable |= known.resumable
-        found = (known.repeats if trial.confirms else known.trials).get(trial.key)
-        if found is not None and found.ended:  # its worker died before it could say so
-            trial.state, trial.run_id, trial.metrics = found.state, found.run_id, found.metrics
-            trial.epochs, trial.seconds = found.epochs, found.seconds
-            self.trained += 1
-            self._tell(trial, ended=True)
-            return
-        trial.state, trial.reason = "interrupted", reason
-        self._tell(trial, ended=True)
-        self._begin(trial)
+    def _try_again(self, attempt: Attempt, reason: str) -> None:
+        self._losses[attempt.trial] += 1
+        if (times := self._losses[attempt.trial]) == MOST_LOST:
+            end = Ended(trial=attempt.trial, number=attempt.number, status="FAILED", reason=f"{reason}, {times} times")
+            self.work.ended(end)
+        elif (following := self.work.lost(attempt, reason)) is not None:
+            self._submit(following)
 
-    def _leave(self, signum: int) -> None:
-        """Stop what is under way, wait until it has written its checkpoints, and raise Interrupted."""
-        self._leaving = True
-        for key in [*self._under_way]:
-            self.executor.stop(key)
+    def _leave(self) -> None:
+        """Stop what is under way, and wait until it has kept its checkpoints."""
+        self._is_leaving = True
+        self._stop()
         deadline, is_hard = time.monotonic() + STOP_SECONDS, False
         while self._under_way:
+            for event in self.executor.events(POLL_SECONDS):
+                self._take(event)
             if not is_hard and time.monotonic() > deadline:
                 is_hard = True
-                for key in [*self._under_way]:
-                    self.executor.stop(key)
-            for event in self.executor.events(POLL_SECONDS):
-                if isinstance(event, Lost) and event.trial in self._under_way:
-                    event = Ended(trial=event.trial, number=event.number, status="KILLED", reason=event.reason)  # noqa: PLW2901
-                self._take(event)
-        raise Interrupted(signum)
+                self._stop()
 
-    def _tell(self, trial: Trial, *, ended: bool) -> None:
-        if self.watcher is not None:
-            (self.watcher.ended if ended else self.watcher.moved)(trial)
+    def _stop(self) -> None:
+        for trial in [*self._under_way]:
+            self.executor.stop(trial)
 
 
-def in_order(trials: Iterable[Trial]) -> Callable[[], Trial | None]:
-    """What `Driver.run` is given to train these trials, each once."""
-    waiting = iter(trials)
-    return lambda: next(waiting, None)
+def drive(executor: Executor, work: Work, *, at_once: int | None) -> None:
+    """Train what `work` gives until it gives None and all have ended.
+
+    At most `at_once` attempts are with the executor; with None all are, and it queues those that have no slot yet.
+
+    Raises:
+        Interrupted: A signal asked for a stop; what was under way was stopped with a checkpoint first.
+    """
+    _Driver(executor, work, at_once).run()

@@ -10,8 +10,9 @@ from cvexp.config.experiment import read_experiment
 from cvexp.data.last import LastDataset
 from cvexp.jobs import compare
 from cvexp.jobs.driver_lock import driver_lock
-from cvexp.jobs.fleet import Fleet, Place, check_delivered, check_workers, opened, wait_for_orphans
 from cvexp.jobs.plan import Step, Trainer, steps_of
+from cvexp.jobs.plan_work import PlanWork
+from cvexp.jobs.workers import Place, check_delivered, check_workers, opened, wait_for_orphans
 from cvexp.plots.files import check_path, path_below
 from cvexp.settings import store_settings
 from cvexp.training.initial_weights import interpolation_of
@@ -89,8 +90,13 @@ def plan(
     settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
     wait_for_orphans(settings)
     steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again, offline=offline)
-    check_workers(1 if n_workers is None else n_workers, steps)
+    check_workers(1 if n_workers is None else n_workers, _wanted(steps))
     return Plan(path=path, settings=settings, steps=steps, plot=read.plot)
+
+
+def _wanted(steps: Sequence[Step]) -> list[RunConfig]:
+    """What is not trained yet."""
+    return [step.planned.config for step in steps if step.done is None]
 
 
 def _check(steps: Sequence[Step], data_dir: Path, *, reads_first: bool, is_here: bool) -> None:
@@ -99,7 +105,7 @@ def _check(steps: Sequence[Step], data_dir: Path, *, reads_first: bool, is_here:
     With `reads_first` the training begins by reading the first one, in this process; unless it `is_here`, its devices
     are other machines'. Datasets are fetched, and image files decoded at each size that is asked for.
     """
-    wanted = [step.planned.config for step in steps if step.done is None]
+    wanted = _wanted(steps)
     if not wanted:
         return
     from cvexp.data.dataset import load_dataset
@@ -154,7 +160,7 @@ def run(
     in_this_process = not todo or (where is None and n_workers in (None, 1))
     where = where or Place(executor="local")
     if where.is_here:
-        check_workers(1 if n_workers is None else n_workers, planned.steps)
+        check_workers(1 if n_workers is None else n_workers, _wanted(planned.steps))
     _check(planned.steps, data_dir, reads_first=in_this_process, is_here=where.is_here)
     with _one_driver(planned) if todo else nullcontext():
         if in_this_process:
@@ -172,7 +178,7 @@ def run(
 
                 close_orphans(planned.settings)
             with opened(where, n_workers) as executor:
-                fleet = Fleet(
+                work = PlanWork(
                     executor=executor,
                     settings=planned.settings,
                     data_dir=data_dir,
@@ -181,7 +187,7 @@ def run(
                     on_skip=on_skip,
                     on_event=on_event,
                 )
-                run_ids = tuple(end.run_id for end in fleet.run(planned.steps))
+                run_ids = tuple(end.run_id for end in work.run(planned.steps))
             check_delivered(run_ids, planned.settings)
     return ExperimentResult(
         steps=planned.steps,

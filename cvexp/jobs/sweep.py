@@ -6,17 +6,16 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cvexp.config.experiment import PlannedRun
 from cvexp.errors import CvexpError, Interrupted, TrainingError
 from cvexp.executors.registry import open_executor
 from cvexp.jobs.driver_lock import driver_lock
-from cvexp.jobs.driving import Driver
-from cvexp.jobs.fleet import check_workers, open_in, wait_for_orphans
-from cvexp.jobs.plan import AGAIN, Step
+from cvexp.jobs.plan import AGAIN
 from cvexp.jobs.sweep_confirm import Confirming
 from cvexp.jobs.sweep_plan import as_tried
 from cvexp.jobs.sweep_search import Searching
+from cvexp.jobs.trial_work import TrialWork
 from cvexp.jobs.trials import known_trials, runs_where, seconds_spent
+from cvexp.jobs.workers import check_workers, open_in, wait_for_orphans
 from cvexp.runs import SWEEP, SWEEP_FILE
 from cvexp.sweep import study
 from cvexp.sweep.trials import best_first, front
@@ -27,11 +26,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cvexp.executors.seam import Executor
-    from cvexp.jobs.driving import Watcher
-    from cvexp.jobs.fleet import Place
     from cvexp.jobs.sweep_confirm import Confirmed
     from cvexp.jobs.sweep_plan import SweepPlan
+    from cvexp.jobs.trial_work import Watcher
     from cvexp.jobs.trials import Known, Trial
+    from cvexp.jobs.workers import Place
     from cvexp.sweep.trials import Tried
 
 
@@ -92,26 +91,26 @@ class _Trainer:
     ) -> None:
         self._plan, self._data_dir, self._n_workers, self._where = planned, data_dir, n_workers, where
         self._full, self._command, self._watcher = full, tuple(command), watcher
-        self._driver: Driver | None = None
+        self._work: TrialWork | None = None
 
     @property
     def trained(self) -> int:
         """Runs that finished."""
-        return 0 if self._driver is None else self._driver.trained
+        return 0 if self._work is None else self._work.trained
 
     @property
     def trouble(self) -> str:
         """Why records wait, as of the last run that said so."""
-        return "" if self._driver is None else self._driver.trouble
+        return "" if self._work is None else self._work.trouble
 
     def train(self, upcoming: Callable[[], Trial | None], known: Known, searching: Searching | None = None) -> None:
-        """Train what `upcoming` gives; trials of `searching` may be stopped early. Raises what Driver.run does."""
+        """Train what `upcoming` gives; trials of `searching` may be stopped early. Raises what TrialWork.run does."""
         first = [upcoming()]
         if first[0] is None:
             return
-        if self._driver is None:
+        if self._work is None:
             _check(first[0], self._data_dir, n_workers=self._n_workers or 1, is_here=self._where is None)
-            self._driver = Driver(
+            self._work = TrialWork(
                 executor=self._opened(),
                 settings=self._plan.settings,
                 data_dir=self._data_dir,
@@ -122,8 +121,8 @@ class _Trainer:
                 resumable=known.resumable,
                 watcher=self._watcher,
             )
-        self._driver.halving = None if searching is None else searching.halving()
-        self._driver.run(lambda: first.pop() if first else upcoming())
+        self._work.halving = None if searching is None else searching.halving()
+        self._work.run(lambda: first.pop() if first else upcoming())
 
     def _opened(self) -> Executor:
         if self._where is not None:
@@ -132,8 +131,8 @@ class _Trainer:
 
     def close(self) -> None:
         """End the workers."""
-        if self._driver is not None:
-            self._driver.executor.close()
+        if self._work is not None:
+            self._work.executor.close()
 
 
 def run(
@@ -227,7 +226,7 @@ def _check(first: Trial, data_dir: Path, *, n_workers: int, is_here: bool) -> No
     from cvexp.device import choose
 
     if is_here:
-        check_workers(n_workers, [Step(planned=PlannedRun(config=first.config), recipe="", done=None)])
+        check_workers(n_workers, [first.config])
         choose(first.config.device)
     load_dataset(first.config, data_dir, interpolation=interpolation_of(first.config))
 

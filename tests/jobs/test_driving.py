@@ -1,171 +1,122 @@
-"""The driver of trials, against an executor that plays back what it is told."""
+"""The driver against an executor that is played: how much is under way, what is given up, and how it leaves."""
 
 from __future__ import annotations
 
 import signal
 from collections import deque
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cvexp.config import run_config
-from cvexp.config.sweep import Pruning
 from cvexp.errors import Interrupted
-from cvexp.executors.seam import Ended, Epoch, Lost, Started
-from cvexp.jobs.driving import MOST_LOST, Driver, in_order
-from cvexp.jobs.trials import Known, Trial
-from cvexp.runs import CONFIRMS, SWEEP, TRIAL_NUMBER
-from cvexp.settings import store_settings
-from cvexp.sweep.halving import Halving
+from cvexp.executors.seam import Attempt, Ended, Event, Lost, Started
+from cvexp.jobs import driving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-class Played:
-    """An executor whose trials have the losses they are given, epoch by epoch, in turns."""
-
-    def __init__(self, losses, n_slots=2, ends=None):
-        self.losses, self.n_slots, self.ends = losses, n_slots, ends or {}
-        self.submitted, self.at_once = [], 0
-        self._running, self._early = deque(), set()
-
-    def submit(self, attempt):
-        self.submitted.append(attempt)
-        self._running.append((attempt, iter(enumerate(self.losses[attempt.trial], 1))))
-        self.at_once = max(self.at_once, len(self._running))
-
-    def events(self, timeout):  # noqa: ARG002 - what there is comes at once
-        if not self._running:
-            return
-        attempt, epochs = self._running.popleft()
-        names = {"trial": attempt.trial, "number": attempt.number}
-        special = self.ends.get((attempt.trial, attempt.number))
-        if special is not None:
-            yield Started(**names, run_id=f"run-{attempt.trial}", run_name="a")
-            yield special
-            return
-        step = next(epochs, None)
-        if step is None or attempt.trial in self._early:
-            yield Ended(**names, run_id=f"run-{attempt.trial}", status="FINISHED", metrics={"time/total_seconds": 2.0})
-            return
-        self._running.append((attempt, epochs))
-        n_epochs = len(self.losses[attempt.trial])
-        yield Epoch(**names, epoch=step[0], n_epochs=n_epochs, values={"val/loss": step[1]})
-
-    def stop(self, trial, *, early=False):
-        assert early
-        self._early.add(trial)
-
-    def close(self, *, kill=False):
-        pass
+def attempt(trial: str, number: int = 1) -> Attempt:
+    return Attempt(trial=trial, number=number, config={}, store={}, data_dir="")
 
 
-def trial(number, epochs=4, **more):
-    config = run_config({"model": "linear", "dataset": "digits", "epochs": epochs, "val_split": 0.1})
-    return Trial(number=number, key=str(number), point={}, config=config, **more)
+class Slots:
+    """An executor that says what the test has it say, and keeps what it is asked."""
+
+    n_slots = 2
+
+    def __init__(self) -> None:
+        self.submitted, self.stopped = list[Attempt](), list[str]()
+        self.says = deque[Event]()
+
+    def submit(self, one: Attempt) -> None:
+        self.submitted.append(one)
+
+    def events(self, timeout: float) -> Iterator[Event]:
+        assert timeout > 0
+        if self.says:
+            yield self.says.popleft()
+        else:  # nothing more will come of itself
+            one = self.submitted[-1]
+            yield Ended(trial=one.trial, number=one.number, status="FINISHED")
+
+    def stop(self, trial: str, *, early: bool = False) -> None:
+        assert not early
+        self.stopped.append(trial)
+
+    def close(self, *, kill: bool = False) -> None:
+        del kill
 
 
-def drive(executor, trials, tmp_path, *, halving=None, reread=None):
-    driver = Driver(
-        executor=executor,
-        settings=store_settings(f"sqlite:///{tmp_path}/mlflow.db"),
-        data_dir=tmp_path,
-        tags={SWEEP: "abc"},
-        reread=reread or (lambda: Known(trials={}, repeats={}, resumable=frozenset())),
-        resumable=frozenset({"left"}),
-        halving=halving,
-    )
-    driver.run(in_order(trials))
-    return driver
+class Listed:
+    """Gives attempts at these trials, and keeps what it is told."""
+
+    def __init__(self, *trials: str) -> None:
+        self._left, self.told, self.ends = iter(trials), list[Event](), list[Ended]()
+        self.signal: int | None = None
+
+    def next(self) -> Attempt | None:
+        trial = next(self._left, None)
+        return None if trial is None else attempt(trial)
+
+    def happened(self, event: Event) -> None:
+        self.told.append(event)
+        if self.signal is not None:
+            signum, self.signal = self.signal, None
+            signal.raise_signal(signum)
+
+    def lost(self, one: Attempt, reason: str) -> Attempt | None:
+        del reason
+        return attempt(one.trial, one.number + 1)
+
+    def ended(self, end: Ended) -> None:
+        self.ends.append(end)
 
 
-def test_every_slot_is_kept_busy_and_every_trial_trained_once(tmp_path):
-    trials = [trial(n) for n in range(5)]
-    executor = Played({str(n): [1.0] * 4 for n in range(5)})
-    driver = drive(executor, trials, tmp_path)
-    assert [one.trial for one in executor.submitted] == list("01234")
-    assert executor.at_once == 2
-    assert [one.state for one in trials] == ["finished"] * 5
-    assert (driver.trained, trials[0].epochs, trials[0].seconds) == (5, 4, 2.0)
+def test_no_more_is_under_way_than_was_asked_for() -> None:
+    slots, work = Slots(), Listed("a", "b", "c")
+    driving.drive(slots, work, at_once=1)
+    assert [end.trial for end in work.ends] == ["a", "b", "c"]
+    slots = Slots()
+    slots.says.append(Ended(trial="a", number=1, status="FAILED"))
+    driving.drive(slots, Listed("a"), at_once=None)
+    assert [one.trial for one in slots.submitted] == ["a"]
 
 
-def test_runs_of_trials_are_tagged_and_the_test_split_is_not_evaluated(tmp_path):
-    executor = Played({"0": [1.0], "1": [1.0]})
-    drive(executor, [trial(0), trial(1, confirms="0")], tmp_path)
-    searched, repeated = executor.submitted
-    assert searched.tags == {SWEEP: "abc", TRIAL_NUMBER: "0"}
-    assert repeated.tags == {SWEEP: "abc", TRIAL_NUMBER: "1", CONFIRMS: "0"}
-    assert not searched.outputs.test
-    assert not repeated.outputs.test
-    assert (searched.outputs.program, repeated.outputs.program) == (False, True)
-
-
-def test_the_worse_trials_are_stopped_early_and_repeats_never(tmp_path):
-    losses = {"0": [0.5] * 4, "1": [0.9] * 4, "2": [0.4] * 4, "3": [0.95] * 4, "4": [0.99] * 4}
-    trials = [trial(n) for n in range(4)] + [trial(4, confirms="0")]
-    halving = Halving(Pruning(min_epochs=1, keep=Fraction(1, 2)))
-    drive(Played(losses), trials, tmp_path, halving=halving)
-    assert [(one.state, one.epochs) for one in trials] == [
-        ("finished", 4),
-        ("pruned", 1),
-        ("finished", 4),
-        ("pruned", 1),
-        ("finished", 4),
+def test_what_an_attempt_says_after_it_was_given_up_is_not_heard() -> None:
+    slots, work = Slots(), Listed("a")
+    slots.says += [
+        Lost(trial="a", number=1, reason="gone"),
+        Started(trial="a", number=1, run_id="late", run_name="late"),
+        Ended(trial="a", number=1, status="FINISHED", run_id="late"),
+        Ended(trial="a", number=2, status="FINISHED", run_id="second"),
     ]
+    driving.drive(slots, work, at_once=1)
+    assert [end.run_id for end in work.ends] == ["second"]
+    assert [type(event) for event in work.told] == [Lost, Ended]
 
 
-def test_a_run_that_left_a_checkpoint_goes_on_and_another_begins_anew(tmp_path):
-    trials = [trial(0, run_id="left", attempts=1), trial(1, run_id="elsewhere", attempts=2)]
-    executor = Played({"0": [1.0], "1": [1.0]})
-    drive(executor, trials, tmp_path)
-    assert [(one.resume, one.number) for one in executor.submitted] == [("left", 2), (None, 3)]
+def test_a_trial_has_failed_once_it_has_lost_its_third_worker() -> None:
+    slots, work = Slots(), Listed("a")
+    slots.says += [Lost(trial="a", number=number, reason="gone") for number in (1, 2, 3)]
+    driving.drive(slots, work, at_once=1)
+    assert [(end.status, end.reason) for end in work.ends] == [("FAILED", "gone, 3 times")]
 
 
-def lost(number, reason="its worker was killed by SIGKILL"):
-    return Lost(trial="0", number=number, reason=reason)
-
-
-def test_a_trial_that_lost_its_worker_is_tried_again(tmp_path):
-    one = trial(0)
-    executor = Played({"0": [1.0]}, ends={("0", 1): lost(1)})
-    drive(executor, [one], tmp_path, reread=lambda: Known(trials={}, repeats={}, resumable=frozenset({"run-0"})))
-    assert [(a.number, a.resume) for a in executor.submitted] == [(1, None), (2, "run-0")]
-    assert (one.state, one.attempts) == ("finished", 2)
-
-
-def test_a_trial_that_loses_every_worker_has_failed(tmp_path):
-    one = trial(0)
-    executor = Played({"0": [1.0]}, ends={("0", n): lost(n) for n in range(1, 9)})
-    drive(executor, [one], tmp_path)
-    assert len(executor.submitted) == MOST_LOST
-    assert (one.state, one.reason) == ("failed", "its worker was killed by SIGKILL, 3 times")
-
-
-def test_a_trial_whose_worker_died_after_its_end_is_not_trained_again(tmp_path):
-    one, done = trial(0), trial(0, state="finished", run_id="run-0", metrics={"val/accuracy": 0.5}, epochs=4)
-    executor = Played({"0": [1.0]}, ends={("0", 1): lost(1)})
-    drive(executor, [one], tmp_path, reread=lambda: Known(trials={"0": done}, repeats={}, resumable=frozenset()))
-    assert len(executor.submitted) == 1
-    assert (one.state, one.metrics) == ("finished", {"val/accuracy": 0.5})
-
-
-@pytest.mark.parametrize(("status", "state"), [("FAILED", "failed")])
-def test_a_failed_trial_keeps_its_reason_and_the_others_are_trained(tmp_path, status, state):
-    trials = [trial(0), trial(1)]
-    end = Ended(trial="0", number=1, run_id="run-0", status=status, reason="the loss is nan", exit_code=1)
-    drive(Played({"0": [1.0], "1": [1.0]}, ends={("0", 1): end}), trials, tmp_path)
-    assert [(one.state, one.reason) for one in trials] == [(state, "the loss is nan"), ("finished", "")]
-
-
-def test_a_signal_between_two_trials_ends_the_sweep(tmp_path):
-    def upcoming():
-        signal.raise_signal(signal.SIGTERM)
-
-    driver = Driver(
-        executor=Played({}),
-        settings=store_settings(f"sqlite:///{tmp_path}/mlflow.db"),
-        data_dir=tmp_path,
-        tags={},
-        reread=lambda: Known(trials={}, repeats={}, resumable=frozenset()),
-    )
-    with pytest.raises(Interrupted) as stopped:
-        driver.run(upcoming)
-    assert stopped.value.signum == signal.SIGTERM
+def test_what_does_not_stop_in_time_is_stopped_hard_and_a_lost_worker_is_not_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(driving, "STOP_SECONDS", -1.0)
+    slots, work = Slots(), Listed("a", "b")
+    work.signal = signal.SIGTERM
+    slots.says += [
+        Started(trial="a", number=1, run_id="r", run_name="n"),
+        Ended(trial="b", number=1, status="KILLED", reason="kept as of epoch 2"),
+        Lost(trial="a", number=1, reason="its worker was killed by SIGKILL"),
+    ]
+    with pytest.raises(Interrupted) as stop:
+        driving.drive(slots, work, at_once=2)
+    assert stop.value.signum == signal.SIGTERM
+    assert slots.stopped == ["a", "b", "a"]
+    assert [(end.trial, end.status) for end in work.ends] == [("b", "KILLED"), ("a", "KILLED")]
+    assert len(slots.submitted) == 2

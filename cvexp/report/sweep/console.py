@@ -39,18 +39,18 @@ class SweepConsole:
             self._bars.stop()
 
     def began(self, trial: Trial) -> None:
-        """See jobs.driving.Watcher."""
+        """See jobs.trial_work.Watcher."""
         if self._bars is not None and trial.key not in self._tasks:
             self._tasks[trial.key] = self._bars.add_task(name_of(trial), total=trial.config.epochs, figures="")
 
     def moved(self, trial: Trial) -> None:
-        """See jobs.driving.Watcher."""
+        """See jobs.trial_work.Watcher."""
         if self._bars is not None and trial.key in self._tasks:
             figures = figures_of(self._sweep, trial.metrics)
             self._bars.update(self._tasks[trial.key], completed=trial.epochs, figures=figures)
 
     def ended(self, trial: Trial) -> None:
-        """See jobs.driving.Watcher."""
+        """See jobs.trial_work.Watcher."""
         if self._bars is not None and trial.key in self._tasks:
             self._bars.remove_task(self._tasks.pop(trial.key))
         self._n_ended += trial.state != "interrupted"

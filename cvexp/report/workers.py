@@ -23,8 +23,8 @@ SHOWN = (
 """The first of these that there is stands for how good a run is."""
 
 
-class FleetConsole:
-    """Shows what workers do on stderr. Use as a context manager; `skipped` and `happened` are the fleet's callbacks."""
+class WorkersConsole:
+    """Shows what workers do on stderr. A context manager; `jobs.experiment.run` calls `skipped` and `happened`."""
 
     def __init__(self, steps: Sequence[Step], *, n_workers: int | None, executor: str = "local") -> None:
         self._console = console(stderr=True)

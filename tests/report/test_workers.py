@@ -10,7 +10,7 @@ from cvexp.config import run_config
 from cvexp.config.experiment import PlannedRun
 from cvexp.executors.seam import Ended, Epoch, Lost, Started
 from cvexp.jobs.plan import Step
-from cvexp.report.fleet import FleetConsole
+from cvexp.report.workers import WorkersConsole
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def step():
 
 def test_lines_say_what_is_lost_failed_stopped_and_done(step, capsys):
     done = Ended(trial="a", number=2, status="FINISHED", run_id="1", run_name="linear-1", metrics={"val/accuracy": 0.5})
-    with FleetConsole([step, step, step], n_workers=2) as console:
+    with WorkersConsole([step, step, step], n_workers=2) as console:
         console.happened(step, Started(trial="a", number=1, run_id="1", run_name="linear-1"))
         console.happened(step, Epoch(trial="a", number=1, epoch=1, n_epochs=3, values={"val/accuracy": 0.25}))
         console.happened(

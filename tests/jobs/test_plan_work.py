@@ -13,15 +13,12 @@ import pytest
 
 from cvexp.config import run_config
 from cvexp.config.experiment import PlannedRun
-from cvexp.errors import ConfigError, DeliveryError, InputError, Interrupted, TrainingError
-from cvexp.events import RunStarted
+from cvexp.errors import InputError, Interrupted, TrainingError
 from cvexp.executors.seam import Attempt, Ended, Event, Lost, Started
-from cvexp.jobs.fleet import Fleet, check_delivered, check_workers, trial_keys
 from cvexp.jobs.plan import Step
+from cvexp.jobs.plan_work import PlanWork, trial_keys
 from cvexp.runs import TRIAL, RunSummary
-from cvexp.settings import RUNS, store_settings
-from cvexp.tracking.journal import Journal
-from cvexp.tracking.local import address_of
+from cvexp.settings import store_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,16 +72,16 @@ class Scripted:
         del kill
 
 
-def fleet(act: Act, tmp_path: Path) -> tuple[Fleet, Scripted]:
+def work_of(act: Act, tmp_path: Path) -> tuple[PlanWork, Scripted]:
     executor = Scripted(act)
     settings = store_settings(f"sqlite:///{tmp_path}/mlflow.db", "Default")
-    return Fleet(executor=executor, settings=settings, data_dir=tmp_path, command=("cvexp", "run")), executor
+    return PlanWork(executor=executor, settings=settings, data_dir=tmp_path, command=("cvexp", "run")), executor
 
 
 @pytest.fixture
 def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store knows nothing of what was lost."""
-    monkeypatch.setattr("cvexp.jobs.fleet.steps_of", lambda planned, *_, **__: tuple(map(_found, planned)))
+    monkeypatch.setattr("cvexp.jobs.plan_work.steps_of", lambda planned, *_, **__: tuple(map(_found, planned)))
 
 
 def _found(planned: PlannedRun) -> Step:
@@ -92,7 +89,7 @@ def _found(planned: PlannedRun) -> Step:
 
 
 def test_every_step_is_submitted_once_and_answers_in_order(tmp_path: Path) -> None:
-    one, executor = fleet(lambda attempt: [started(attempt), finished(attempt)], tmp_path)
+    one, executor = work_of(lambda attempt: [started(attempt), finished(attempt)], tmp_path)
     ends = one.run([step(0), step(1), step(0)])
     assert [end.run_id for end in ends] == ["run-recipe-0", "run-recipe-1", "run-recipe-0-2"]
     assert [(attempt.number, attempt.name, attempt.resume) for attempt in executor.attempts] == [
@@ -110,10 +107,10 @@ def test_a_lost_attempt_is_followed_by_the_next_one_up_to_three(tmp_path: Path) 
         lost = Lost(trial=attempt.trial, number=attempt.number, reason="its worker was killed by SIGKILL")
         return [started(attempt), lost if is_lost else finished(attempt)]
 
-    one, executor = fleet(lose_one, tmp_path)
+    one, executor = work_of(lose_one, tmp_path)
     with pytest.raises(TrainingError) as refused:
         one.run([step(0), step(1), step(2)])
-    assert refused.value.what == "n1 seed 1: its worker was killed by SIGKILL, in attempt 3"
+    assert refused.value.what == "n1 seed 1: its worker was killed by SIGKILL, 3 times"
     assert refused.value.hints[-1] == "2 of 3 runs are trained; then give the same command again to go on"
     assert sorted((attempt.trial[-1], attempt.number) for attempt in executor.attempts) == [
         ("0", 1),
@@ -140,8 +137,8 @@ def test_a_run_that_ended_before_its_worker_could_say_so_counts_and_an_older_one
         tags={TRIAL: "recipe-0"},
     )
     found = replace(step(0), done=done)
-    monkeypatch.setattr("cvexp.jobs.fleet.steps_of", lambda *_, **__: (found,))
-    one, executor = fleet(lose_first, tmp_path)
+    monkeypatch.setattr("cvexp.jobs.plan_work.steps_of", lambda *_, **__: (found,))
+    one, executor = work_of(lose_first, tmp_path)
     (end,) = one.run([step(0)])
     assert end.run_id == "run-recipe-0"
     assert [attempt.number for attempt in executor.attempts] == list(range(1, n_attempts + 1))
@@ -154,7 +151,7 @@ def test_a_failed_run_does_not_keep_the_others_from_being_trained(
     def fail_two(attempt: Attempt) -> list[Event]:
         return [finished(attempt) if attempt.trial.endswith("-2") else failed(attempt, exit_code=exit_code)]
 
-    one, executor = fleet(fail_two, tmp_path)
+    one, executor = work_of(fail_two, tmp_path)
     with pytest.raises(kind) as refused:
         one.run([step(0), step(1), step(2)])
     assert len(executor.attempts) == 3
@@ -170,7 +167,7 @@ def test_a_signal_stops_everything_and_says_what_is_kept(tmp_path: Path) -> None
     def interrupt(attempt: Attempt) -> list[Event]:
         return [started(attempt), *([finished(attempt)] if attempt.trial.endswith("-0") else [])]
 
-    one, executor = fleet(interrupt, tmp_path)
+    one, executor = work_of(interrupt, tmp_path)
     one.on_event = lambda _, event: os.kill(os.getpid(), signal.SIGTERM) if isinstance(event, Ended) else None
     one.on_event = _once(one.on_event)
     with pytest.raises(Interrupted) as stop:
@@ -185,49 +182,5 @@ def _once(call: Callable[[Step, Event], object]) -> Callable[[Step, Event], obje
     return lambda step, event: next(calls, lambda *_: None)(step, event) if isinstance(event, Ended) else None
 
 
-def test_records_that_wait_are_an_error_of_their_own_with_what_to_type(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    settings = store_settings("http://127.0.0.1:9", "Default")  # nothing listens there
-    run_id = "0" * 32
-    folder = settings.state_dir / RUNS / run_id
-    folder.mkdir(parents=True)
-    address = address_of(settings, state_dir=settings.state_dir)
-    begun = RunStarted(model="linear", tags={}, local_id=run_id, store=address, experiment="Default")
-    Journal(folder).append(begun, key="run", at=1)
-    check_delivered(["1" * 32], settings)
-    with pytest.raises(DeliveryError, match="records wait for the store") as waiting:
-        check_delivered([run_id], settings)
-    assert waiting.value.exit_code == 3
-    assert waiting.value.hints == (
-        "deliver them when it answers: cvexp sync --tracking-uri http://127.0.0.1:9 --experiment Default",
-    )
-
-
 def test_the_same_training_twice_has_two_keys() -> None:
     assert trial_keys([step(1), step(1), step(2)]) == ["recipe-1", "recipe-1-2", "recipe-2"]
-
-
-@pytest.mark.parametrize(
-    ("n_workers", "settings", "complaint"),
-    [
-        (0, {}, "--workers 0: a worker needs a CPU"),
-        (-2, {}, "--workers -2: a worker needs a CPU"),
-        (5, {}, "--workers 5: a worker needs a CPU, and 4 may be used here"),
-        (4, {"threads": 2}, "--workers 4 with threads 2 takes more than the 4 CPUs here"),
-        (2, {"device": "cuda:1"}, "--workers 2 with device cuda:1: each worker is given a GPU of its own"),
-    ],
-)
-def test_workers_that_would_take_each_others_cpus_or_gpus_are_refused(
-    monkeypatch: pytest.MonkeyPatch, n_workers: int, settings: dict[str, object], complaint: str
-) -> None:
-    monkeypatch.setattr("cvexp.device.usable_cpus", lambda: 4)
-    with pytest.raises(ConfigError, match=complaint):
-        check_workers(n_workers, [step(0, **settings)])
-
-
-def test_workers_may_take_all_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cvexp.device.usable_cpus", lambda: 4)
-    check_workers(4, [step(0), step(1, threads=1)])
-    check_workers(1, [step(0, threads=64, device="cuda:1")])
