@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from cvexp.errors import InputError
 from cvexp.stats.measures import ACCURACY, Candidate
@@ -129,6 +127,12 @@ def _proofs(
 
 def _without_cycles(proofs: list[list[int]]) -> list[list[int]]:
     """The proofs, less those among candidates that push one another off in turn."""
+    pushed = {j for found in proofs for j in found}
+    if not any(found and i in pushed for i, found in enumerate(proofs)):
+        return proofs
+    from scipy.sparse import coo_array  # imported for this alone, it takes longer than what is computed
+    from scipy.sparse.csgraph import connected_components
+
     rows = np.repeat(np.arange(len(proofs)), [len(found) for found in proofs])
     columns = np.array([j for found in proofs for j in found], dtype=np.intp)
     edges = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(len(proofs), len(proofs)))

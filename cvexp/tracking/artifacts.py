@@ -49,8 +49,6 @@ def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: P
     Raises:
         RunError: The run has no such artifacts. One that only its journal knows has no `store` to ask.
     """
-    from mlflow.exceptions import MlflowException
-
     missing = RunError(
         f"run {run.name} has no {folder} among its artifacts (status {run.status})",
         f"looked in {run.artifacts_uri}; was the folder moved, or did the run end early?",
@@ -61,6 +59,8 @@ def artifact_folder(store: Store | None, run: RunSummary, folder: str, target: P
         return here / folder
     if store is None:
         raise missing
+    from mlflow.exceptions import MlflowException
+
     with translated(store.settings):
         listed = store.client.list_artifacts(run.run_id, folder)
         if not listed:

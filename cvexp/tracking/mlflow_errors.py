@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from cvexp.errors import DeniedStoreError, StoreError, UnreachableStoreError
@@ -24,13 +25,6 @@ def translated(settings: StoreSettings) -> Iterator[None]:
 
     A server may answer anything, and MLflow's client then raises anything.
     """
-    from google.protobuf.json_format import Error as AnswerError  # type: ignore[import-untyped]  # carries no types
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    expected: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, OSError)
-    if settings.sqlite_file is None:
-        expected += (AnswerError, ValueError, TypeError, KeyError, AttributeError)
     uri = without_credentials(settings.tracking_uri)
     try:
         yield
@@ -39,7 +33,9 @@ def translated(settings: StoreSettings) -> Iterator[None]:
         raise StoreError(
             f"the tracking store {uri} takes a package that is not here: {driver}", f"for example: pip install {driver}"
         ) from error
-    except expected as error:
+    except Exception as error:
+        if not isinstance(error, _expected(settings)):
+            raise
         if (why := _outage(error)) is not None:
             raise UnreachableStoreError(f"the tracking store {uri} does not answer: {why}", CHECK_STORE) from error
         if (found := _STATUS.search(str(error))) is not None:
@@ -53,6 +49,24 @@ def translated(settings: StoreSettings) -> Iterator[None]:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         reason = without_credentials(first)[:200]
         raise StoreError(f"the tracking store {uri} does not answer as it should: {reason}", CHECK_STORE) from error
+
+
+def _expected(settings: StoreSettings) -> tuple[type[Exception], ...]:
+    """What a store's use may raise. Packages that are not imported have raised nothing, and are not imported for it."""
+    kinds: list[type[Exception]] = [OSError]
+    for module, name in _RAISING.items():
+        if module in sys.modules:
+            kinds.append(getattr(sys.modules[module], name))
+    if settings.sqlite_file is None:
+        kinds += [ValueError, TypeError, KeyError, AttributeError]
+    return tuple(kinds)
+
+
+_RAISING = {
+    "mlflow.exceptions": "MlflowException",
+    "sqlalchemy.exc": "SQLAlchemyError",
+    "google.protobuf.json_format": "Error",
+}
 
 
 def _denied(status: str, settings: StoreSettings, answer: str) -> DeniedStoreError:

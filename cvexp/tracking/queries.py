@@ -21,7 +21,7 @@ from cvexp.tracking.liveness import is_gone
 from cvexp.tracking.local import folder_of, status_of
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.registry import WEIGHTS, resolve
-from cvexp.tracking.rows import Fields, logged_figure, read_runs
+from cvexp.tracking.rows import Fields, logged_figure, read_experiments, read_run, read_runs
 from cvexp.tracking.store import existing_run
 
 if TYPE_CHECKING:
@@ -53,13 +53,16 @@ def search(
     last: int | None = None,
     everywhere: bool = False,
     anyones: bool = False,
+    name: str | None = None,
+    prefix: str | None = None,
     fields: Fields | None = None,
 ) -> list[RunSummary]:
     """The experiment's runs, or with `everywhere` those of every experiment, most recently started first.
 
     `where` is a filter in MLflow's language, such as `params.model = "tinyvgg"`; `status` is the one in the store, and
-    `last` the most runs to find; with `anyones` they include those that others than cvexp wrote. The caller needs no
-    more than `fields` of the runs, which may have all.
+    `last` the most runs to find; with `anyones` they include those that others than cvexp wrote. `name` is theirs, and
+    `prefix`, of hexadecimal digits, what their ids begin with. The caller needs no more than `fields` of the runs,
+    which may have all.
 
     Raises:
         RunError: The filter cannot be read.
@@ -70,12 +73,26 @@ def search(
         file = store.settings.sqlite_file
         found = None
         if file is not None and where is None:
-            found = read_runs(file, ids, status=status, last=last, anyones=anyones, fields=fields)
+            found = read_runs(
+                file, ids, status=status, last=last, anyones=anyones, name=name, prefix=prefix, fields=fields
+            )
         if found is None:
-            state = f"attributes.status = '{status}'" if status else None
-            clauses = [clause for clause in (None if anyones else OURS, state, where) if clause]
-            found = [summary_of(run) for run in asked(store, ids, clauses, last=last, where=where)]
+            clauses = [
+                *([] if anyones else [OURS]),
+                *([f"attributes.status = '{status}'"] if status else []),
+                *([f"attributes.run_id LIKE '{prefix}%'"] if prefix else []),
+                *([] if name is None else _named_clause(name)),
+                *([where] if where else []),
+            ]
+            runs = [summary_of(run) for run in asked(store, ids, clauses, last=last, where=where)]
+            found = [run for run in runs if name in (None, run.name)]
     return [with_status(store, run) for run in found]
+
+
+def _named_clause(name: str) -> list[str]:
+    """The clause for runs of that name; none where the filter language cannot quote it."""
+    quote = "'" if '"' in name else '"'
+    return [] if quote in name or not name.isprintable() else [f"attributes.run_name = {quote}{name}{quote}"]
 
 
 def asked(store: Store, ids: list[str], clauses: list[str], *, last: int | None, where: str | None) -> list[Any]:
@@ -99,6 +116,9 @@ def asked(store: Store, ids: list[str], clauses: list[str], *, last: int | None,
 
 def experiments(store: Store) -> dict[str, str]:
     """The names of all experiments that are not deleted, by id."""
+    file = store.settings.sqlite_file
+    if file is not None and (here := read_experiments(file)) is not None:
+        return {one.id: one.name for one in here if not one.is_deleted}
     from mlflow.utils import get_results_from_paginated_fn
 
     def page(size: int, token: str | None) -> Any:
@@ -110,6 +130,10 @@ def experiments(store: Store) -> dict[str, str]:
 
 def experiment_of(store: Store, run: RunSummary) -> str:
     """The name of the experiment that a run belongs to."""
+    file = store.settings.sqlite_file
+    here = read_experiments(file) if file is not None else None
+    if known := [one.name for one in here or () if one.id == run.experiment_id]:
+        return known[0]
     with translated(store.settings):
         return str(store.client.get_experiment(run.experiment_id).name)
 
@@ -187,10 +211,9 @@ def _best(store: Store, selector: str) -> Selection:
 
 def _candidates(store: Store, ids: list[str], selector: str, fields: Fields) -> list[RunSummary] | None:
     """The runs among which `best` chooses as among all; None where all have to be read. Raises what MLflow does."""
-    from mlflow.exceptions import MlflowException
-
     if (file := store.settings.sqlite_file) is not None:
         return read_candidates(file, ids, fields, named=tuple(parsed(selector)[0]))
+    from mlflow.exceptions import MlflowException
 
     def one(clauses: Sequence[str], order: str | None) -> RunSummary | None:
         by = [*([order] if order else []), "attributes.start_time DESC"]
@@ -213,28 +236,20 @@ def _candidates(store: Store, ids: list[str], selector: str, fields: Fields) -> 
 def _named(store: Store, selector: str) -> RunSummary:
     if len(selector) == _ID_DIGITS and _HEX.fullmatch(selector) and (run := by_id(store, selector)):
         return run
-    matches = _called(store, selector)
+    matches = search(store, name=selector, everywhere=True)
     if not matches and _HEX.fullmatch(selector):
-        matches = search(store, where=f"attributes.run_id LIKE '{selector}%'", everywhere=True)
+        matches = search(store, prefix=selector, everywhere=True)
     if len(matches) == 1:
         return matches[0]
     if matches:
         listed = [f"{r.run_id[:12]} ({r.name})" for r in matches[:SHOWN_CANDIDATES]]
         more = f" and {len(matches) - len(listed)} more" if len(matches) > len(listed) else ""
         raise RunError(f"{shown(selector)} fits {len(matches)} runs", "candidates: " + ", ".join(listed) + more)
-    if others := _called(store, selector, anyones=True):
+    if others := search(store, name=selector, everywhere=True, anyones=True):
         raise foreign(others[0])
     short = "" if len(selector) >= MIN_PREFIX else f" (a prefix of an id needs at least {MIN_PREFIX} digits)"
     listing = store.settings.command("compare")
     raise RunError(f"no run here is {shown(selector)}{short}", f"see which there are: {listing}")
-
-
-def _called(store: Store, name: str, *, anyones: bool = False) -> list[RunSummary]:
-    """The runs of that name in every experiment; a name that the filter language cannot quote is compared here."""
-    quote = "'" if '"' in name else '"'
-    if quote in name or not name.isprintable():
-        return [run for run in search(store, everywhere=True, anyones=anyones) if run.name == name]
-    return search(store, where=f"attributes.run_name = {quote}{name}{quote}", everywhere=True, anyones=anyones)
 
 
 def foreign(run: RunSummary) -> RunError:
@@ -248,6 +263,9 @@ def foreign(run: RunSummary) -> RunError:
 
 def by_id(store: Store, run_id: str) -> RunSummary | None:
     """The run of that id, of any experiment; None where there is none, RunError where it was deleted."""
+    file = store.settings.sqlite_file
+    if file is not None and (here := read_run(file, run_id)) is not None:
+        return with_status(store, here)
     with translated(store.settings):
         run = existing_run(store, run_id)
     if run is not None and run.info.lifecycle_stage == "deleted":

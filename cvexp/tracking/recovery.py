@@ -21,6 +21,7 @@ from cvexp.tracking.journal import JOURNAL, Journal, run_lock
 from cvexp.tracking.local import address_of, all_folders, belongs, folder_of, is_ours, leftover_of, lock_if_free
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.queries import search
+from cvexp.tracking.rows import Fields
 from cvexp.tracking.store import load_mlflow, open_store
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def recover(settings: StoreSettings) -> None:
         sync(settings, seconds=SYNC_SECONDS, stall_seconds=0)
     with contextlib.suppress(CvexpError, OSError):
         check_settings(settings, create=False)
+        if settings.sqlite_file is not None and not _dead_runs(settings):
+            return  # as nearly always, and MLflow is not imported for it
         load_mlflow(settings)  # imports are not what the deadline is for
         closing = threading.Thread(target=_close_dead_runs, args=(settings,), name="cvexp-recovery", daemon=True)
         closing.start()
@@ -91,12 +94,30 @@ def _close_dead_runs(settings: StoreSettings) -> None:
     from cvexp.tracking.mlflow_sink import tags
 
     with contextlib.suppress(Exception):  # a store that is read-only, or does not answer
-        store = open_store(replace(settings, experiment=DEFAULT_EXPERIMENT), create=False)
-        for run in search(store, status="RUNNING", everywhere=True):
-            with contextlib.suppress(RunError):  # its folder belongs to another user
-                if run.status == "KILLED" and folder_of(settings, run.run_id) is None:
-                    store.client.log_batch(run.run_id, metrics=[delivered_now()], tags=tags({"cvexp.end_reason": GONE}))
-                    store.client.set_terminated(run.run_id, "KILLED")
+        client = open_store(_any_experiment(settings), create=False).client
+        for run_id in _dead_runs(settings):
+            client.log_batch(run_id, metrics=[delivered_now()], tags=tags({"cvexp.end_reason": GONE}))
+            client.set_terminated(run_id, "KILLED")
+
+
+def _dead_runs(settings: StoreSettings) -> list[str]:
+    """The ids of runs without a folder here that the store calls RUNNING, and whose process has ended.
+
+    Raises StoreError where the store cannot be read.
+    """
+    store = open_store(_any_experiment(settings), create=False)
+    running = search(store, status="RUNNING", everywhere=True, fields=Fields(params=(), metrics=()))
+    dead = []
+    for run in running:
+        with contextlib.suppress(RunError):  # its folder belongs to another user
+            if run.status == "KILLED" and folder_of(settings, run.run_id) is None:
+                dead.append(run.run_id)
+    return dead
+
+
+def _any_experiment(settings: StoreSettings) -> StoreSettings:
+    """The settings with the experiment that every store has; runs are looked for in all of them."""
+    return replace(settings, experiment=DEFAULT_EXPERIMENT)
 
 
 def close_run(settings: StoreSettings, run_id: str, *, reason: str) -> None:

@@ -32,6 +32,7 @@ AND (:status IS NULL OR status = :status)
 AND (:recipes IS NULL OR run_uuid IN (
     SELECT run_uuid FROM tags WHERE key = 'cvexp.recipe' AND value IN (SELECT value FROM json_each(:recipes))
 ) OR NOT EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'cvexp.recipe'))
+AND (:name IS NULL OR name = :name) AND (:prefix IS NULL OR substr(run_uuid, 1, length(:prefix)) = :prefix)
 AND (:anyones OR EXISTS (
     SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'cvexp.version' AND tags.value != ''
 ))
@@ -61,13 +62,15 @@ def read_runs(
     last: int | None = None,
     anyones: bool = False,
     recipes: Collection[str] | None = None,
+    name: str | None = None,
+    prefix: str | None = None,
     fields: Fields | None = None,
 ) -> list[RunSummary] | None:
     """The runs of some experiments, most recently started first, without deleted ones; None if MLflow has to be asked.
 
     `status` is the one that the runs have in the store, and `last` the most runs to read; with `anyones` they include
-    those that others than cvexp wrote, and with `recipes` only those of one of them or without any. What `fields`
-    leaves out is missing from the runs.
+    those that others than cvexp wrote, and with `recipes` only those of one of them or without any. `name` is theirs,
+    and `prefix` what their ids begin with. What `fields` leaves out is missing from the runs.
     """
     fields = fields or Fields()
     asked = {
@@ -75,6 +78,8 @@ def read_runs(
         "status": status,
         "anyones": anyones,
         "last": -1 if last is None else last,
+        "name": name,
+        "prefix": prefix,
         "recipes": None if recipes is None else json.dumps(sorted(recipes)),
     }
     try:
@@ -83,6 +88,38 @@ def read_runs(
             return runs_of(database, database.execute(_RUNS, asked).fetchall(), fields)
     except (sqlite3.Error, TypeError, ValueError, OverflowError):  # a store's content is untrusted
         return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """An experiment of a store."""
+
+    id: str
+    name: str
+    is_deleted: bool
+
+
+def read_experiments(file: Path) -> list[Experiment] | None:
+    """All experiments of a local store; None if MLflow has to be asked."""
+    try:
+        with contextlib.closing(opened(file)) as database:
+            rows = database.execute("SELECT experiment_id, name, lifecycle_stage FROM experiments").fetchall()
+    except sqlite3.Error:
+        return None
+    return [Experiment(id=str(number), name=str(name), is_deleted=stage != "active") for number, name, stage in rows]
+
+
+def read_run(file: Path, run_id: str) -> RunSummary | None:
+    """The run of that id with all that is known of it; None if MLflow has to be asked, as for one that was deleted."""
+    columns = ", ".join(RUN_COLUMNS)
+    one = f"SELECT {columns} FROM runs WHERE run_uuid = ? AND lifecycle_stage = 'active'"  # noqa: S608 - our own words
+    try:
+        with contextlib.closing(opened(file)) as database:
+            database.execute("BEGIN")
+            found = runs_of(database, database.execute(one, (run_id,)).fetchall(), Fields())
+    except (sqlite3.Error, TypeError, ValueError, OverflowError):
+        return None
+    return found[0] if found else None
 
 
 def opened(file: Path) -> sqlite3.Connection:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cvexp import process
@@ -16,6 +17,7 @@ from cvexp.redaction import without_credentials
 from cvexp.settings import STATE_DIR, StoreSettings, store_settings
 from cvexp.tracking.checks import check_reachable, check_settings
 from cvexp.tracking.mlflow_errors import translated
+from cvexp.tracking.rows import read_experiments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,13 +31,20 @@ CREATION_TIMEOUT_SECONDS = 300
 READER_TIMEOUT_SECONDS = 5  # how long a command that only reads waits for a store that another process is creating
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Store:
     """An open store and the experiment in it that is read and written."""
 
     settings: StoreSettings
-    client: MlflowClient
     experiment_id: str
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's client, made when it is first asked for: importing MLflow takes longer than reading a local store.
+
+        Raises what MLflow does.
+        """
+        return _client(self.settings)
 
 
 def open_store(
@@ -53,6 +62,8 @@ def open_store(
     check_settings(settings, create=create)
     check_reachable(settings)
     with _creation_lock(settings, create=create, waiting=waiting), translated(settings):
+        if not create and (known := _known_here(settings)):
+            return Store(settings=settings, experiment_id=known)
         client = _client(settings)
         experiment_id = _experiment_id(client, settings, create=create)
         if not experiment_id:
@@ -60,7 +71,17 @@ def open_store(
                 f"{without_credentials(settings.tracking_uri)} answers, but not as MLflow's server does",
                 "check --tracking-uri (or MLFLOW_TRACKING_URI)",
             )
-    return Store(settings=settings, client=client, experiment_id=experiment_id)
+    store = Store(settings=settings, experiment_id=experiment_id)
+    vars(store)["client"] = client  # it is there already
+    return store
+
+
+def _known_here(settings: StoreSettings) -> str | None:
+    """The id of the settings' experiment in a local store; None where MLflow has to be asked for it."""
+    file = settings.sqlite_file
+    experiments = None if file is None else read_experiments(file)
+    found = [one.id for one in experiments or () if one.name == settings.experiment and not one.is_deleted]
+    return found[0] if found else None
 
 
 def _experiment_id(client: MlflowClient, settings: StoreSettings, *, create: bool) -> str:

@@ -157,7 +157,7 @@ def test_a_server_refuses_a_purge(settings):
 def removal_store(uri):
     from cvexp.tracking.store import Store
 
-    return Store(settings=store_settings(uri), client=None, experiment_id="0")
+    return Store(settings=store_settings(uri), experiment_id="0")
 
 
 def test_the_command_lists_and_does_nothing_without_yes(record, cvexp, client):
