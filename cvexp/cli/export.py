@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,7 @@ from cvexp.settings import data_dir as resolve_data_dir
 from cvexp.settings import store_settings, typed_flags
 
 if TYPE_CHECKING:
-    from cvexp.jobs.exported import ExportResult
+    from cvexp.jobs.exported import ExportedFile, ExportResult
 
 DEFAULT_FORMAT = "state-dict"
 INT8 = "int8"
@@ -83,12 +84,17 @@ def export(
     store, folder = store_settings(tracking_uri, experiment, data_dir), resolve_data_dir(data_dir)
     result = job(run, store, data_dir=folder, wanted=wanted, trusted_factory=model, say=hint)
     result = replace(result, model_card=write_card(result, store, text=text))
-    shipped = [str(one.path) for one in result.files if one.kept]
-    file, flags = [*shipped[-1:], *(("--model", model) if model else ())], typed_flags(data_dir=data_dir)
+    shipped = sorted((one for one in result.files if one.kept), key=_latency)
+    file = [*(str(one.path) for one in shipped[:1]), *(("--model", model) if model else ())]
+    flags = typed_flags(data_dir=data_dir)
     then = (flags.command("evaluate", *file), flags.command("predict", *file, "IMAGE")) if shipped else ()
     present(result, report, as_json=as_json, then=then)
     result.check()
     check_logged(result)
+
+
+def _latency(file: ExportedFile) -> float:
+    return math.inf if file.latency is None else file.latency.p50.value
 
 
 def formats(given: list[str] | None, *, every: bool) -> tuple[str, ...]:

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from cvexp.export.formats import ExportOptions
+    from cvexp.export.formats import ExportOptions, Variant
     from cvexp.inference.executorch_predictor import ExecuTorchPredictor
     from cvexp.models.spec import ModelSpec
 
 
 class ExecuTorchExporter:
     """Lowers a traced program to XNNPACK, in float32. The card beside the file has what other formats hold inside."""
+
+    variants: tuple[Variant, ...] = ("raw",)
 
     def write(self, path: Path, model: nn.Module, spec: ModelSpec, *, options: ExportOptions = DEFAULTS) -> str:
         """See `Exporter.write`; the file's digest is kept, so that `read` knows it."""

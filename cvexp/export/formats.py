@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from cvexp.errors import ConfigError, DeviceError, nearest
 from cvexp.runs import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     import torch
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     from cvexp.inference.predictor import Predictor
     from cvexp.models.spec import ModelSpec
+
+
+Variant = Literal["", "int8", "raw"]
+"""How a file differs from the usual one; see ExportOptions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -43,6 +48,11 @@ DEFAULTS = ExportOptions()
 
 class Exporter(Protocol):
     """Writes a trained model as one file, and predicts with such a file."""
+
+    @property
+    def variants(self) -> Collection[Variant]:
+        """The variants that the format has, besides the usual file."""
+        ...
 
     def write(self, path: Path, model: nn.Module, spec: ModelSpec, *, options: ExportOptions = DEFAULTS) -> str:
         """Write `model`, built from `spec`, to `path` atomically, and return the file's SHA-256.

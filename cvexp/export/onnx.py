@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from cvexp.export.formats import ExportOptions
+    from cvexp.export.formats import ExportOptions, Variant
     from cvexp.inference.onnx_session import OnnxPredictor
     from cvexp.models.spec import ModelSpec
 
@@ -24,6 +24,8 @@ OPSET = 18
 
 class OnnxExporter:
     """Writes the input `images` and the outputs `logits` and `probabilities`; of the network alone, `logits`."""
+
+    variants: tuple[Variant, ...] = ("int8", "raw")
 
     def write(self, path: Path, model: nn.Module, spec: ModelSpec, *, options: ExportOptions = DEFAULTS) -> str:
         """See `Exporter.write`. The same model gives the same bytes, within one version of torch."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from cvexp.export.formats import ExportOptions
+    from cvexp.export.formats import ExportOptions, Variant
     from cvexp.inference.openvino_predictor import OpenVinoPredictor
     from cvexp.models.spec import ModelSpec
 
@@ -26,6 +26,8 @@ MODEL, WEIGHTS, METADATA = "model.xml", "model.bin", "cvexp.json"
 
 class OpenVinoExporter:
     """Converts what `cvexp.export.onnx` writes, with its names of inputs and outputs, in float32."""
+
+    variants: tuple[Variant, ...] = ("raw",)
 
     def write(self, path: Path, model: nn.Module, spec: ModelSpec, *, options: ExportOptions = DEFAULTS) -> str:
         """See `Exporter.write`."""

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from cvexp.export.formats import ExportOptions
+    from cvexp.export.formats import ExportOptions, Variant
     from cvexp.inference.predictor import Predictor
     from cvexp.models.spec import ModelSpec
 
 
 class TorchExportExporter:
     """Writes what `torch.export.load` reads, without what only a debugger reads; reads what it wrote itself alone."""
+
+    variants: tuple[Variant, ...] = ("raw",)
 
     def write(self, path: Path, model: nn.Module, spec: ModelSpec, *, options: ExportOptions = DEFAULTS) -> str:
         """See `Exporter.write`."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from cvexp.export.formats import ExportOptions
+    from cvexp.export.formats import ExportOptions, Variant
     from cvexp.inference.predictor import TorchPredictor
     from cvexp.models.spec import ModelSpec
 
@@ -38,6 +38,7 @@ class WeightsExporter:
 
     encode: Callable[[Mapping[str, torch.Tensor]], bytes]
     decode: Callable[[bytes, Path], dict[str, Any]]
+    variants: tuple[Variant, ...] = ()
 
     def write(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from cvexp.errors import ConfigError, InputError, WeightsError
 from cvexp.jobs.staging import unwritable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from cvexp.export.formats import Variant
     from cvexp.jobs.export_proof import Proven
     from cvexp.jobs.source import TrainedModel
 
@@ -24,8 +25,6 @@ ID_DIGITS = 8
 LARGEST_TOLERANCE = 0.5
 FAILED = ".failed"
 """Added to the name of a file that is not to be shipped; no verb takes such a file."""
-
-Variant = Literal["", "int8", "raw"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,11 +109,18 @@ class LeftOut:
 
 
 def plan(trained: TrainedModel, wanted: Wanted) -> tuple[list[Planned], str | None]:
-    """The files to write, int8 after fp32, and a note where a usual name was taken by another run's file."""
+    """The files to write, int8 after fp32, and a note where a usual name was taken by another run's file.
+
+    Of all formats, those are left out that do not have the variant asked for; one that was named is refused later.
+    """
+    from cvexp.export.formats import exporter_of
+
     variants: tuple[Variant, ...] = ("raw",) if wanted.raw else ("", "int8") if wanted.quantize else ("",)
     planned, notes = [], []
     for name in wanted.formats or EXPORT_SUFFIXES:
         for variant in variants:
+            if variant and not wanted.formats and variant not in exporter_of(name).variants:
+                continue
             path, note = _place(trained, wanted, EXPORT_SUFFIXES[name], variant)
             planned.append(Planned(format=name, variant=variant, path=path))
             notes.append(note)

@@ -64,7 +64,9 @@ def history(points: Sequence[TrialPoint], *, figure: str, maximize: bool, title:
         percent_axis(axes.yaxis, (low, high))
     axes.set_xlabel("trial", fontsize=9, color=INK)
     axes.set_ylabel(plain(figure), fontsize=9, color=INK)
-    drawn.legend(fontsize=8.5, frameon=False, loc="outside lower center", ncols=len(axes.get_legend_handles_labels()[1]))
+    drawn.legend(
+        fontsize=8.5, frameon=False, loc="outside lower center", ncols=len(axes.get_legend_handles_labels()[1])
+    )
     axes.set_title(plain(title), fontsize=10.5, loc="left", color=INK)
     return drawn
 

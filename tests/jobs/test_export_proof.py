@@ -45,6 +45,7 @@ class MatricesExporter:
     """Writes JSON; an int8 file has its weights rounded to as many steps as `steps`."""
 
     steps = 127
+    variants = ("int8", "raw")
 
     def write(self, path, model, spec, *, options):
         if spec.model != "linear":
@@ -184,6 +185,14 @@ def test_all_is_every_format_that_can_run_and_says_why_the_others_cannot(lab, ma
     with pytest.raises(ConfigError, match="matrices are for linear models"):
         exported(lab, "state-dict", "matrices", model="mlp", out=tmp_path / "none")
     assert list((tmp_path / "none").iterdir()) == []
+
+
+def test_a_variant_of_all_formats_is_written_where_a_format_has_it(lab, matrices, tmp_path, monkeypatch):
+    for name in {*EXPORT_SUFFIXES} - {"state-dict", "matrices"}:
+        monkeypatch.delitem(EXPORT_SUFFIXES, name)
+    every = exported(lab, quantize=True, keep_slower=True, out=tmp_path)
+    assert [one.kind for one in every.files] == ["state-dict", "matrices", "matrices-int8"]
+    assert every.left_out == ()
 
 
 def times_of(*seconds, busy=False):
