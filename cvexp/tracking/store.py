@@ -59,6 +59,7 @@ def open_store(
         UnreachableStoreError: The store does not answer now.
         StoreError: The store cannot be opened, or does not exist and was not to be created.
     """
+    _prepare()
     check_settings(settings, create=create)
     check_reachable(settings)
     with _creation_lock(settings, create=create, waiting=waiting), translated(settings):
@@ -169,14 +170,19 @@ def load_mlflow(settings: StoreSettings) -> None:
     In cvexp's own process MLflow logs nothing, sends no telemetry and retries for seconds rather than minutes. In
     another it stays as its owner configured it.
     """
-    if process.is_own():
-        for name, value in _OWN_ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+    _prepare()
     import mlflow
 
     if not settings.tracking_uri.startswith("http"):
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - likewise
     mute()
+
+
+def _prepare() -> None:
+    """Set what MLflow reads when it is imported, which any module may do once a store is open."""
+    if process.is_own():
+        for name, value in _OWN_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
 
 
 _OWN_ENVIRONMENT = {
