@@ -69,8 +69,9 @@ def test_an_int8_file_classifies_as_the_model_it_comes_from(tmp_path, digits, na
     proto = onnx.load(path)
     onnx.checker.check_model(proto, full_check=True)
     assert {one.key: one.value for one in proto.metadata_props}["cvexp.quantized"] == "int8"
-    kinds = {tensor.data_type for tensor in proto.graph.initializer if len(tensor.dims) > 1}
-    assert onnx.TensorProto.INT8 in kinds
+    weights = [one for one in proto.graph.initializer if len(one.dims) > 1 and one.data_type == onnx.TensorProto.INT8]
+    assert weights
+    assert max(abs(onnx.numpy_helper.to_array(one).astype(int)).max() for one in weights) <= 64  # else CPUs saturate
     predictor, images = exporter_of("onnx").read(path, spec, device=CPU), digits.test.images
     wanted, found = TorchPredictor(model, spec.transform, CPU).logits(images), predictor.logits(images)
     assert not torch.equal(wanted, found)

@@ -196,8 +196,9 @@ MUTATIONS = (
 )
 
 
-ANY = "not full and not campaign"
-"""Slow tests too: a few mutations are noticed by those alone."""
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider")
+ANY, NAMED = "not full and not campaign", "not full"
+"""What is run of a file, slow tests too, since a few mutations are noticed by those alone; and of tests that are named."""
 
 
 def red(mutation: Mutation, copy: Path) -> bool:
@@ -209,7 +210,7 @@ def red(mutation: Mutation, copy: Path) -> bool:
     file.write_text(whole.replace(mutation.old, mutation.new))
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", "-m", ANY, *mutation.tests],
+            [*PYTEST, "-m", NAMED if "::" in mutation.tests[0] else ANY, *mutation.tests],
             cwd=copy,
             env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
