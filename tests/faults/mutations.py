@@ -198,7 +198,7 @@ MUTATIONS = (
 
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider")
 ANY, NAMED = "not full and not campaign", "not full"
-"""What is run of a file, slow tests too, since a few mutations are noticed by those alone; and of tests that are named."""
+"""What is run of a file, slow tests too, since those alone notice some mutations; and of tests that are named."""
 
 
 def red(mutation: Mutation, copy: Path) -> bool:
