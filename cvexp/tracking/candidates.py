@@ -66,8 +66,7 @@ def _rows(
     """A row for each run that may be the best: cvexp's, finished, neither imported nor a trial (see `runs.is_trial`).
 
     Equal texts have equal numbers. The parameters of `fields` are left out where the conditions say how the images were
-    split. Each key is one pass over its rows, which lie in the order of ids: that
-    takes half the time of looking them up run by run.
+    split. Each key is one pass over its rows, which lie in the order of ids.
     """
     numbered: dict[str, int] = {}
 
