@@ -9,7 +9,8 @@ import stat
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from cvexp.errors import CvexpError, RunError, StoreError
 from cvexp.events import RunEnded
@@ -25,10 +26,12 @@ from cvexp.tracking.rows import Fields
 from cvexp.tracking.store import load_mlflow, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cvexp.settings import StoreSettings
     from cvexp.tracking.local import Leftover
+
+Found = TypeVar("Found")
 
 GONE = "the process is gone"
 UNSTARTED_SECONDS = 60.0  # a folder without a journal that is older was left by a killed process
@@ -81,23 +84,35 @@ def recover(settings: StoreSettings) -> None:
         sync(settings, seconds=SYNC_SECONDS, stall_seconds=0)
     with contextlib.suppress(CvexpError, OSError):
         check_settings(settings, create=False)
-        if settings.sqlite_file is not None and not _dead_runs(settings):
-            return  # as nearly always, and MLflow is not imported for it
-        load_mlflow(settings)  # imports are not what the deadline is for
-        closing = threading.Thread(target=_close_dead_runs, args=(settings,), name="cvexp-recovery", daemon=True)
-        closing.start()
-        closing.join(CLOSING_SECONDS)
+        if settings.sqlite_file is None:
+            load_mlflow(settings)  # imports are not what the deadline is for
+        if dead := _within(CLOSING_SECONDS, partial(_dead_runs, settings)):
+            load_mlflow(settings)  # likewise; a local store without such runs, as nearly all, does without MLflow
+            _within(CLOSING_SECONDS, partial(_close_dead_runs, settings, dead))
 
 
-def _close_dead_runs(settings: StoreSettings) -> None:
-    """Set runs to KILLED that the store calls RUNNING and whose process has ended; `sync` does those with a folder."""
+def _within(seconds: float, work: Callable[[], Found]) -> Found | None:
+    """What `work` returns; None where it takes longer, or raises, as it does of a store that is read-only."""
+    found: list[Found] = []
+
+    def run() -> None:
+        with contextlib.suppress(Exception):
+            found.append(work())
+
+    thread = threading.Thread(target=run, name="cvexp-recovery", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return found[0] if found else None
+
+
+def _close_dead_runs(settings: StoreSettings, dead: Sequence[str]) -> None:
+    """Set these runs to KILLED; `sync` does those with a folder. Raises what the store's client does."""
     from cvexp.tracking.mlflow_sink import tags
 
-    with contextlib.suppress(Exception):  # a store that is read-only, or does not answer
-        client = open_store(_any_experiment(settings), create=False).client
-        for run_id in _dead_runs(settings):
-            client.log_batch(run_id, metrics=[delivered_now()], tags=tags({"cvexp.end_reason": GONE}))
-            client.set_terminated(run_id, "KILLED")
+    client = open_store(_any_experiment(settings), create=False).client
+    for run_id in dead:
+        client.log_batch(run_id, metrics=[delivered_now()], tags=tags({"cvexp.end_reason": GONE}))
+        client.set_terminated(run_id, "KILLED")
 
 
 def _dead_runs(settings: StoreSettings) -> list[str]:
