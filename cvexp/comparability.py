@@ -84,8 +84,11 @@ def test_set_labels(runs: Sequence[RunSummary]) -> dict[str, str]:
 
     The dataset's digest stands for its name where two contents share it; the seed is named where it tells sets apart.
     """
-    parts = {run.test_set: run.test_set.split(",") for run in runs}
-    names = {run.test_set: run.params.get("dataset", "unknown") for run in reversed(runs)}
+    first_of: dict[str, RunSummary] = {}
+    for run in runs:
+        first_of.setdefault(run.test_set, run)
+    parts = {identity: identity.split(",") for identity in first_of}
+    names = {identity: run.params.get("dataset", "unknown") for identity, run in first_of.items()}
     contents: dict[str, set[str]] = {}
     for identity, (digest, *_) in parts.items():
         contents.setdefault(names[identity], set()).add(digest)
@@ -98,7 +101,10 @@ def test_set_labels(runs: Sequence[RunSummary]) -> dict[str, str]:
 def condition_groups(runs: Sequence[RunSummary]) -> tuple[tuple[str, ...], dict[str, str]]:
     """The letter of each run's conditions, in order of appearance, and for each letter what sets it apart, in words."""
     letters: dict[str, str] = {}
-    groups = tuple(letters.setdefault(run.comparability_key, group_label(len(letters))) for run in runs)
+    keys = [run.comparability_key for run in runs]
+    for key in dict.fromkeys(keys):
+        letters[key] = group_label(len(letters))
+    groups = tuple(letters[key] for key in keys)
     if len(letters) <= 1:
         return groups, {}
     conditions = {letter: run.conditions for letter, run in zip(groups, runs, strict=True)}

@@ -185,8 +185,8 @@ class RunSummary:
     @property
     def test_set(self) -> str:
         """Identifies its test images; accuracies are comparable only where it is equal."""
-        if TEST_SET in self.tags:
-            return self.tags[TEST_SET]
+        if (known := self.tags.get(TEST_SET)) is not None:
+            return known
         dataset = str(self.conditions.get("dataset") or self.params.get("dataset", "unknown"))
         return test_set(dataset, limit=self.params.get("limit"), split_seed=self.params.get("split_seed"))
 

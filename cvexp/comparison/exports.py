@@ -37,7 +37,7 @@ def with_exports(runs: Sequence[RunSummary]) -> list[RunSummary]:
 
 def n_exported(runs: Sequence[RunSummary]) -> int:
     """How many of the runs have exported files that were timed."""
-    return sum(bool(_files_of(run)) for run in runs)
+    return sum(bool(_timed(run)) for run in runs)
 
 
 def _files_of(run: RunSummary) -> list[RunSummary]:
@@ -47,8 +47,10 @@ def _files_of(run: RunSummary) -> list[RunSummary]:
 def _timed(run: RunSummary) -> dict[str, Mapping[str, object]]:
     """The conditions of each kind of file that was timed; a store's content is untrusted."""
     text = run.tags.get(EXPORTS, "")
+    if not text or len(text) > LONGEST_TAG:
+        return {}
     try:
-        found = json.loads(text) if text and len(text) <= LONGEST_TAG else None
+        found = json.loads(text)
     except (ValueError, RecursionError):
         return {}
     kinds = list(found.items())[:MAX_KINDS] if isinstance(found, dict) else []

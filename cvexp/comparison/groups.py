@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -109,7 +110,7 @@ class Group:
 
     def quick_mean(self, key: str) -> float | None:
         """The mean, or None, without an interval: to sort thousands of groups by."""
-        values = [run.metrics[key] for run in self.pool(key) if key in run.metrics]
+        values = [value for run in self.pool(key) if (value := run.metrics.get(key)) is not None]
         if len(values) > 1 and not all(map(math.isfinite, values)):
             return math.nan
         return fmean(values) if values else None
@@ -134,7 +135,11 @@ def interval_of(values: Sequence[float]) -> Interval:
 
 def seed_of(run: RunSummary) -> int | None:
     """A run's seed, or None where it is not a number; a store's content is untrusted."""
-    text = run.params.get(SEED, "")
+    return _number(run.params.get(SEED, ""))
+
+
+@lru_cache(maxsize=1024)
+def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < NAME_DIGITS**2 else None
 
 
@@ -148,15 +153,15 @@ def group_runs(
     """
     members: dict[tuple[str, ...], list[RunSummary]] = {}
     for run in runs:
-        one_of_many = repeats and run.status == "FINISHED" and run.recipe and seed_of(run) is not None
-        key = (run.recipe, *_training_data(run)) if one_of_many else (run.run_id,)
+        recipe = run.recipe if repeats and run.status == "FINISHED" else ""
+        key = (recipe, _training_data(run)) if recipe and seed_of(run) is not None else (run.run_id,)
         members.setdefault(key, []).append(run)
     return [_group(found, letters, bench_letters) for found in members.values()]
 
 
-def _training_data(run: RunSummary) -> tuple[str, ...]:
+def _training_data(run: RunSummary) -> str:
     """What the recipe does not know of the training images: their content."""
-    return (run.test_set.partition(",")[0],)
+    return run.test_set.partition(",")[0]
 
 
 def _group(found: list[RunSummary], letters: Mapping[str, str], bench_letters: Mapping[str, str]) -> Group:
@@ -186,13 +191,15 @@ def _comparable(
     runs: Sequence[RunSummary], disturbed: set[str], letters: Mapping[str, str]
 ) -> tuple[tuple[RunSummary, ...], bool]:
     """The runs under the conditions that most of the quiet ones have, and whether there were only disturbed ones."""
+    if not runs:
+        return (), False
     quiet = [run for run in runs if run.run_id not in disturbed]
     pool = quiet or list(runs)
     if len({letters.get(run.run_id) for run in pool}) > 1:
         counts = Counter(letters.get(run.run_id, "") for run in pool)
         usual = max(counts, key=lambda letter: counts[letter])
         pool = [run for run in pool if letters.get(run.run_id, "") == usual]
-    return tuple(pool), bool(runs) and not quiet
+    return tuple(pool), not quiet
 
 
 def labelled(groups: Sequence[Group], *, repeats: bool = True) -> list[Group]:

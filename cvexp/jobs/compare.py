@@ -201,10 +201,9 @@ def _other_experiments(store: Store) -> tuple[str, ...]:
 
 def _best(runs: Sequence[RunSummary]) -> frozenset[str]:
     """The run with the highest test accuracy of each test set, if any is a number; the first among equals."""
-    best: dict[str, RunSummary] = {}
+    best: dict[str, tuple[float, str]] = {}
     for run in runs:
         accuracy = run.metrics.get(Metric.TEST_ACCURACY, math.nan)
-        first = best.setdefault(run.test_set, run) if not math.isnan(accuracy) else None
-        if first is not None and accuracy > first.metrics[Metric.TEST_ACCURACY]:
-            best[run.test_set] = run
-    return frozenset(run.run_id for run in best.values())
+        if accuracy > best.get(run.test_set, (-math.inf, ""))[0]:
+            best[run.test_set] = accuracy, run.run_id
+    return frozenset(run_id for _, run_id in best.values())

@@ -208,7 +208,7 @@ def _stored(repeat: Repeat, run: RunSummary) -> dict[str, Any]:
         "unlogged": run.tags.get(UNLOGGED) or None,
         "best_epoch": int(best) if best.isdecimal() else None,
         "busy": run.busy or None,
-        "metrics": run.metrics,
+        "metrics": dict(run.metrics),
         "history": [{"epoch": epoch, **figures} for epoch, figures in repeat.history.items()],
         "artifacts_uri": without_credentials(run.artifacts_uri),
     }

@@ -6,13 +6,12 @@ As `tracking.rows` reads them; see there for what it relies on.
 from __future__ import annotations
 
 import contextlib
-import math
 import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cvexp.results import Metric, rank
+from cvexp.results import Metric, higher_is_better
 from cvexp.runs import IMPORTED, SWEEP
-from cvexp.tracking.rows import RUN_COLUMNS, figure_of_row, numbers, opened, runs_of
+from cvexp.tracking.rows import RUN_COLUMNS, numbers, opened, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -39,8 +38,7 @@ def read_candidates(
         with contextlib.closing(opened(file)) as database:
             database.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
             database.execute("BEGIN")  # one state of the store for all queries
-            rows = _rows(database, experiment_ids, fields, named)
-            ids = _leaders(rows)
+            ids = _leaders(_rows(database, experiment_ids, fields, named))
             columns = ", ".join(RUN_COLUMNS)
             found = [
                 database.execute(f"SELECT {columns} FROM runs WHERE run_uuid = ?", (one,)).fetchone()  # noqa: S608
@@ -52,12 +50,11 @@ def read_candidates(
 
 
 class _Row(NamedTuple):
-    """A run: its place in time, the latest first, the numbers of its texts, and the first of the metrics it has."""
+    """A run: its place in time, the latest first, its texts, and how it stands by the first of the metrics it has."""
 
     at: tuple[int, str]
-    texts: tuple[int | None, ...]
-    metric: str | None
-    value: object
+    texts: tuple[str | None, ...]
+    standing: tuple[str, tuple[int, float]] | None
 
 
 def _rows(
@@ -65,14 +62,12 @@ def _rows(
 ) -> Iterator[_Row]:
     """A row for each run that may be the best: cvexp's, finished, neither imported nor a trial (see `runs.is_trial`).
 
-    Equal texts have equal numbers. The parameters of `fields` are left out where the conditions say how the images were
-    split. Each key is one pass over its rows, which lie in the order of ids.
+    The parameters of `fields` are left out where the conditions say how the images were split. Each key is one pass
+    over its rows, which lie in the order of ids.
     """
-    numbered: dict[str, int] = {}
 
-    def column(table: str, key: str) -> dict[str, int]:
-        values = database.execute(f"SELECT run_uuid, value FROM {table} WHERE key = ?", (key,))  # noqa: S608 - our own
-        return {run_id: numbered.setdefault(value, len(numbered)) for run_id, value in values}
+    def column(table: str, key: str) -> dict[str, str]:
+        return dict(database.execute(f"SELECT run_uuid, coalesce(value, '') FROM {table} WHERE key = ?", (key,)))  # noqa: S608
 
     def those_with(table: str, key: str) -> set[str]:
         return {run_id for (run_id,) in database.execute(f"SELECT run_uuid FROM {table} WHERE key = ?", (key,))}  # noqa: S608
@@ -85,45 +80,58 @@ def _rows(
         "AND experiment_id IN (SELECT value FROM json_each(?))"
     )
     found = database.execute(finished, (numbers(experiment_ids),))
-    runs = {run_id: start for run_id, start in found if run_id in ours and run_id not in left_out}
-    conditions = column("tags", CONDITIONS)
-    says_split = {number for text, number in numbered.items() if SAYS_SPLIT in text}
-    columns = [conditions, *(column("tags", key) for key in fields.tags or () if key != CONDITIONS)]
-    columns += [column("params", key) for key in named]
-    others: list[dict[str, int]] = []
-    if not all(conditions.get(run_id) in says_split for run_id in runs):
-        others = [column("params", key) for key in fields.params or ()]
-    values: dict[str, dict[str, object]] = {}
-    lacking = set(runs)
-    for metric in fields.metrics or ():
-        if lacking:
-            values[metric] = _values(database, metric)
-            lacking -= values[metric].keys()
-    for run_id, start in runs.items():
-        texts = [one.get(run_id) for one in columns]
-        if others and texts[0] not in says_split:
-            texts += [one.get(run_id) for one in others]
-        first = next((metric for metric, known in values.items() if run_id in known), None)
-        yield _Row((-start, run_id), tuple(texts), first, None if first is None else values[first][run_id])
+    places = [(-start, run_id) for run_id, start in found if run_id in ours and run_id not in left_out]
+    ids = [run_id for _, run_id in places]
+
+    def in_order(table: str, key: str) -> list[str | None]:
+        return list(map(column(table, key).get, ids))
+
+    conditions = in_order("tags", CONDITIONS)
+    says_split = {text for text in set(conditions) if text is not None and SAYS_SPLIT in text}
+    texts = [conditions, *(in_order("tags", key) for key in fields.tags or () if key != CONDITIONS)]
+    texts += [in_order("params", key) for key in named]
+    if says_split != set(conditions):
+        unsaid = [text not in says_split for text in conditions]
+        others = [in_order("params", key) for key in fields.params or ()]
+        texts += [[text if asked else None for text, asked in zip(one, unsaid, strict=True)] for one in others]
+    standings = _standings(database, ids, fields.metrics or ())
+    return map(_Row, places, zip(*texts, strict=True), map(standings.get, ids))
 
 
-def _values(database: sqlite3.Connection, metric: str) -> dict[str, object]:
-    """The last values of a metric by run; 'nan' is not a number."""
-    query = "SELECT run_uuid, CASE WHEN is_nan THEN 'nan' ELSE value END FROM latest_metrics WHERE key = ?"
-    return dict(database.execute(query, (metric,)))
+def _standings(
+    database: sqlite3.Connection, ids: Sequence[str], metrics: Iterable[str]
+) -> dict[str, tuple[str, tuple[int, float]]]:
+    """The first of the metrics that a run has, and a sort key of its last value as `results.rank` has it, by run.
+
+    Raises TypeError for a value that is no number.
+    """
+    standings: dict[str, tuple[str, tuple[int, float]]] = {}
+    lacking = ids
+    query = "SELECT run_uuid, CASE WHEN is_nan THEN NULL ELSE value END FROM latest_metrics WHERE key = ?"
+    for metric in metrics:
+        if not lacking:
+            break
+        values = dict(database.execute(query, (metric,)))
+        sign = -1.0 if higher_is_better(metric) else 1.0
+        for run_id in lacking:
+            if run_id in values:
+                value = values[run_id]
+                standings[run_id] = metric, (1, 0.0) if value is None else (0, sign * value)
+        lacking = [run_id for run_id in lacking if run_id not in standings]
+    return standings
 
 
 def _leaders(rows: Iterable[_Row]) -> list[str]:
     """Ids: of the rows that agree in their texts, the latest, and the latest of the best by each metric."""
-    latest: dict[tuple[Any, ...], tuple[int, str]] = {}
+    latest: dict[tuple[str | None, ...], tuple[int, str]] = {}
     best: dict[tuple[Any, ...], tuple[tuple[int, float], tuple[int, str]]] = {}
-    for row in rows:
-        if (known := latest.get(row.texts)) is None or row.at < known:
-            latest[row.texts] = row.at
-        if row.metric is not None:
-            figure = math.nan if row.value == "nan" else figure_of_row(row.value)
-            standing = rank({row.metric: figure}, row.metric), row.at
-            if (first := best.get((row.metric, *row.texts))) is None or standing < first:
-                best[row.metric, *row.texts] = standing
+    for at, texts, standing in rows:
+        if at < latest.setdefault(texts, at):
+            latest[texts] = at
+        if standing is not None:
+            metric, rank = standing
+            own = rank, at
+            if own < best.setdefault((metric, texts), own):
+                best[metric, texts] = own
     chosen = {*latest.values(), *(at for _, at in best.values())}
     return [run_id for _, run_id in sorted(chosen)]

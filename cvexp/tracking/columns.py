@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy as np
 from cvexp.runs import RunSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, KeysView, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -95,11 +97,11 @@ def _runs(arrays: Mapping[str, npt.NDArray[Any]], keys: Mapping[str, list[str]],
     maps = []
     for kind in _MAPS:
         codes = _codes(arrays[kind], (len(keys[kind]), n), len(texts), least=ABSENT)
-        maps.append(_dicts(_checked(keys[kind]), table[codes], codes >= 0))
+        maps.append(_rows(_checked(keys[kind]), codes >= 0, partial(_texts_of, codes, table)))
     figures, logged = arrays["metrics"], arrays["logged"]
     if figures.dtype != np.float64 or logged.dtype != np.bool_ or figures.shape != logged.shape:
         raise ValueError
-    maps.append(_dicts(_checked(keys["metrics"]), figures, logged))
+    maps.append(_rows(_checked(keys["metrics"]), logged, partial(_figures_of, figures, logged)))
     started = [datetime.fromtimestamp(ms / 1000, tz=UTC) for ms in arrays["started"].tolist()]
     return [
         RunSummary(
@@ -131,20 +133,94 @@ def _checked(texts: list[str]) -> list[str]:
     return texts
 
 
-def _dicts(keys: list[str], values: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """A dict a run from columns (keys, runs), with the keys that are present: runs with the same ones at a time."""
-    n_keys, n = present.shape
-    if len(keys) != n_keys:
+def _texts_of(codes: Codes, table: npt.NDArray[np.object_], row: int) -> list[Any]:
+    found: list[Any] = table[codes[row]].tolist()
+    return found
+
+
+def _figures_of(figures: npt.NDArray[np.float64], logged: npt.NDArray[np.bool_], row: int) -> list[Any]:
+    values = figures[row].astype(object)
+    values[~logged[row]] = None
+    found: list[Any] = values.tolist()
+    return found
+
+
+class _Columns(dict[str, "list[Any]"]):
+    """The values of a key by run, None for runs without it: read when the key is first asked for.
+
+    A comparison looks at a tenth of the keys, and millions of entries of dicts take longer than all else it does.
+    """
+
+    def __init__(self, keys: Sequence[str], present: npt.NDArray[np.bool_], read: Callable[[int], list[Any]]) -> None:
+        super().__init__()
+        self._rows = {key: row for row, key in enumerate(keys)}
+        self._read = read
+        self._lacking: list[None] = [None] * present.shape[1]
+        self.names = _names(keys, present)
+
+    def __missing__(self, key: str) -> list[Any]:
+        row = self._rows.get(key)
+        column = self[key] = self._lacking if row is None else self._read(row)
+        return column
+
+
+class _Row(Mapping[str, Any]):
+    """What one run has in the columns."""
+
+    __slots__ = ("_at", "_columns")
+
+    def __init__(self, columns: _Columns, at: int) -> None:
+        self._columns = columns
+        self._at = at
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._columns[key][self._at]
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        value = self._columns[key][self._at]
+        return default if value is None else value
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._columns.names[self._at]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns.names[self._at])
+
+    def __len__(self) -> int:
+        return len(self._columns.names[self._at])
+
+    def keys(self) -> KeysView[str]:
+        return self._columns.names[self._at].keys()
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)  # a copy without the other runs
+
+
+def _rows(keys: list[str], present: npt.NDArray[np.bool_], read: Callable[[int], list[Any]]) -> list[_Row]:
+    """A row a run. `present` says which of them have which of the keys; `read` gives the values of the n-th key."""
+    if present.ndim != 2 or len(keys) != len(present):  # noqa: PLR2004 - keys and runs
         raise ValueError
-    found: list[dict[str, Any]] = [{}] * n
-    patterns, which = np.unique(np.packbits(present, axis=0).T, axis=0, return_inverse=True)
-    for k in range(len(patterns)):
-        chosen = np.flatnonzero(which.reshape(-1) == k)
-        rows = np.flatnonzero(present[:, chosen[0]])
-        names = [keys[row] for row in rows]
-        all_of_them = len(chosen) == n
-        columns = ((values[row] if all_of_them else values[row, chosen]).tolist() for row in rows)
-        made: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if names else ((),) * len(chosen)
-        for position, one in zip(chosen.tolist(), made, strict=True):
-            found[position] = dict(zip(names, one, strict=True))
+    columns = _Columns(keys, present, read)
+    return [_Row(columns, at) for at in range(present.shape[1])]
+
+
+def _names(keys: Sequence[str], present: npt.NDArray[np.bool_]) -> list[dict[str, None]]:
+    """The keys that each run has: one object for all runs with the same ones, which most runs have."""
+    packed = np.packbits(present, axis=0).T
+    width, patterns = packed.shape[1], packed.tobytes()
+    if not width:
+        return [{}] * present.shape[1]
+    known: dict[bytes, dict[str, None]] = {}
+    found = []
+    for at, start in enumerate(range(0, len(patterns), width)):
+        pattern = patterns[start : start + width]
+        if (names := known.get(pattern)) is None:
+            names = known[pattern] = {keys[row]: None for row in np.flatnonzero(present[:, at]).tolist()}
+        found.append(names)
     return found

@@ -207,13 +207,6 @@ def numbers(experiment_ids: Sequence[str]) -> str:
     return json.dumps([int(one) for one in experiment_ids if one.isdecimal()])
 
 
-def figure_of_row(value: object) -> float:
-    """A figure as its column has it; TypeError for what is none."""
-    if not isinstance(value, float | int):
-        raise TypeError(value)
-    return logged_figure(float(value))
-
-
 def _summary(
     run: Sequence[Any],
     params: Mapping[str, Mapping[str, str]],
