@@ -21,6 +21,7 @@ from tests.faults.test_outages import SLOW, TRAIN, check_whole, folders, wait_fo
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.campaign
 def test_a_run_waits_for_the_server_and_the_experiment_it_was_meant_for(server, tmp_path):
     words = [*TRAIN, "--experiment", "prod", "--tracking-uri", server.uri]
     code, out, err = killing.run(words, tmp_path)

@@ -102,7 +102,9 @@ def test_completing_a_word_imports_no_module_of_the_working_folder(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("python_path", [None, "", ".", "HERE"])
+@pytest.mark.parametrize(
+    "python_path", [None, *(pytest.param(path, marks=pytest.mark.campaign) for path in ("", ".")), "HERE"]
+)
 def test_the_pages_import_no_module_of_the_working_folder(python_path, lab, folder):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -81,7 +81,8 @@ def test_eight_processes_on_a_fresh_store_lose_and_double_nothing(number, tmp_pa
     assert lost_and_doubled(uri) == (0, 0), number
 
 
-@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.campaign) for n in range(1, 10))])
+@pytest.mark.campaign
+@pytest.mark.parametrize("number", range(10))
 def test_neither_through_a_server_that_is_killed_and_restarted_meanwhile(running, number, tmp_path):
     writers = write(running.uri, tmp_path, pause=0.4)
     time.sleep(6 + number / 2)

@@ -63,6 +63,7 @@ def test_repeats_that_are_hit_in_the_second_seed_are_finished_bit_for_bit(signam
     assert not killing.leftovers(tmp_path)
 
 
+@pytest.mark.campaign
 def test_a_store_that_does_not_answer_leaves_records_of_every_seed(tmp_path):
     words = ["train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--seeds", "2"]
     words += ["--tracking-uri", "http://127.0.0.1:9"]

@@ -71,10 +71,11 @@ def hit_and_resume(model, folder, point, nth, signame):
     [
         ("linear", "SIGKILL"),
         ("tinyvgg", "SIGKILL"),
-        ("tinyvgg", "SIGTERM"),
-        ("tinyvgg", "SIGINT"),
-        pytest.param("linear", "SIGTERM", marks=pytest.mark.campaign),
-        pytest.param("linear", "SIGINT", marks=pytest.mark.campaign),
+        *(
+            pytest.param(model, signame, marks=pytest.mark.campaign)
+            for model in ("linear", "tinyvgg")
+            for signame in ("SIGTERM", "SIGINT")
+        ),
     ],
     indirect=["whole"],
 )

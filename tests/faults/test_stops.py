@@ -46,7 +46,8 @@ def wait_for_checkpoint(folder, seconds=120):
 
 
 @pytest.mark.parametrize(
-    ("signame", "code"), [("SIGINT", 130), ("SIGTERM", 143), pytest.param("SIGHUP", 129, marks=pytest.mark.campaign)]
+    ("signame", "code"),
+    [("SIGTERM", 143), *(pytest.param(*one, marks=pytest.mark.campaign) for one in (("SIGINT", 130), ("SIGHUP", 129)))],
 )
 def test_a_signal_ends_the_training_between_two_steps(signame, code, tmp_path):
     process = killing.start(LONG, tmp_path)
@@ -207,6 +208,7 @@ def test_a_folder_that_cannot_be_written_to_is_bad_input(disk):
     assert str(disk) in complaint(err)
 
 
+@pytest.mark.campaign
 def test_a_clock_that_is_set_back_disturbs_neither_times_nor_the_order_of_figures(tmp_path):
     code = "import sys, time; sys.path.insert(0, sys.argv[1]); real = time.time\n"
     code += "start = real(); time.time = lambda: real() - (86400 if real() > start + 4 else 0)\n"
@@ -236,6 +238,7 @@ def test_eight_trainings_at_once_on_a_store_that_does_not_exist_yet(tmp_path):
         assert [m.step for m in client.get_metric_history(run.info.run_id, "train/loss")] == [1, 2, 3]
 
 
+@pytest.mark.campaign
 def test_a_finished_run_is_trained_on_when_more_epochs_are_asked_for(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):

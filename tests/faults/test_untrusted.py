@@ -605,6 +605,7 @@ def test_pages_that_others_can_reach_ask_for_a_password(lab):
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_a_password_file_that_was_lost_is_made_anew_and_its_password_is_the_one_that_counts(lab):
     secret = lab.settings.state_dir / "auth" / "basic_auth.ini"
 

@@ -21,7 +21,7 @@ def exported(lab, *formats, **wanted):
     return export.run(lab.runs["tinyvgg"].run_id, lab.settings, data_dir=lab.folder / "data", wanted=asked)
 
 
-@pytest.mark.parametrize("raw", [False, True], ids=["whole", "raw"])
+@pytest.mark.parametrize("raw", [False, pytest.param(True, marks=pytest.mark.campaign)], ids=["whole", "raw"])
 def test_programs_give_every_image_the_class_of_their_run_and_work_in_every_verb(lab, cvexp, tmp_path, raw):
     result = exported(lab, *PROGRAMS, raw=raw, out=tmp_path)
     assert [one.format for one in result.files] == list(PROGRAMS)

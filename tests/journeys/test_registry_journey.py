@@ -27,7 +27,12 @@ def cvexp(folder, *words, expected=0):
     return done
 
 
-@pytest.fixture(params=["local", "server"])
+SERVER_FIRST = pytest.mark.parametrize(
+    "flags", [pytest.param("local", marks=pytest.mark.campaign), "server"], indirect=True
+)
+
+
+@pytest.fixture
 def flags(request, tmp_path):
     """The flags that name the store."""
     if request.param == "local":
@@ -38,6 +43,7 @@ def flags(request, tmp_path):
     serving.kill()
 
 
+@SERVER_FIRST
 def test_train_register_and_use_the_version(flags, tmp_path):
     cvexp(tmp_path, "train", "linear", *TRAIN, "--epochs", "1", "--name", "weak", *flags)
     cvexp(tmp_path, "train", "linear", *TRAIN, "--epochs", "20", "--name", "strong", *flags)

@@ -15,7 +15,7 @@ ASKED = {"model": "linear", "batch_size": 32, "compile": True}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["linear", "regular"])
+@pytest.mark.parametrize("name", [pytest.param("linear", marks=pytest.mark.campaign), "regular"])
 def test_compiled_steps_are_the_eager_ones_within_rounding(name):
     outcomes = []
     for compiled in (False, True):
