@@ -10,6 +10,8 @@ import sysconfig
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, distributions
+from importlib.util import find_spec
+from pathlib import Path
 
 
 def entry_points(*, group: str) -> list[EntryPoint]:
@@ -36,6 +38,14 @@ def working_folder(module: str) -> Iterator[None]:
     finally:
         with contextlib.suppress(ValueError):
             sys.path.remove(here)
+
+
+def package_folder(name: str) -> Path:
+    """The folder of an installed package, which is not imported; raises ModuleNotFoundError where there is none."""
+    found = find_spec(name)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    return Path(found.origin).parent
 
 
 def child_environment() -> dict[str, str]:

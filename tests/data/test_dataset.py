@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 import torchvision.datasets
+from sklearn.model_selection import train_test_split
 
+from cvexp.data import sources
 from cvexp.data.dataset import content_digest, load
 from cvexp.data.registry import DatasetSpec, find_spec
 from cvexp.data.sources import Arrays
@@ -64,6 +69,23 @@ def test_an_installed_dataset_is_what_its_registry_entry_says(installed):
 def test_an_installed_dataset_keeps_its_digest(installed):
     spec, dataset = installed
     assert dataset.digest == {"mnist-5k": "04a110acfd3797af", "digits": "7673c1411f0daa6a"}[spec.name]
+
+
+def test_reading_an_installed_dataset_imports_no_package_that_takes_a_second(installed):
+    spec, _ = installed
+    code = "import sys; from cvexp.data.dataset import load; from cvexp.data.registry import find_spec\n"
+    code += f"load(find_spec({spec.name!r}), None); print(sorted(set(sys.modules) & {{'sklearn', 'scipy.stats'}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist-5k"])
+def test_the_split_of_an_installed_dataset_is_the_one_that_scikit_learn_draws(name):
+    source = find_spec(name).source
+    _, labels = source._published()
+    train, test = train_test_split(np.arange(len(labels)), test_size=source.n_test, stratify=labels, random_state=42)
+    with np.load(Path(sources.__file__).with_name("splits.npz")) as splits:
+        assert splits[name].tolist() == [*train, *test]
 
 
 def test_an_installed_dataset_is_split_in_proportion_to_its_classes(installed):
