@@ -70,11 +70,15 @@ class RaySlot:
         if kind == "submit":
             attempt = from_plain(content)
             self._at_work = attempt.trial
-            here = os.environ.get("CVEXP_DATA_DIR")
             self._choose_state_dir(attempt.store)
             self._executor = self._executor or open_executor("local", n_slots=1, run=self._run)
             self._executor.submit(
-                replace(attempt, data_dir=here or attempt.data_dir, resume=_left_here(attempt.resume, attempt.store))
+                replace(
+                    attempt,
+                    data_dir=os.environ.get("CVEXP_DATA_DIR") or attempt.data_dir,
+                    resume=_left_here(attempt.resume, attempt.store),
+                    continues=attempt.continues or attempt.resume,
+                )
             )
         elif self._executor is not None:
             self._executor.stop(str(content["trial"]), early=bool(content["early"]))
@@ -111,7 +115,7 @@ def place() -> dict[str, str]:
 
 
 def _left_here(run_id: str | None, store: Mapping[str, str]) -> str | None:
-    """The run to go on with, if its folder is on this node; else the attempt begins anew."""
+    """The run to go on with, if its folder is on this node; else only its shared checkpoint may help."""
     from cvexp.tracking.local import folder_of
 
     settings = StoreSettings(tracking_uri=store["tracking_uri"], experiment=store["experiment"])

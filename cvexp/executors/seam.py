@@ -38,6 +38,9 @@ class Attempt:
         tags: What the run is tagged with besides its own tags.
         outputs: What the run leaves.
         resume: The id of a run to go on with, whose checkpoint the worker can reach.
+        continues: The id of a run of the trial that another machine may have left: where a checkpoint of it is shared,
+            a new run continues it.
+        checkpoints: Where checkpoints are shared; CVEXP_CHECKPOINTS on the worker's machine takes precedence.
         threads: CPU threads of the slot, part of the comparability key; None until an executor gives it a slot.
         device: The slot's device, such as `cuda:0`; None leaves it to the configuration.
         command: What was typed, for a tag; by default the worker's own command line.
@@ -53,6 +56,8 @@ class Attempt:
     tags: Mapping[str, str] = field(default_factory=dict)
     outputs: Outputs = EVERYTHING
     resume: str | None = None
+    continues: str | None = None
+    checkpoints: str | None = None
     threads: int | None = None
     device: str | None = None
     command: tuple[str, ...] = ()

@@ -10,15 +10,18 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.config.stored import config_of
 from cvexp.data.last import LastDataset
 from cvexp.errors import CvexpError, Interrupted, RunError
 from cvexp.events import STOP, EpochEnded, TrainingStarted
 from cvexp.executors.seam import Ended, Epoch, Started
 from cvexp.jobs import resume, train
+from cvexp.jobs.continue_run import is_continuable
 from cvexp.runs import ATTEMPT, PRUNED, TRIAL
 from cvexp.settings import store_settings
 from cvexp.training.initial_weights import interpolation_of
+from cvexp.training.shared import shared_url
 from cvexp.training.signals import StopSignals
 
 if TYPE_CHECKING:
@@ -45,8 +48,9 @@ def _kept(data_dir: Path) -> tuple[LastDataset, LastFeatures]:
 def run(attempt: Attempt, channel: Channel) -> Ended:
     """Train what the attempt asks for, or go on with the run it names, and say how that ended.
 
-    A further attempt at a trial goes on with the run that the one before it left on this machine. In the main thread a
-    signal stops it, in any thread `channel.asked()` does.
+    A further attempt at a trial goes on with the run that the one before it left on this machine, or continues the one
+    that it left on another in a new run, if its checkpoints are shared. In the main thread a signal stops it, in any
+    thread `channel.asked()` does.
     """
     with StopSignals() as signals:
         watched = _Watched(attempt, channel, signals)
@@ -73,7 +77,11 @@ def _train(attempt: Attempt, watched: _Watched, signals: StopSignals) -> TrainRe
         config = replace(config, device=attempt.device)
     data_dir = Path(attempt.data_dir)
     settings = store_settings(attempt.store["tracking_uri"], attempt.store["experiment"])
-    left = attempt.resume or (_left_by_earlier(attempt.trial, settings) if attempt.number > 1 else None)
+    is_further = attempt.number > 1 or attempt.continues is not None
+    left = attempt.resume or (_left_by_earlier(attempt.trial, settings) if is_further else None)
+    policy = CheckpointPolicy(shared=shared_url() or attempt.checkpoints)
+    if left is None and attempt.continues and is_continuable(attempt.continues, settings, policy):
+        left = attempt.continues
     datasets, features = _kept(data_dir)
     watched.n_epochs = config.epochs
     if left is not None:  # its model was trusted when the attempt was made
@@ -85,6 +93,7 @@ def _train(attempt: Attempt, watched: _Watched, signals: StopSignals) -> TrainRe
             data_dir=data_dir,
             dataset=datasets(config, interpolation=interpolation_of(config)),
             features=features,
+            policy=policy,
             command=attempt.command or None,
             observer=watched,
             outputs=attempt.outputs,

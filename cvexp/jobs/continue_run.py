@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cvexp.errors import RunError
+from cvexp.errors import CvexpError, RunError
 from cvexp.jobs.resume import check_unfinished, resumed_config
 from cvexp.runs import CONTINUES, ID_DIGITS
 from cvexp.training.loop import Training
@@ -109,6 +109,20 @@ def run(
     if policy.keep is None:  # nobody may continue that run again
         found.folder.remove(found.run)
     return result
+
+
+def is_continuable(run_id: str, settings: StoreSettings, policy: CheckpointPolicy) -> bool:
+    """Whether a run left no folder here, and a shared checkpoint that no other run goes on from."""
+    from cvexp.jobs.source import find_run
+    from cvexp.tracking.local import folder_of
+
+    try:
+        if shared_folder(policy) is None or folder_of(settings, run_id) is not None:
+            return False
+        begun, settings = find_run(run_id, settings)
+        return begun.status != "FINISHED" and _shared_checkpoint(begun, settings, policy) is not None
+    except CvexpError:
+        return False
 
 
 def _shared_checkpoint(begun: RunSummary, settings: StoreSettings, policy: CheckpointPolicy) -> Shared:

@@ -50,12 +50,17 @@ class ExperimentResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """An experiment file, read and checked, beside what the store already has of it."""
+    """An experiment file, read and checked, beside what the store already has of it.
+
+    Attributes:
+        again: Whether nothing counts as trained or begun.
+    """
 
     path: Path
     settings: StoreSettings
     steps: tuple[Step, ...]
     plot: str | None
+    again: bool = False
 
     @property
     def plot_path(self) -> Path | None:
@@ -91,7 +96,7 @@ def plan(
     wait_for_orphans(settings)
     steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again, offline=offline)
     check_workers(1 if n_workers is None else n_workers, _wanted(steps))
-    return Plan(path=path, settings=settings, steps=steps, plot=read.plot)
+    return Plan(path=path, settings=settings, steps=steps, plot=read.plot, again=again)
 
 
 def _wanted(steps: Sequence[Step]) -> list[RunConfig]:
@@ -173,10 +178,12 @@ def run(
             )
             run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
         else:
+            left: dict[str, str] = {}
             if not where.is_here:
-                from cvexp.tracking.attempts import close_orphans
+                from cvexp.tracking.attempts import close_orphans, interrupted_attempts
 
                 close_orphans(planned.settings)
+                left = {} if planned.again else interrupted_attempts(planned.settings)
             with opened(where, n_workers) as executor:
                 work = PlanWork(
                     executor=executor,
@@ -184,6 +191,7 @@ def run(
                     data_dir=data_dir,
                     outputs=outputs or EVERYTHING,
                     command=command or (),
+                    left=left,
                     on_skip=on_skip,
                     on_event=on_event,
                 )

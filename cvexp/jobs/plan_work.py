@@ -14,9 +14,10 @@ from cvexp.jobs.driving import drive
 from cvexp.jobs.plan import AGAIN, steps_of
 from cvexp.runs import TRIAL
 from cvexp.training.outputs import EVERYTHING, Outputs
+from cvexp.training.shared import shared_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cvexp.executors.seam import Event, Executor
@@ -32,6 +33,7 @@ class PlanWork:
     Attributes:
         outputs: What each run leaves.
         command: What was typed, for a tag.
+        left: The ids of runs by trial that earlier drivers' workers left, on any machine.
         on_skip: Called with each step that is trained already.
         on_event: Called with each event of the others.
     """
@@ -41,6 +43,7 @@ class PlanWork:
     data_dir: Path
     outputs: Outputs = EVERYTHING
     command: Sequence[str] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
     on_skip: Callable[[Step], object] | None = None
     on_event: Callable[[Step, Event], object] | None = None
     _began: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -88,6 +91,8 @@ class PlanWork:
             data_dir=str(self.data_dir),
             outputs=self.outputs,
             resume=None if step.interrupted is None else step.interrupted.run_id,
+            continues=self.left.get(key),
+            checkpoints=shared_url(),
             command=tuple(self.command),
         )
 
@@ -114,7 +119,8 @@ class PlanWork:
             self._ends[trial] = now.done  # it had ended, and its worker died before it could say so
             return None
         left = run_id if now.interrupted is not None and now.interrupted.run_id == run_id else None
-        return replace(attempt, number=attempt.number + 1, resume=left)
+        elsewhere = None if left else run_id or attempt.continues
+        return replace(attempt, number=attempt.number + 1, resume=left, continues=elsewhere)
 
     def _is_of(self, attempt: Attempt, done: RunSummary, run_id: str) -> bool:
         """Whether a finished run is the attempt's own, and no earlier one of the same recipe and seed."""

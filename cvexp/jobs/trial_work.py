@@ -11,6 +11,7 @@ from cvexp.jobs.driving import drive
 from cvexp.results import Metric
 from cvexp.runs import CONFIRMS, TRIAL_NUMBER
 from cvexp.training.outputs import Outputs
+from cvexp.training.shared import shared_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -95,6 +96,7 @@ class TrialWork:
 
     def _begun(self, trial: Trial) -> Attempt:
         goes_on = bool(trial.run_id) and trial.run_id in self.resumable
+        left = trial.run_id if trial.state == "interrupted" and not goes_on else None
         trial.attempts += 1
         trial.state, trial.pruning = "running", None
         self._trials[trial.key] = trial
@@ -110,6 +112,8 @@ class TrialWork:
             tags={name: value for name, value in {**self.tags, **own}.items() if value},
             outputs=FULL if self.full else OF_REPEATS if trial.confirms else OF_TRIALS,
             resume=trial.run_id if goes_on else None,
+            continues=left or None,
+            checkpoints=shared_url(),
             command=self.command,
         )
 

@@ -16,6 +16,7 @@ from cvexp.errors import CvexpError
 from cvexp.tracking.liveness import GIVEN_UP, is_gone, process_key, process_tags
 from cvexp.tracking.mlflow_errors import translated
 from cvexp.tracking.queries import find, search
+from cvexp.tracking.rows import Fields
 from cvexp.tracking.store import open_store
 
 if TYPE_CHECKING:
@@ -75,6 +76,20 @@ def close_orphans(settings: StoreSettings) -> list[str]:
                 store.client.set_terminated(run_id, "KILLED")
                 closed.append(run_id)
     return closed
+
+
+def interrupted_attempts(settings: StoreSettings) -> dict[str, str]:
+    """The experiment's runs that were interrupted: of each trial the last one's id, by trial.
+
+    For a driver that takes over; none where the store does not answer.
+    """
+    found: dict[str, str] = {}
+    with contextlib.suppress(CvexpError):
+        fields = Fields(params=(), metrics=(), tags=(TRIAL,))
+        for run in search(open_store(settings, create=False), status="KILLED", fields=fields):
+            if TRIAL in run.tags:
+                found.setdefault(run.tags[TRIAL], run.run_id)
+    return found
 
 
 def _is_orphan(tags: Mapping[str, str]) -> bool:

@@ -240,6 +240,12 @@ class Sharing:
                 self.failure = ""
 
 
+def shared_url() -> str | None:
+    """CVEXP_CHECKPOINTS as it means the same in any working folder; None where it is not set."""
+    url = os.environ.get(SHARED_CHECKPOINTS)
+    return url if not url or "://" in url else str(Path(url).absolute())
+
+
 def shared_folder(policy: CheckpointPolicy) -> SharedFolder | None:
     """The one that the policy names, or CVEXP_CHECKPOINTS; None where neither does. Raises as SharedFolder."""
     url = policy.shared or os.environ.get(SHARED_CHECKPOINTS)

@@ -41,7 +41,8 @@ LIST = """
 import sys, mlflow
 client = mlflow.MlflowClient(sys.argv[1])
 for run in client.search_runs([client.get_experiment_by_name(sys.argv[2]).experiment_id]):
-    print(run.data.tags.get("cvexp.trial"), run.info.status, run.info.end_time)
+    tags, info = run.data.tags, run.info
+    print(tags.get("cvexp.trial"), info.status, info.end_time, info.start_time, tags.get("cvexp.continues", ""))
 """
 
 
@@ -51,14 +52,14 @@ class Study:
     def __init__(self, nodes, folder, uri):
         self.nodes, self.folder, self.uri = nodes, folder, uri
 
-    def begin(self, *, n_trials, seconds):
+    def begin(self, *, n_trials, seconds, env=None):
         """Start the driver; each trial trains for so many seconds."""
         lrs = [round(0.01 + 0.001 * n, 4) for n in range(n_trials)]
         (self.folder / "study.yaml").write_text(FILE.format(experiment=self.folder.name, minutes=seconds / 60, lrs=lrs))
         self.out = (self.folder / "driver.log").open("w+")
         words = ["-m", "cvexp", "run", "study.yaml", "--executor", "ray", "--address", self.nodes.address, "--lean"]
         words = [sys.executable, *words, "--tracking-uri", self.uri]
-        self.driver = self.nodes.popen(0, words, cwd=self.folder, stdout=self.out, stderr=self.out)
+        self.driver = self.nodes.popen(0, words, env=env, cwd=self.folder, stdout=self.out, stderr=self.out)
 
     @property
     def log(self):
@@ -69,11 +70,18 @@ class Study:
         words = [sys.executable, "-m", "cvexp", "sync", "--tracking-uri", self.uri, "--experiment", self.folder.name]
         return self.nodes.run(node, words, cwd=self.folder, capture_output=True, text=True)
 
-    def runs(self):
-        """Trial, status and end (in ms since 1970) of every run in the store."""
+    def _listed(self):
         words = [sys.executable, "-c", LIST, self.uri, self.folder.name]
         printed = self.nodes.run(0, words, capture_output=True, text=True, check=True).stdout
-        return [tuple(line.split()) for line in printed.splitlines() if line.strip()]
+        return [line.split() for line in printed.splitlines() if line.strip()]
+
+    def runs(self):
+        """Trial, status and end (in ms since 1970) of every run in the store."""
+        return [tuple(run[:3]) for run in self._listed()]
+
+    def continued(self):
+        """The status of each run that continues another, and the seconds that it took."""
+        return [(run[1], (int(run[2]) - int(run[3])) / 1000) for run in self._listed() if len(run) > 4]
 
     def checkpoints(self, node):
         """The runs under way on a node that have a checkpoint."""
@@ -131,6 +139,22 @@ def test_a_node_that_is_killed_half_way_costs_no_trial(study):
     assert study.driver.wait(900) == 0, study.log
     assert "is lost" in study.log
     _assert_one_finished_run_each(study, 20)
+
+
+def test_trials_of_a_killed_node_are_continued_from_checkpoints_that_are_shared(study):
+    shared = study.folder / "shared"
+    study.begin(n_trials=2, seconds=40, env={"CVEXP_CHECKPOINTS": str(shared)})
+    study.wait(
+        lambda: study.checkpoints(1) and len(list(shared.glob("*/*.pt"))) > 2, seconds=300, what="both are shared"
+    )
+    time.sleep(20)
+    study.nodes.kill(1)
+    assert study.driver.wait(600) == 0, study.log
+    _assert_one_finished_run_each(study, 2)
+    ((status, seconds),) = study.continued()
+    assert status == "FINISHED"
+    assert seconds < 30  # of 40
+    assert not list(shared.glob("*/*.pt"))
 
 
 @pytest.mark.parametrize("n", range(CUTS))

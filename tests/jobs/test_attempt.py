@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from mlflow import MlflowClient
@@ -97,6 +98,47 @@ def test_the_next_attempt_goes_on_in_the_same_run_with_the_same_bits(make, recor
     assert one.data.tags["cvexp.weights_sha256"] == other.data.tags["cvexp.weights_sha256"]
     assert other.data.tags["cvexp.attempt"] == "2"
     assert "test/loss" not in other.data.metrics
+
+
+def elsewhere(monkeypatch, tmp_path):
+    """From here on this process is another machine: it has a folder for local state of its own."""
+    monkeypatch.setenv("CVEXP_STATE_DIR", str(tmp_path / "elsewhere"))
+    job._kept.cache_clear()
+
+
+def test_the_next_attempt_on_another_machine_continues_from_a_shared_checkpoint(make, record, monkeypatch, tmp_path):
+    whole = job.run(make("t-whole"), Channel())
+    shared = {"checkpoints": str(tmp_path / "shared")}
+    killed = job.run(replace(make("t-1"), **shared), Channel("now", after=2))
+    elsewhere(monkeypatch, tmp_path)
+    channel = Channel()
+    again = job.run(replace(make("t-1", 2), continues=killed.run_id, **shared), channel)
+    assert again.status == "FINISHED"
+    assert again.run_id != killed.run_id
+    assert [event.epoch for event in channel.events[1:]] == [3, 4]
+    one, other = the_run(record, whole.run_id), the_run(record, again.run_id)
+    assert one.data.tags["cvexp.weights_sha256"] == other.data.tags["cvexp.weights_sha256"]
+    assert [other.data.tags[key] for key in ("cvexp.continues", "cvexp.attempt")] == [killed.run_id, "2"]
+    assert the_run(record, killed.run_id).info.status == "KILLED"
+    assert not list((tmp_path / "shared").rglob("*.pt"))
+
+
+@pytest.mark.parametrize("why", ["nothing is shared", "the checkpoint is damaged", "it is continued already"])
+def test_it_begins_anew_where_no_shared_checkpoint_can_be_used(why, make, record, monkeypatch, tmp_path):
+    if why != "nothing is shared":
+        monkeypatch.setenv("CVEXP_CHECKPOINTS", str(tmp_path / "shared"))
+    killed = job.run(make("t-1"), Channel("now", after=2))
+    for copy in (tmp_path / "shared").rglob("*.pt"):
+        if why == "the checkpoint is damaged":
+            copy.write_bytes(copy.read_bytes()[:-1])
+    if why == "it is continued already":
+        record("another", tags={"cvexp.continues": killed.run_id})
+    elsewhere(monkeypatch, tmp_path)
+    channel = Channel()
+    again = job.run(replace(make("t-1", 2), continues=killed.run_id), channel)
+    assert again.status == "FINISHED"
+    assert [event.epoch for event in channel.events[1:]] == [1, 2, 3, 4]
+    assert "cvexp.continues" not in the_run(record, again.run_id).data.tags
 
 
 def test_an_error_that_is_expected_ends_the_attempt_with_its_words(make, record):

@@ -119,6 +119,22 @@ def test_a_lost_attempt_is_followed_by_the_next_one_up_to_three(tmp_path: Path) 
     ]
 
 
+@pytest.mark.usefixtures("unknown")
+def test_an_attempt_after_a_lost_one_or_an_earlier_drivers_may_continue_its_run(tmp_path: Path) -> None:
+    def lose_first(attempt: Attempt) -> list[Event]:
+        lost = Lost(trial=attempt.trial, number=attempt.number, reason="node 2 is lost")
+        if attempt.number == 1:  # one is lost before its run was open
+            return [lost] if attempt.trial.endswith("-1") else [started(attempt), lost]
+        return [started(attempt), finished(attempt)]
+
+    one, executor = work_of(lose_first, tmp_path)
+    one.left = {"recipe-1": "left"}
+    one.run([step(0), step(1)])
+    assert sorted(
+        (attempt.trial, attempt.number, attempt.continues) for attempt in executor.attempts if not attempt.resume
+    ) == [("recipe-0", 1, None), ("recipe-0", 2, "run-recipe-0"), ("recipe-1", 1, "left"), ("recipe-1", 2, "left")]
+
+
 @pytest.mark.parametrize(("run_id", "n_attempts"), [("run-recipe-0", 1), ("older", 2)])
 def test_a_run_that_ended_before_its_worker_could_say_so_counts_and_an_older_one_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_id: str, n_attempts: int

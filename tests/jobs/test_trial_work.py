@@ -113,11 +113,19 @@ def test_the_worse_trials_are_stopped_early_and_repeats_never(tmp_path):
     ]
 
 
-def test_a_run_that_left_a_checkpoint_goes_on_and_another_begins_anew(tmp_path):
-    trials = [trial(0, run_id="left", attempts=1), trial(1, run_id="elsewhere", attempts=2)]
-    executor = Played({"0": [1.0], "1": [1.0]})
+def test_a_run_that_left_a_checkpoint_here_goes_on_and_another_may_be_continued_unless_it_failed(tmp_path):
+    trials = [
+        trial(0, run_id="left", state="interrupted", attempts=1),
+        trial(1, run_id="elsewhere", state="interrupted", attempts=2),
+        trial(2, run_id="failed", state="failed", attempts=1),
+    ]
+    executor = Played({str(n): [1.0] for n in range(3)})
     drive(executor, trials, tmp_path)
-    assert [(one.resume, one.number) for one in executor.submitted] == [("left", 2), (None, 3)]
+    assert [(one.resume, one.continues, one.number) for one in executor.submitted] == [
+        ("left", None, 2),
+        (None, "elsewhere", 3),
+        (None, None, 2),
+    ]
 
 
 def lost(number, reason="its worker was killed by SIGKILL"):

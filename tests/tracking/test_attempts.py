@@ -47,6 +47,15 @@ def test_a_run_that_was_given_up_never_becomes_finished_whatever_its_process_del
     assert stored.data.tags["cvexp.end_reason"] == attempts.SUPERSEDED
 
 
+def test_a_driver_that_takes_over_knows_the_last_interrupted_run_of_each_trial(settings, record):
+    record("finished", tags={attempts.TRIAL: "a"})
+    record("first", status="KILLED", tags={attempts.TRIAL: "b"})
+    last = record("last", status="KILLED", tags={attempts.TRIAL: "b"})
+    record("no attempt", status="KILLED")
+    record("failed", status="FAILED", tags={attempts.TRIAL: "c"})
+    assert attempts.interrupted_attempts(settings) == {"b": last}
+
+
 def test_a_driver_that_gives_up_while_the_run_ends_wins(settings, monkeypatch):
     end = MlflowClient.set_terminated
 
