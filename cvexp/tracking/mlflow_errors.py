@@ -36,6 +36,11 @@ def translated(settings: StoreSettings) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, _expected(settings)):
             raise
+        if (untrusted := _UNTRUSTED.search(str(error))) is not None:
+            raise StoreError(
+                f"the certificate of the tracking store {uri} is not trusted: {untrusted[1]}",
+                f"name the one to trust: {CERTIFICATE_VARIABLE}=FILE, or check --tracking-uri",
+            ) from error
         if (why := _outage(error)) is not None:
             raise UnreachableStoreError(f"the tracking store {uri} does not answer: {why}", CHECK_STORE) from error
         if (found := _STATUS.search(str(error))) is not None:
@@ -93,8 +98,10 @@ def _denied(status: str, settings: StoreSettings, answer: str) -> DeniedStoreErr
 
 
 USER_VARIABLE = "MLFLOW_TRACKING_USERNAME"
+CERTIFICATE_VARIABLE = "MLFLOW_TRACKING_SERVER_CERT_PATH"
 SIGN_IN = f"sign in with {USER_VARIABLE} and MLFLOW_TRACKING_PASSWORD"
 _DENIED = ("401", "403")
+_UNTRUSTED = re.compile(r"certificate verify failed: ([^()]{1,120}?)\.? *\(", re.IGNORECASE)
 _STATUS = re.compile(r"error code (\d{3}) != 200|too many (\d{3}) error responses|\b(\d{3}) (?:Client|Server) Error: ")
 _OUTAGES = {
     "database is locked": "another process holds its database",

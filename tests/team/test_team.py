@@ -96,7 +96,7 @@ def test_each_role_sees_and_does_what_it_may(typed, team, monkeypatch):
         ],
         "train": [(*TRAIN, "--experiment", "roles", "--seed", "9")],
         "draw": [("confmat", run)],
-        "register": [("register", "@last", "--name", "roles", "--experiment", "roles")],
+        "register": [("register", "@last", "--name", "roles", "--alias", f"of-{run[:6]}", "--experiment", "roles")],
     }
     for name, permitted in may.items():
         for kind, commands in asked.items():
@@ -117,7 +117,7 @@ def test_each_role_sees_and_does_what_it_may(typed, team, monkeypatch):
 
 def test_whoever_makes_an_experiment_or_a_name_owns_it(typed, team, monkeypatch):
     run = done(typed("stranger", *TRAIN, "--experiment", "my own", "--json"))["run_id"]
-    done(typed("stranger", "register", run, "--name", "my-own", "--json"))
+    done(typed("stranger", "register", run, "--name", "my-own", "--experiment", "my own", "--json"))
     client_of(team, monkeypatch, "stranger").delete_run(run)
     refused = typed("trainer", *TRAIN, "--experiment", "my own")
     assert refused[0] == 0  # the grants of roles are on every experiment
@@ -190,6 +190,8 @@ def test_a_permission_that_is_taken_back_while_training_leaves_the_records_waiti
     client_of(team, monkeypatch, "admin")
     monkeypatch.setenv("NEW_PASSWORD", "the password of leaver")
     team.account("leaver", "trainer")
+    client_of(team, monkeypatch).create_experiment("taken back")  # whoever makes one owns it, whatever the role
+    client_of(team, monkeypatch, "admin")
     folder = tmp_path / "leaver"
     folder.mkdir()
     process = killing.start([*LONG, "--experiment", "taken back"], folder, env=signed_in(team.uri, "leaver"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ssl import SSLCertVerificationError
+
 import pytest
 from mlflow.exceptions import MlflowException
+from urllib3.exceptions import SSLError
 
-from cvexp.errors import DeniedStoreError
+from cvexp.errors import DeniedStoreError, StoreError, UnreachableStoreError
 from cvexp.settings import store_settings
 from cvexp.tracking.mlflow_errors import translated
 
@@ -57,3 +60,23 @@ def test_a_host_that_the_server_does_not_go_by_is_no_missing_permission():
     first, remedy = refusal(403, "Invalid Host header - possible DNS rebinding attack detected")
     assert "does not go by this name" in first
     assert "--allowed-hosts" in remedy
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("self-signed certificate (_ssl.c:1006)", "self-signed certificate"),
+        (
+            "Hostname mismatch, certificate is not valid for 'host'. (_ssl.c:1006)",
+            "Hostname mismatch, certificate is not valid for 'host'",
+        ),
+    ],
+)
+def test_a_certificate_that_is_not_trusted_is_no_outage(said, why):
+    error = SSLError(SSLCertVerificationError(1, f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {said}"))
+    pool = "HTTPSConnectionPool(host='host', port=443): Max retries exceeded with url: /"
+    with pytest.raises(StoreError) as caught, translated(store_settings("https://host")):
+        raise MlflowException(f"API request to https://host failed with exception {pool} (Caused by {error!r})")
+    assert not isinstance(caught.value, UnreachableStoreError)
+    assert caught.value.what == f"the certificate of the tracking store https://host is not trusted: {why}"
+    assert "MLFLOW_TRACKING_SERVER_CERT_PATH=FILE" in caught.value.hints[0]
