@@ -66,7 +66,7 @@ def test_a_run_with_more_than_a_megabyte_of_weights_goes_through_tls(proxied, cv
         monkeypatch.setenv(key, value)
     monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(certificate))
     words = ("train", "tinyvgg", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--experiment", "tls")
-    trained = cvexp(*words, "--model-arg", "hidden_units=150", "--json")
+    trained = cvexp(*words, "--hidden-units", "150", "--json")
     assert trained.code == 0, trained.stderr
     evaluated = cvexp("evaluate", json.loads(trained.stdout)["run_id"], "--json")
     assert evaluated.code == 0, evaluated.stderr
