@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import Any, Literal, Protocol, TypeVar, cast
 
-from cvexp.training.outputs import EVERYTHING, Outputs
+from cvexp.training.outputs import Outputs  # noqa: TC001 - pydantic looks for it
 
 Read = TypeVar("Read")
 
@@ -36,7 +36,7 @@ class Attempt:
         store: `tracking_uri` and `experiment`.
         data_dir: Where datasets are.
         tags: What the run is tagged with besides its own tags.
-        outputs: What the run leaves.
+        outputs: What the run leaves; None for everything, or what a run that goes on began with.
         resume: The id of a run to go on with, whose checkpoint the worker can reach.
         continues: The id of a run of the trial that another machine may have left: where a checkpoint of it is shared,
             a new run continues it.
@@ -54,7 +54,7 @@ class Attempt:
     store: Mapping[str, str]
     data_dir: str
     tags: Mapping[str, str] = field(default_factory=dict)
-    outputs: Outputs = EVERYTHING
+    outputs: Outputs | None = None
     resume: str | None = None
     continues: str | None = None
     checkpoints: str | None = None

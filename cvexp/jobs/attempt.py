@@ -21,6 +21,7 @@ from cvexp.jobs.continue_run import is_continuable
 from cvexp.runs import ATTEMPT, PRUNED, TRIAL
 from cvexp.settings import store_settings
 from cvexp.training.initial_weights import interpolation_of
+from cvexp.training.outputs import EVERYTHING
 from cvexp.training.shared import shared_url
 from cvexp.training.signals import StopSignals
 
@@ -85,9 +86,17 @@ def _train(attempt: Attempt, watched: _Watched, signals: StopSignals) -> TrainRe
     datasets, features = _kept(data_dir)
     watched.n_epochs = config.epochs
     if left is not None:  # its model was trusted when the attempt was made
-        start = partial(resume.run, left, settings, model=config.model)
+        start = partial(resume.run, left, settings, model=config.model, outputs=attempt.outputs)
     else:
-        start = partial(train.run, config, settings, name=attempt.name, n_slots=attempt.n_slots, recovering=False)
+        start = partial(
+            train.run,
+            config,
+            settings,
+            name=attempt.name,
+            n_slots=attempt.n_slots,
+            outputs=attempt.outputs or EVERYTHING,
+            recovering=False,
+        )
     with _threads_of(attempt):
         return start(
             data_dir=data_dir,
@@ -96,7 +105,6 @@ def _train(attempt: Attempt, watched: _Watched, signals: StopSignals) -> TrainRe
             policy=policy,
             command=attempt.command or None,
             observer=watched,
-            outputs=attempt.outputs,
             tags={**attempt.tags, TRIAL: attempt.trial, ATTEMPT: str(attempt.number)},
             end_tags=watched.end_tags,
             stop_signals=signals,

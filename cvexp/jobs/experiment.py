@@ -16,7 +16,6 @@ from cvexp.jobs.workers import Place, check_delivered, check_workers, opened, wa
 from cvexp.plots.files import check_path, path_below
 from cvexp.settings import store_settings
 from cvexp.training.initial_weights import interpolation_of
-from cvexp.training.outputs import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -189,7 +188,7 @@ def run(
                     executor=executor,
                     settings=planned.settings,
                     data_dir=data_dir,
-                    outputs=outputs or EVERYTHING,
+                    outputs=outputs,
                     command=command or (),
                     left=left,
                     on_skip=on_skip,

@@ -13,7 +13,6 @@ from cvexp.executors.seam import Attempt, Ended, Started
 from cvexp.jobs.driving import drive
 from cvexp.jobs.plan import AGAIN, steps_of
 from cvexp.runs import TRIAL
-from cvexp.training.outputs import EVERYTHING, Outputs
 from cvexp.training.shared import shared_url
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from cvexp.jobs.plan import Step
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
+    from cvexp.training.outputs import Outputs
 
 
 @dataclass(kw_only=True, slots=True)
@@ -31,7 +31,7 @@ class PlanWork:
     """Trains what is not trained yet through `executor`, which its owner closes. See `driving.Work`.
 
     Attributes:
-        outputs: What each run leaves.
+        outputs: What each run leaves; see `Attempt`.
         command: What was typed, for a tag.
         left: The ids of runs by trial that earlier drivers' workers left, on any machine.
         on_skip: Called with each step that is trained already.
@@ -41,7 +41,7 @@ class PlanWork:
     executor: Executor
     settings: StoreSettings
     data_dir: Path
-    outputs: Outputs = EVERYTHING
+    outputs: Outputs | None = None
     command: Sequence[str] = ()
     left: Mapping[str, str] = field(default_factory=dict)
     on_skip: Callable[[Step], object] | None = None

@@ -100,6 +100,13 @@ def test_the_next_attempt_goes_on_in_the_same_run_with_the_same_bits(make, recor
     assert "test/loss" not in other.data.metrics
 
 
+def test_a_run_that_goes_on_leaves_what_it_began_with_unless_asked_otherwise(make, record):
+    killed = job.run(make("t-1"), Channel("now", after=2))
+    again = job.run(replace(make("t-1", 2), outputs=None), Channel())
+    assert again.run_id == killed.run_id
+    assert the_run(record, again.run_id).data.tags["cvexp.not_made"] == "test, pictures, program"
+
+
 def elsewhere(monkeypatch, tmp_path):
     """From here on this process is another machine: it has a folder for local state of its own."""
     monkeypatch.setenv("CVEXP_STATE_DIR", str(tmp_path / "elsewhere"))
