@@ -171,4 +171,8 @@ def record(_empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A new working folder with an empty store, and what writes runs into it without training."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(_empty_store, tmp_path / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.execute(
+            "UPDATE experiments SET artifact_location = ?", (f"{tmp_path}/mlruns/0",)
+        )  # not in the project
     return Recorder(f"sqlite:///{tmp_path}/mlflow.db")
