@@ -172,7 +172,6 @@ def record(_empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     shutil.copy(_empty_store, tmp_path / "mlflow.db")
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
-        database.execute(
-            "UPDATE experiments SET artifact_location = ?", (f"{tmp_path}/mlruns/0",)
-        )  # not in the project
+        # Where the copied store was made, in the project itself, is no place for this one's artifacts.
+        database.execute("UPDATE experiments SET artifact_location = ?", (f"{tmp_path}/mlruns/0",))
     return Recorder(f"sqlite:///{tmp_path}/mlflow.db")
