@@ -43,7 +43,8 @@ _SECRET_NAME = re.compile(
 # Not what the repository or the user configured, and no program that the repository names.
 _DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-renames", "--no-relative", "--ignore-submodules=all")
 _TEXT = ("--no-color", "--full-index", "--src-prefix=a/", "--dst-prefix=b/")
-_OWN = ("--exclude=/mlruns/", "--exclude=mlflow.db*", "--exclude=.cvexp/")  # the store is no code
+_OWN = ("--exclude=mlruns/", "--exclude=mlflow.db*", "--exclude=.cvexp/")
+"""The store is no code, nor are the copies of code that lie there, with the models that were logged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,8 +76,9 @@ def changes_here() -> Changes | None:
     if not commit or not top or elsewhere != "" or has_filters():
         return None
     listed = git_bytes(*_DIFF, "--numstat", "-z", "HEAD", most=MAX_NAMES_BYTES)
-    python = _names("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":(top)*.py")
-    others = _names("ls-files", "--others", "--exclude-standard", "--directory", *_OWN, "--full-name", "-z", "--", ":/")
+    untracked = ("ls-files", "--others", "--exclude-standard", *_OWN, "--full-name", "-z")
+    python = _names(*untracked, "--", ":(top)*.py")
+    others = _names(*untracked, "--directory", "--", ":/")
     if listed is None or python is None or others is None:
         return None
     root = Path(top)

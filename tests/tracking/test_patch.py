@@ -122,6 +122,19 @@ def test_untracked_files_are_named_without_the_store(repository):
     assert "hello" not in changes.patch
 
 
+@pytest.mark.parametrize("folder", [".", "net"])
+def test_the_code_of_logged_models_is_not_the_repository_s(repository, folder):
+    before = changes_here()
+    store = repository / folder
+    code = store / "mlruns" / "0" / "models" / "m-1" / "artifacts" / "code"
+    code.mkdir(parents=True)
+    (code / "__init__.py").write_text("")
+    (store / "mlflow.db").write_text("")
+    changes = changes_here()
+    assert not changes
+    assert changed_files(before, changes) == ()
+
+
 def test_changed_files_are_named_across_commits(repository):
     before = changes_here()
     (repository / "net" / "model.py").write_text("width = 12\n")
