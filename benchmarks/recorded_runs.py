@@ -1,6 +1,6 @@
 """Stores of many runs, written straight into the tables that MLflow made: what `cvexp train` records, no training.
 
-A run has the rows that a training of three epochs leaves and that MLflow reads when it searches: 48 parameters, 27
+A run has the rows that a training of three epochs leaves and that MLflow reads when it searches: 48 parameters, 28
 tags, 21 latest figures with 31 points, its dataset and its model. Five seeds a recipe, three models, one dataset. Rows
 of logged models themselves are left out: no search reads them.
 """
@@ -96,6 +96,7 @@ def _copy(cursor: Any, table: str, rows: Iterable[Sequence[object]]) -> None:
 
 def _runs(artifacts: Path, first: int, n_runs: int) -> Iterator[dict[str, list[tuple[object, ...]]]]:
     """The rows of each run by table."""
+    from cvexp.comparability import images_key
     from cvexp.config import run_config
 
     draw = random.Random(first)  # noqa: S311 - synthetic figures
@@ -107,7 +108,7 @@ def _runs(artifacts: Path, first: int, n_runs: int) -> Iterator[dict[str, list[t
         name, started = f"{model}-{run_id[:6]}", START + n * SECONDS_APART * 1000
         ended = started + 9_000
         params = defaults | {"model": model, "seed": str(seed), "lr": f"{0.0001 * (1 + recipe % N_RATES):g}"}
-        tags = _tags(n, run_id, name, data=data, recipe=recipe)
+        tags = _tags(n, run_id, name, data=data, recipe=recipe) | {images_key(data, params): "digits"}
         latest, points = _figures(draw, ended)
         uri = f"{artifacts}/mlruns/0/{run_id}/artifacts"
         yield {

@@ -79,6 +79,23 @@ def test_set(dataset_digest: str, *, limit: object, split_seed: object) -> str:
     return dataset_digest if limit in (None, "none") else f"{dataset_digest},limit={limit},split_seed={split_seed}"
 
 
+IMAGES = "cvexp.images."
+"""What the key of the tag begins with that says which images a run's figures were measured on; see `images_key`."""
+
+DECIDES_IMAGES = ("limit", "split_seed", "val_split")
+"""The parameters that decide, with the dataset's content, which images those are."""
+
+
+def images_key(test_set: str, params: Mapping[str, str]) -> str:
+    """The key of a tag that runs share which were measured on the same test and validation images, split alike.
+
+    It has a digest of those in the key and not in the value: a store's index finds the runs that lack a key, where
+    it has to look at the value of each run to find those with another value.
+    """
+    parts = {"test_set": test_set, **{name: params.get(name, "none") for name in DECIDES_IMAGES}}
+    return IMAGES + digest(parts)
+
+
 def test_set_labels(runs: Sequence[RunSummary]) -> dict[str, str]:
     """Labels by test set, such as `digits` and `digits,limit=300,split_seed=7`.
 

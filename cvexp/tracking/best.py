@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cvexp.comparability import TEST_SET, test_set_labels
+from cvexp.comparability import DECIDES_IMAGES, TEST_SET, test_set_labels
 from cvexp.errors import RunError
 from cvexp.results import Metric, rank
 from cvexp.runs import IMPORTED, SWEEP, is_trial
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 BEST_FORMS = "@best, @best:METRIC, @best@DATASET[,limit=N][,split_seed=N][:METRIC]"
 SHOWN_SETS = 5
-FILTERS = ("limit", "split_seed", "val_split")
 
 
 class NoSuchMetricError(RunError):
@@ -43,7 +42,7 @@ def best(
     wanted, metric = parsed(selector)
     finished = [run for run in finished if not is_trial(run) and IMPORTED not in run.tags]
     all_finished, finished = finished, _representatives(finished, metric)
-    runs = _on(finished, wanted) if wanted else list(finished)
+    runs = fitting(finished, wanted) if wanted else list(finished)
     if not runs:
         known = sorted(set(test_set_labels(finished).values()))
         hint = "there are: " + _listed(known) if known else f"start one: {command('train', 'linear')}"
@@ -58,7 +57,7 @@ def best(
     _refuse_several_sets(runs, selector, metric)
     candidates = [run for run in runs if metric in run.metrics]
     if not candidates:
-        on_them = _on(all_finished, wanted) if wanted else all_finished
+        on_them = fitting(all_finished, wanted) if wanted else all_finished
         keys = sorted({key for run in on_them for key in run.metrics})
         hint = "there are: " + ", ".join(keys) if keys else f"start one: {command('train', 'linear')}"
         raise NoSuchMetricError(f"no finished run here has the metric {metric!r}", hint)
@@ -76,7 +75,7 @@ def _representatives(finished: Sequence[RunSummary], metric: str) -> list[RunSum
     metrics = (metric,) if metric else (Metric.VAL_ACCURACY.value, Metric.TEST_ACCURACY.value)
     best_of: dict[tuple[object, ...], int] = {}
     for position, run in enumerate(finished):
-        images = (run.test_set, *(run.params.get(name) for name in ("dataset", *FILTERS)))
+        images = (run.test_set, *(run.params.get(name) for name in ("dataset", *DECIDES_IMAGES)))
         best_of.setdefault(images, position)
         for one in metrics:
             known = best_of.setdefault((one, *images), position)
@@ -89,7 +88,7 @@ def fields_of(selector: str) -> Fields:
     """What of a run `best` looks at; an unreadable selector raises RunError."""
     _, metric = parsed(selector)
     return Fields(
-        params=("dataset", *FILTERS),
+        params=("dataset", *DECIDES_IMAGES),
         metrics=tuple(filter(None, (metric, Metric.VAL_ACCURACY.value, Metric.TEST_ACCURACY.value))),
         tags=(TEST_SET, "cvexp.conditions", IMPORTED, SWEEP),
     )
@@ -103,21 +102,21 @@ def parsed(selector: str) -> tuple[dict[str, str], str]:
         dataset, *settings = head.removeprefix("@").split(",")
         pairs = [setting.partition("=") for setting in settings]
         wanted = {"dataset": dataset, **{name: value for name, _, value in pairs}}
-        if not dataset or any(name not in FILTERS or not value for name, _, value in pairs):
+        if not dataset or any(name not in DECIDES_IMAGES or not value for name, _, value in pairs):
             raise RunError(f"cannot read the selector {shown(selector)}", f"valid: {BEST_FORMS}")
     if colon and not metric:
         raise RunError(f"cannot read the selector {shown(selector)}: no metric", f"valid: {BEST_FORMS}")
     return wanted, metric
 
 
-def _on(runs: Sequence[RunSummary], wanted: dict[str, str]) -> list[RunSummary]:
+def fitting(runs: Sequence[RunSummary], wanted: dict[str, str]) -> list[RunSummary]:
     """The runs on a dataset with some settings; without a limit, those on all of its test images if there are any."""
     name = wanted["dataset"]
     found = [
         run
         for run in runs
         if name in (run.settings.get("dataset"), run.test_set.partition(",")[0])
-        and all(_same(run.settings.get(key, ""), value) for key, value in wanted.items() if key in FILTERS)
+        and all(_same(run.settings.get(key, ""), value) for key, value in wanted.items() if key in DECIDES_IMAGES)
     ]
     whole = [run for run in found if "," not in run.test_set]
     return whole if whole and "limit" not in wanted else found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from cvexp.comparability import RECOMPUTED, TEST_SET, Conditions, test_set, train_split
+from cvexp.comparability import DECIDES_IMAGES, RECOMPUTED, TEST_SET, Conditions, images_key, test_set, train_split
 from cvexp.config.recipe import recipe
 from cvexp.config.seeds import as_list
 from cvexp.process import launch_id
@@ -25,6 +25,8 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequ
     layout, device, steps = prepared.layout, prepared.device, prepared.steps
     config, dataset = prepared.config, prepared.dataset
     limit = config.limit if len(dataset.test) == config.limit else None
+    tested = test_set(dataset.digest, limit=limit, split_seed=config.split_seed)
+    params = config.params()
     return {
         **context_tags(sys.argv if command is None else command),
         "cvexp.device": str(device.torch),
@@ -33,7 +35,8 @@ def known_tags(prepared: Prepared, command: Sequence[str] | None, *, seeds: Sequ
         "cvexp.fewer_threads": layout.fewer,
         "cvexp.memory_format": layout.memory_format,
         "cvexp.step_runner": steps.description,
-        TEST_SET: test_set(dataset.digest, limit=limit, split_seed=config.split_seed),
+        TEST_SET: tested,
+        images_key(tested, params): ", ".join(f"{name} {params[name]}" for name in ("dataset", *DECIDES_IMAGES)),
         **({} if prepared.weights is None else prepared.weights.tags()),
         **({"cvexp.model_changes": "; ".join(prepared.notes)} if prepared.notes else {}),
         **({"cvexp.features": str(prepared.cached)} if prepared.cached is not None else {}),

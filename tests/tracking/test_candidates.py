@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from functools import partial
 
 import pytest
 
+from cvexp.comparability import images_key
+from cvexp.config import run_config
 from cvexp.errors import RunError
 from cvexp.settings import StoreSettings, store_settings
 from cvexp.tracking import queries, statistics
@@ -20,6 +23,8 @@ SELECTORS = (
     *("@best@mnist-5k", "@best@mnist-5k,limit=100", "@best@digits,val_split=0.20", "@best@nothing", "@best:no/such"),
 )
 
+EVERY, SOME, WRONG = "every run has its key", "some runs have none", "one run has the key of other images"
+
 
 def outcome(store, selector):
     try:
@@ -28,9 +33,26 @@ def outcome(store, selector):
         return error.what, error.hints
 
 
+def tags_of_kind(images, n, val_split, limit, *, keyed):
+    """The tags that say which images the n-th run was measured on."""
+    params = run_config({"model": "linear", "val_split": val_split, "limit": limit}).params()
+    if keyed == SOME and n % 2:
+        return {"cvexp.test_set": images}
+    if keyed == WRONG and n == 3:
+        params["split_seed"] = "7"
+    return {"cvexp.test_set": images, images_key(images, params): ""}
+
+
+@pytest.fixture(params=[EVERY, SOME, WRONG])
+def keyed(request):
+    return request.param
+
+
 @pytest.fixture
-def store(record):
-    draw = random.Random(0)
+def store(record, keyed):
+    """Runs on several kinds of images; of the current version, of several versions, and with a tag that is wrong."""
+    draw = random.Random(4)
+    of_kind = partial(tags_of_kind, keyed=keyed)
     for n in range(10):
         val_split = draw.choice([0.0, 0.1, 0.2])
         dataset, limit = draw.choice([("digits", None), ("mnist-5k", None), ("mnist-5k", 100)])
@@ -45,15 +67,15 @@ def store(record):
             limit=limit,
             val_split=val_split,
             status="KILLED" if n == 5 else "FINISHED",
-            tags={"cvexp.test_set": images, **({"cvexp.recipe": f"{n % 3:016x}"} if n % 4 else {})},
+            tags=of_kind(images, n, val_split, limit) | ({"cvexp.recipe": f"{n % 3:016x}"} if n % 4 else {}),
         )
-    of_sweep = {"cvexp.test_set": f"{b'digi'.hex()}", "cvexp.sweep": "abc"}
+    of_sweep = {**of_kind(f"{b'digi'.hex()}", 1, 0.1, None), "cvexp.sweep": "abc"}
     record("trial", figures={"val/accuracy": 0.99}, dataset="digits", val_split=0.1, tags=of_sweep)
     record("pick", figures={"val/accuracy": 0.8, "test/accuracy": 0.7}, dataset="digits", val_split=0.1, tags=of_sweep)
     return open_store(store_settings(record.uri), create=False)
 
 
-def test_the_tables_and_a_server_name_the_runs_that_decide(store, monkeypatch):
+def test_the_tables_and_a_server_name_the_runs_that_decide(store, keyed, monkeypatch):
     with monkeypatch.context() as whole:
         whole.setattr(queries, "_candidates", lambda *_: None)
         expected = {selector: outcome(store, selector) for selector in SELECTORS}
@@ -63,12 +85,11 @@ def test_the_tables_and_a_server_name_the_runs_that_decide(store, monkeypatch):
     search_runs = store.client.search_runs
     with monkeypatch.context() as served:
         served.setattr(StoreSettings, "sqlite_file", property(lambda _: None))
-        served.setattr(
-            store.client, "search_runs", lambda *a, **k: asked.append(k["max_results"]) or search_runs(*a, **k)
-        )
+        served.setattr(store.client, "search_runs", lambda *a, **k: asked.append((a[1], k)) or search_runs(*a, **k))
         for selector in SELECTORS[:-1]:
             assert outcome(store, selector) == expected[selector], selector
-    assert set(asked) == {1}  # no page of runs
+    assert {options["max_results"] for _, options in asked} == {1}  # no page of runs
+    assert any("!=" in clauses for clauses, _ in asked) == (keyed != EVERY)  # for which a database looks at values
     finished_runs_are_asked_for_by_recipe(store, monkeypatch)
 
 
