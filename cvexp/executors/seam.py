@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import Any, Literal, Protocol, TypeVar, cast
 
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.training.outputs import Outputs  # noqa: TC001 - pydantic looks for it
 
 Read = TypeVar("Read")
@@ -40,7 +41,9 @@ class Attempt:
         resume: The id of a run to go on with, whose checkpoint the worker can reach.
         continues: The id of a run of the trial that another machine may have left: where a checkpoint of it is shared,
             a new run continues it.
-        checkpoints: Where checkpoints are shared; CVEXP_CHECKPOINTS on the worker's machine takes precedence.
+        seeds: Those of the repeats that the run is one of; see jobs.repeats.
+        policy: When checkpoints are written, and how many stay.
+        checkpoints: Where they are shared, unless the policy or CVEXP_CHECKPOINTS on the worker's machine says.
         threads: CPU threads of the slot, part of the comparability key; None until an executor gives it a slot.
         device: The slot's device, such as `cuda:0`; None leaves it to the configuration.
         command: What was typed, for a tag; by default the worker's own command line.
@@ -57,6 +60,8 @@ class Attempt:
     outputs: Outputs | None = None
     resume: str | None = None
     continues: str | None = None
+    seeds: tuple[int, ...] = ()
+    policy: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     checkpoints: str | None = None
     threads: int | None = None
     device: str | None = None

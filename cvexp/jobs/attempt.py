@@ -10,7 +10,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.config.stored import config_of
 from cvexp.data.last import LastDataset
 from cvexp.errors import CvexpError, Interrupted, RunError
@@ -80,7 +79,7 @@ def _train(attempt: Attempt, watched: _Watched, signals: StopSignals) -> TrainRe
     settings = store_settings(attempt.store["tracking_uri"], attempt.store["experiment"])
     is_further = attempt.number > 1 or attempt.continues is not None
     left = attempt.resume or (_left_by_earlier(attempt.trial, settings) if is_further else None)
-    policy = CheckpointPolicy(shared=shared_url() or attempt.checkpoints)
+    policy = replace(attempt.policy, shared=attempt.policy.shared or shared_url() or attempt.checkpoints)
     if left is None and attempt.continues and is_continuable(attempt.continues, settings, policy):
         left = attempt.continues
     datasets, features = _kept(data_dir)
@@ -102,6 +101,7 @@ def _train(attempt: Attempt, watched: _Watched, signals: StopSignals) -> TrainRe
             data_dir=data_dir,
             dataset=datasets(config, interpolation=interpolation_of(config)),
             features=features,
+            seeds=attempt.seeds,
             policy=policy,
             command=attempt.command or None,
             observer=watched,

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.config.experiment import read_experiment
 from cvexp.data.last import LastDataset
 from cvexp.jobs import compare
-from cvexp.jobs.driver_lock import driver_lock
 from cvexp.jobs.plan import Step, Trainer, steps_of
-from cvexp.jobs.plan_work import PlanWork
-from cvexp.jobs.workers import Place, check_delivered, check_workers, opened, wait_for_orphans
+from cvexp.jobs.plan_training import PlanTraining, wanted
+from cvexp.jobs.workers import check_delivered, check_workers, wait_for_orphans
 from cvexp.plots.files import check_path, path_below
+from cvexp.results import TrainResult
 from cvexp.settings import store_settings
-from cvexp.training.initial_weights import interpolation_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from cvexp.config import RunConfig
     from cvexp.events import Observer
     from cvexp.executors.seam import Event
     from cvexp.jobs.compare import Comparison
-    from cvexp.results import TrainResult
+    from cvexp.jobs.workers import Place
     from cvexp.settings import StoreSettings
     from cvexp.training.outputs import Outputs
 
@@ -94,40 +90,8 @@ def plan(
     settings = store_settings(tracking_uri, experiment or read.experiment, data_dir)
     wait_for_orphans(settings)
     steps = steps_of(read.runs, settings, trusted_factories=trusted_factories, again=again, offline=offline)
-    check_workers(1 if n_workers is None else n_workers, _wanted(steps))
+    check_workers(1 if n_workers is None else n_workers, wanted(steps))
     return Plan(path=path, settings=settings, steps=steps, plot=read.plot, again=again)
-
-
-def _wanted(steps: Sequence[Step]) -> list[RunConfig]:
-    """What is not trained yet."""
-    return [step.planned.config for step in steps if step.done is None]
-
-
-def _check(steps: Sequence[Step], data_dir: Path, *, reads_first: bool, is_here: bool) -> None:
-    """Refuse a device or a dataset that cannot be had before anything is trained.
-
-    With `reads_first` the training begins by reading the first one, in this process; unless it `is_here`, its devices
-    are other machines'. Datasets are fetched, and image files decoded at each size that is asked for.
-    """
-    wanted = _wanted(steps)
-    if not wanted:
-        return
-    from cvexp.data.dataset import load_dataset
-    from cvexp.device import choose
-
-    for device in dict.fromkeys(config.device for config in wanted if is_here):
-        choose(device)
-    datasets: dict[tuple[object, ...], RunConfig] = {}
-    for config in wanted:
-        made = (config.dataset, config.image_size, config.resize, interpolation_of(config))
-        datasets.setdefault(made, config)
-    for config in [*datasets.values()][reads_first:]:
-        load_dataset(config, data_dir, interpolation=interpolation_of(config))
-
-
-def _one_driver(planned: Plan) -> AbstractContextManager[None]:
-    """Lock the file in its store: given twice at once, its runs would be trained twice."""
-    return driver_lock(planned.settings, f"plan {planned.path.absolute()}", called=str(planned.path))
 
 
 def run(
@@ -160,42 +124,29 @@ def run(
     drawn = plot or planned.plot_path
     if drawn is not None:
         drawn = check_path(drawn)
-    todo = any(step.done is None for step in planned.steps)  # else no cluster is joined for nothing
-    in_this_process = not todo or (where is None and n_workers in (None, 1))
-    where = where or Place(executor="local")
-    if where.is_here:
-        check_workers(1 if n_workers is None else n_workers, _wanted(planned.steps))
-    _check(planned.steps, data_dir, reads_first=in_this_process, is_here=where.is_here)
-    with _one_driver(planned) if todo else nullcontext():
-        if in_this_process:
-            trainer = Trainer(
-                settings=planned.settings,
-                datasets=LastDataset(data_dir),
-                command=command,
-                observer=observer,
-                outputs=outputs,
-            )
-            run_ids = tuple(one.run_id for one in trainer.run(planned.steps, on_skip=on_skip, on_end=on_end))
-        else:
-            left: dict[str, str] = {}
-            if not where.is_here:
-                from cvexp.tracking.attempts import close_orphans, interrupted_attempts
-
-                close_orphans(planned.settings)
-                left = {} if planned.again else interrupted_attempts(planned.settings)
-            with opened(where, n_workers) as executor:
-                work = PlanWork(
-                    executor=executor,
-                    settings=planned.settings,
-                    data_dir=data_dir,
-                    outputs=outputs,
-                    command=command or (),
-                    left=left,
-                    on_skip=on_skip,
-                    on_event=on_event,
-                )
-                run_ids = tuple(end.run_id for end in work.run(planned.steps))
-            check_delivered(run_ids, planned.settings)
+    ended = PlanTraining(
+        trainer=Trainer(
+            settings=planned.settings,
+            datasets=LastDataset(data_dir),
+            command=command,
+            observer=observer,
+            outputs=outputs,
+        ),
+        work=f"plan {planned.path.absolute()}",
+        called=str(planned.path),
+        n_workers=n_workers,
+        where=where,
+        again=planned.again,
+        on_skip=on_skip,
+        on_end=on_end,
+        on_event=on_event,
+    ).run(planned.steps)
+    run_ids = tuple(one.run_id for one in ended)
+    by_workers = (
+        step.done is None and not isinstance(one, TrainResult) for step, one in zip(planned.steps, ended, strict=True)
+    )
+    if any(by_workers):
+        check_delivered(run_ids, planned.settings)
     return ExperimentResult(
         steps=planned.steps,
         run_ids=run_ids,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.config.model import names_code
 from cvexp.errors import InputError, Interrupted, TrainingError
 from cvexp.executors.seam import Attempt, Ended, Started
@@ -31,6 +32,8 @@ class PlanWork:
     """Trains what is not trained yet through `executor`, which its owner closes. See `driving.Work`.
 
     Attributes:
+        seeds: Those of the repeats that the runs are; empty where the plan is not one model's.
+        policy: When and where checkpoints are written, and how many stay.
         outputs: What each run leaves; see `Attempt`.
         command: What was typed, for a tag.
         left: The ids of runs by trial that earlier drivers' workers left, on any machine.
@@ -41,6 +44,8 @@ class PlanWork:
     executor: Executor
     settings: StoreSettings
     data_dir: Path
+    seeds: Sequence[int] = ()
+    policy: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     outputs: Outputs | None = None
     command: Sequence[str] = ()
     left: Mapping[str, str] = field(default_factory=dict)
@@ -92,6 +97,8 @@ class PlanWork:
             outputs=self.outputs,
             resume=None if step.interrupted is None else step.interrupted.run_id,
             continues=self.left.get(key),
+            seeds=tuple(self.seeds),
+            policy=self.policy,
             checkpoints=shared_url(),
             command=tuple(self.command),
         )
@@ -129,7 +136,7 @@ class PlanWork:
 
     def _state(self) -> str:
         n_done = sum(not isinstance(end, Ended) or end.status == "FINISHED" for end in self._ends.values())
-        return f"{n_done} of {len(self._steps)} runs are trained"
+        return f"{n_done} of {len(self._steps)} {'seeds' if self.seeds else 'runs'} are trained"
 
     def _kept(self) -> str:
         ends = [end for end in self._ends.values() if isinstance(end, Ended)]
