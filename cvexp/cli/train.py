@@ -40,6 +40,9 @@ _SEEDS = (
     "Train once for each of so many seeds from --seed on, or of a list: 5, or 1,2,3. Those that are trained already "
     "are not trained again."
 )
+_WORKERS = (
+    "With --seeds: train so many of them at once, each in a process with its share of the CPUs and a GPU of its own."
+)
 _BENCH = "Measure latency too, as cvexp bench."
 
 
@@ -53,6 +56,7 @@ def train(
     resume: Annotated[str | None, typer.Option(metavar="RUN", help=_RESUME)] = None,
     name: Annotated[str | None, typer.Option(help=_NAME)] = None,
     seeds: Annotated[str | None, typer.Option(metavar="N|LIST", help=_SEEDS, rich_help_panel=LoopConfig.PANEL)] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help=_WORKERS, rich_help_panel=LoopConfig.PANEL)] = None,
     bench: Annotated[bool, typer.Option("--bench", help=_BENCH)] = False,
     data_dir: options.DataDir = None,
     tracking_uri: options.TrackingUri = None,
@@ -101,10 +105,10 @@ def train(
         if seeds is not None:
             from cvexp.jobs.repeats import plan
 
-            planned = plan(asked, seeds, store, name=name)
+            planned = plan(asked, seeds, store, name=name, n_workers=workers)
     command, started = ["cvexp", *ctx.obj["arguments"]], ctx.obj["started"]
     keywords = {"data_dir": resolve_data_dir(data_dir), "policy": policy, "command": command, "started": started}
     if planned is not None:
-        train_repeats(planned, keywords, bench=bench, as_json=as_json)
+        train_repeats(planned, keywords, n_workers=workers, bench=bench, as_json=as_json)
     else:
         train_one(start, store, keywords, bench=bench, as_json=as_json)

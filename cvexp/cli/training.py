@@ -38,13 +38,17 @@ def check_flags(given: Given, seeds: str | None) -> None:
     """
     for name, flag in given.flags.items():
         if "resume" in given.flags and name not in ALLOWED_WITH_RESUME:
-            raise ConfigError(f"{flag} cannot be given with --resume", "a resumed run keeps its settings")
+            remedies = {"workers": "give the command that began the seeds again"}
+            remedy = remedies.get(name, "a resumed run keeps its settings")
+            raise ConfigError(f"{flag} cannot be given with --resume", remedy)
     if "take_over" in given.flags and "resume" not in given.flags:
         raise ConfigError("--take-over goes with --resume", "name the run: cvexp train --resume RUN --take-over")
     first = next((given.flags[name] for name in settings_of(Rehearsal) if name in given.flags), None)
-    for name in ("seeds", "bench", "name", "experiment", "tracking_uri", "print_config"):
+    for name in ("seeds", "workers", "bench", "name", "experiment", "tracking_uri", "print_config"):
         if first is not None and name in given.flags:
             raise ConfigError(f"{given.flags[name]} cannot be given with {first}", "no run is made")
+    if "workers" in given.flags and seeds is None:
+        raise ConfigError("--workers goes with --seeds", "one run trains in one process: leave --workers out")
     if seeds is not None and "," in seeds and "seed" in given.flags:
         raise ConfigError("--seed cannot be given with a list of --seeds", "the list names every seed")
 
@@ -66,16 +70,25 @@ def train_one(
         _check_delivered(result.undelivered, f"run {result.run_id[:ID_DIGITS]}", result.trouble, store)
 
 
-def train_repeats(planned: Plan, keywords: Mapping[str, Any], *, bench: bool, as_json: bool) -> None:
+def train_repeats(
+    planned: Plan, keywords: Mapping[str, Any], *, n_workers: int | None, bench: bool, as_json: bool
+) -> None:
     """Train what the plan lacks, with `keywords` and `bench` as for `train_one`, and print all of its runs."""
     from cvexp.jobs.repeats import run
     from cvexp.jobs.standing import judged
     from cvexp.report import repeats as report
+    from cvexp.report.workers import WorkersConsole
 
     store = planned.settings
-    with report.PlanConsole(planned.steps, started=keywords["started"]) as console:
-        ends: dict[str, Any] = {"on_skip": console.skipped, "on_end": console.ended}
-        result = run(planned, **keywords, **ends, observer=console, histories=as_json)
+    shown: dict[str, Any] = {"histories": as_json}
+    if n_workers in (None, 1):
+        with report.PlanConsole(planned.steps, started=keywords["started"]) as one:
+            shown |= {"observer": one, "on_skip": one.skipped, "on_end": one.ended}
+            result = run(planned, **keywords, **shown)
+    else:
+        with WorkersConsole(planned.steps, n_workers=n_workers) as several:
+            shown |= {"on_skip": several.skipped, "on_event": several.happened}
+            result = run(planned, **keywords, **shown, n_workers=n_workers)
     run_ids = [one.run.run_id for one in result.runs]
     with _bench(run_ids, result.config, store, keywords, report, wanted=bench) as whole:
         result = judged(result, store)

@@ -13,9 +13,12 @@ from cvexp.config.stored import config_of
 from cvexp.data.last import LastDataset
 from cvexp.data.named import class_names_of
 from cvexp.errors import RunError
+from cvexp.executors.seam import Ended
 from cvexp.jobs.plan import Step, Trainer, steps_of
+from cvexp.jobs.plan_training import PlanTraining
 from cvexp.jobs.resume import resumed_config, same_store
 from cvexp.jobs.summary import QUALITY, collapsed_seeds, summary
+from cvexp.jobs.workers import check_workers, runs_of, wait_for_orphans
 from cvexp.results import Metric, TrainResult
 from cvexp.runs import ID_DIGITS, SEEDS
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from cvexp.config import RunConfig
     from cvexp.config.checkpoint import CheckpointPolicy
     from cvexp.events import Observer
+    from cvexp.executors.seam import Event
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
     from cvexp.stats import Interval
@@ -46,20 +50,17 @@ class Repeat:
     """One of the repeats.
 
     Attributes:
-        run: What was trained now, or else the finished run that was found.
+        run: What this process trained now, or else the finished run that was found, or that a worker trained.
+        trained_now: Whether it was trained, or trained to its end, now.
         undelivered: Records of it that wait to be delivered to the store, whatever process made them.
-        history: By epoch, the figures of a run that was found, by metric key, if they were asked for.
+        history: By epoch, the figures of a run that this process did not train, by metric key, if they were asked for.
     """
 
     seed: int
     run: TrainResult | RunSummary
+    trained_now: bool
     undelivered: int = 0
     history: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-
-    @property
-    def trained_now(self) -> bool:
-        """Whether it was trained, or trained to its end, now."""
-        return isinstance(self.run, TrainResult)
 
     @property
     def name(self) -> str:
@@ -101,17 +102,22 @@ class Repeats:
         return sum(one.undelivered for one in self.runs)
 
 
-def plan(config: RunConfig, seeds: object, settings: StoreSettings, *, name: str | None = None) -> Plan:
+def plan(
+    config: RunConfig, seeds: object, settings: StoreSettings, *, name: str | None = None, n_workers: int | None = None
+) -> Plan:
     """Find out which repeats of `config` are trained already; no run is begun.
 
     `seeds` is how many, from the configuration's own seed on, or a list; a string is read as typed after `--seeds`. The
     runs are called `name` and their seed.
 
     Raises:
-        InputError: The seeds, the model, the dataset or the store cannot be used.
+        InputError: The seeds, the model, the dataset or the store cannot be used, or `n_workers` are too many.
     """
     once = PlannedRun(config=config, name=run_name(name))
-    return _plan(repeated(once, seeds, where="--seeds"), settings)
+    repeats = repeated(once, seeds, where="--seeds")
+    check_workers(1 if n_workers is None else n_workers, [one.config for one in repeats])
+    wait_for_orphans(settings)
+    return _plan(repeats, settings)
 
 
 def _plan(planned: Sequence[PlannedRun], settings: StoreSettings, *, preferred: str = "") -> Plan:
@@ -174,15 +180,19 @@ def run(
     observer: Observer | None = None,
     on_skip: Callable[[Step], object] | None = None,
     on_end: Callable[[Step, TrainResult], object] | None = None,
+    n_workers: int | None = None,
+    on_event: Callable[[Step, Event], object] | None = None,
     histories: bool = False,
 ) -> Repeats:
     """Train the repeats that are not trained yet, one after the other, on data that is read once.
 
     `policy`, `command`, `started` and `observer` are as for jobs.train, `on_skip` and `on_end` as for Trainer.run. With
-    `histories` those of runs that were found are read from the store.
+    several `n_workers` so many are trained at once, each by a process of its own, and `on_event` is called with what
+    they do. With `histories` those of runs that this process did not train are read from the store.
 
     Raises:
-        CvexpError: As for jobs.train; the repeats that are trained stay.
+        InputError: As for jobs.train, and where another process trains the same repeats; those that are trained stay.
+        CvexpError: As for jobs.train; likewise.
     """
     trainer = Trainer(
         settings=planned.settings,
@@ -193,16 +203,28 @@ def run(
         started=started,
         observer=observer,
     )
-    ended = trainer.run(planned.steps, on_skip=on_skip, on_end=on_end)
+    ended = PlanTraining(
+        trainer=trainer,
+        work=f"repeats {planned.recipe} {planned.seeds}",
+        called=f"{planned.steps[0].planned.config.model} with these seeds",
+        n_workers=n_workers,
+        on_skip=on_skip,
+        on_end=on_end,
+        on_event=on_event,
+    ).run(planned.steps)
+    known = runs_of([one.run_id for one in ended if isinstance(one, Ended)], planned.settings)
     waiting = _waiting(planned.settings)
     runs = []
-    for seed, one in zip(planned.seeds, ended, strict=True):
+    for step, seed, end in zip(planned.steps, planned.seeds, ended, strict=True):
+        one = known[end.run_id] if isinstance(end, Ended) else end
         history = _history(one, planned.settings) if histories and not isinstance(one, TrainResult) else {}
-        runs.append(Repeat(seed=seed, run=one, undelivered=waiting.get(one.run_id, 0), history=history))
+        n_waiting, now = waiting.get(one.run_id, 0), step.done is None
+        runs.append(Repeat(seed=seed, run=one, trained_now=now, undelivered=n_waiting, history=history))
     config = planned.steps[0].planned.config
     figures, n_classes = [one.metrics for one in runs], len(class_names_of(config.dataset, data_dir))
     fallen = collapsed_seeds(planned.seeds, figures, n_classes)
-    troubles = [one.run.trouble for one in runs if isinstance(one.run, TrainResult) and one.undelivered]
+    undelivered = {one.run.run_id for one in runs if one.undelivered}
+    troubles = [one.trouble for one in ended if isinstance(one, TrainResult | Ended) and one.run_id in undelivered]
     return Repeats(
         recipe=planned.recipe,
         config=config,

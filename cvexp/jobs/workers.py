@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cvexp.config import RunConfig
     from cvexp.executors.seam import Executor
+    from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
 
 POLL_SECONDS = 0.2
@@ -77,6 +78,28 @@ def _waiting(run_ids: Sequence[str], settings: StoreSettings) -> dict[str, int]:
             if journal.unsent and journal.run_id in run_ids:
                 found[journal.run_id] = journal.unsent
     return found
+
+
+def runs_of(run_ids: Sequence[str], settings: StoreSettings) -> dict[str, RunSummary]:
+    """By id, runs that workers here have trained: from the store, or as left here where records wait for it.
+
+    Raises:
+        RunError: One was deleted meanwhile.
+        StoreError: The store cannot be read.
+    """
+    from cvexp.tracking.finished import search_ids
+    from cvexp.tracking.local import local_runs
+    from cvexp.tracking.store import open_store
+
+    waiting = _waiting(run_ids, settings)
+    found = [run for run in local_runs(settings, experiment=settings.experiment) if run.run_id in waiting]
+    if delivered := [run_id for run_id in run_ids if run_id not in waiting]:
+        found += search_ids(open_store(settings, create=False), delivered)
+    by_id = {run.run_id: run for run in found}
+    for run_id in run_ids:
+        if run_id not in by_id:
+            raise RunError(f"run {run_id} was deleted while others were trained", "give the same command again")
+    return by_id
 
 
 def check_workers(n_workers: int, configs: Iterable[RunConfig]) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -38,6 +39,15 @@ def start(words, folder, *, point="-", nth=0, signame="SIGKILL", env=None):
         text=True,
         preexec_fn=heeding,
     )
+
+
+def until(found, seconds=600):
+    """What `found()` gives as soon as it gives something."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return value
 
 
 def finish(process, seconds=240):

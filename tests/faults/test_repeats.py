@@ -63,6 +63,19 @@ def test_repeats_that_are_hit_in_the_second_seed_are_finished_bit_for_bit(signam
     assert not killing.leftovers(tmp_path)
 
 
+def test_workers_whose_command_is_killed_keep_their_checkpoints_and_the_same_command_goes_on(whole, tmp_path):
+    words = [*WORDS, "--workers", "2"]
+    process = killing.start(words, tmp_path)
+    killing.until(lambda: list(tmp_path.glob(".cvexp/runs/*/checkpoints/*.pt")))
+    process.kill()
+    killing.finish(process)
+    code, out, err = killing.run([*words, "--json"], tmp_path)
+    assert code == 0, err
+    assert [run["seed"] for run in json.loads(out)["runs"]] == [42, 43, 44]
+    assert bits(tmp_path) == whole
+    assert not killing.leftovers(tmp_path)
+
+
 @pytest.mark.campaign
 def test_a_store_that_does_not_answer_leaves_records_of_every_seed(tmp_path):
     words = ["train", "linear", "--dataset", "digits", "--epochs", "1", "--device", "cpu", "--seeds", "2"]

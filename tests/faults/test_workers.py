@@ -66,15 +66,6 @@ def workers(driver):
     return found
 
 
-def until(found, seconds=WITHIN):
-    """What `found()` gives as soon as it gives something."""
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return value
-
-
 def under_way(folder, driver, n_runs=1):
     """The folders of runs that workers of this driver train, and that have a checkpoint, once there are so many."""
 
@@ -85,7 +76,7 @@ def under_way(folder, driver, n_runs=1):
             trained = sorted(run for run in runs if Journal(run).tags.get("cvexp.pid") in pids)
             return trained if len(trained) >= n_runs else []
 
-    return until(found)
+    return killing.until(found)
 
 
 def stored(folder, uri=None):
@@ -113,7 +104,7 @@ def check_points(runs, uri):
 
 def gone(processes):
     """Wait until these have ended."""
-    until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes), 90)
+    killing.until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes), 90)
 
 
 @pytest.fixture
@@ -127,7 +118,7 @@ def folder(tmp_path, _empty_store):
 def test_a_worker_is_killed_then_the_driver_then_all_is_interrupted_and_at_the_end_everything_is_there_once(folder):
     driver = start(folder)
     os.kill(int(Journal(under_way(folder, driver)[0]).tags["cvexp.pid"]), signal.SIGKILL)
-    until(lambda: any(run.data.tags["cvexp.attempt"] == "2" for run in stored(folder)))
+    killing.until(lambda: any(run.data.tags["cvexp.attempt"] == "2" for run in stored(folder)))
     orphans = workers(driver)
     driver.kill()
     killing.finish(driver, WITHIN)

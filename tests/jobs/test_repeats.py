@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from dataclasses import replace
@@ -11,11 +12,15 @@ import pytest
 
 import cvexp as cvexp_api
 from cvexp.config import run_config
+from cvexp.config.checkpoint import CheckpointPolicy
 from cvexp.config.recipe import recipe
 from cvexp.data.last import LastDataset
-from cvexp.errors import ConfigError, Interrupted, TrainingError
+from cvexp.errors import ConfigError, Interrupted, RunError, TrainingError
 from cvexp.events import EpochEnded, TrainingStarted
+from cvexp.executors.inline import open_inline
+from cvexp.executors.seam import Ended, Epoch, Started
 from cvexp.jobs import repeats, resume
+from cvexp.jobs.driver_lock import driver_lock
 from cvexp.jobs.plan import AGAIN
 from cvexp.jobs.standing import judged
 from cvexp.jobs.summary import collapsed_seeds, summary
@@ -113,6 +118,58 @@ def test_a_tag_that_holds_no_seeds_is_refused(record, seeds):
     with pytest.raises(ConfigError) as refused:
         repeats.plan_resumed("@last", settings_of(record))
     assert max(map(len, refused.value.lines())) < 250
+
+
+@pytest.fixture
+def two_slots(monkeypatch):
+    """Workers are one thread of this process, whatever their number."""
+
+    @contextlib.contextmanager
+    def opened(_where, n_workers):
+        assert n_workers == 2
+        yield open_inline()
+
+    monkeypatch.setattr("cvexp.device.usable_cpus", lambda: 2)
+    monkeypatch.setattr("cvexp.jobs.plan_training.opened", opened)
+
+
+def test_workers_train_what_one_process_does(record, tmp_path, two_slots):
+    finished(record, 43, 0.5)
+    planned = plan(record)
+    told = []
+    result = repeats.run(
+        planned,
+        data_dir=tmp_path,
+        policy=CheckpointPolicy(keep=1),
+        command=["cvexp", "train"],
+        n_workers=2,
+        on_event=lambda step, event: told.append((step.planned.config.seed, type(event))),
+        histories=True,
+    )
+    assert [(one.seed, one.trained_now, one.undelivered) for one in result.runs] == [
+        (42, True, 0),
+        (43, False, 0),
+        (44, True, 0),
+    ]
+    assert told == [(seed, kind) for seed in (42, 44) for kind in (Started, Epoch, Ended)]
+    assert [list(one.history) for one in result.runs] == [[1], [], [1]]
+    assert result.summary[Metric.TEST_ACCURACY].n == 3
+    assert len(list(settings_of(record).state_dir.glob("runs/*/checkpoints/*.pt"))) == 2  # the policy is theirs
+    store = open_store(settings_of(record), create=False)
+    by_seed = {run.params["seed"]: run for run in search(store)}
+    assert {run.tags[SEEDS] for run in by_seed.values()} == {"42,43,44"}
+    alone = cvexp_api.train("linear", seed=44, tracking_uri=record.uri, experiment="alone", **SETTINGS)
+    weights = {run.tags["cvexp.weights_sha256"] for run in search(store, everywhere=True) if run.params["seed"] == "44"}
+    assert len(weights) == 1, alone.run_id
+
+
+def test_repeats_are_trained_by_one_command_at_a_time(record, tmp_path, trained):
+    planned = plan(record)
+    work = f"repeats {planned.recipe} {planned.seeds}"
+    with driver_lock(planned.settings, work, called="it"), pytest.raises(RunError) as refused:
+        repeats.run(planned, data_dir=tmp_path)
+    assert refused.value.what == "linear with these seeds is being trained by another process"
+    assert not trained
 
 
 def stops_in(seed, *, at_start=False):

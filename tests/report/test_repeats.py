@@ -35,7 +35,12 @@ def stored(seed, accuracy):
 
 def found(*accuracies, collapsed=()):
     runs = [
-        Repeat(seed=seed, run=stored(seed, accuracy), history={1: {"train/loss": 0.5}, 2: {"train/loss": 0.25}})
+        Repeat(
+            seed=seed,
+            run=stored(seed, accuracy),
+            trained_now=False,
+            history={1: {"train/loss": 0.5}, 2: {"train/loss": 0.25}},
+        )
         for seed, accuracy in enumerate(accuracies, 42)
     ]
     over = summary([one.metrics for one in runs], withheld=("test/",) if collapsed else ())
