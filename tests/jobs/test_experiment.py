@@ -114,12 +114,12 @@ def test_images_are_read_at_every_size_before_anything_is_trained(tmp_path, monk
     def load(config, _data_dir, **how):
         loaded.append((config.dataset, config.image_size, how["interpolation"]))
 
-    def train_nothing(**_):
+    def train_nothing(*_, **__):
         assert loaded == [("digits", 16, "bilinear"), ("mnist-5k", None, "bilinear")]
         raise Reached
 
     monkeypatch.setattr("cvexp.data.dataset.load_dataset", load)
-    monkeypatch.setattr("cvexp.jobs.experiment.Trainer", train_nothing)
+    monkeypatch.setattr("cvexp.jobs.plan.Trainer.run", train_nothing)
     text = """
 defaults: {device: cpu, model: linear}
 runs: [{dataset: digits}, {dataset: digits, image_size: 16}, {dataset: digits, lr: 1}, {dataset: mnist-5k}]
