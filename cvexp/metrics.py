@@ -1,4 +1,4 @@
-"""Accuracy, precision, recall and F1 from counts of true and predicted classes."""
+"""Accuracy, precision, recall and F1, of classes and over them, from counts of true and predicted classes."""
 
 from __future__ import annotations
 
@@ -38,6 +38,18 @@ def per_class(confusion: npt.NDArray[np.int64], class_names: Sequence[str]) -> t
     )
 
 
+def class_means(confusion: npt.NDArray[np.int64], by_class: Sequence[ClassMetrics]) -> tuple[float, float]:
+    """Balanced accuracy and macro F1 of a confusion matrix with at least one image, and its classes' figures.
+
+    Balanced accuracy is the mean recall of the classes that have images; macro F1 is the mean F1 of those that have
+    images or were predicted. So scikit-learn's `balanced_accuracy_score` and `f1_score(average="macro")` have them.
+    """
+    recalls = [one.recall for one in by_class if one.support]
+    predicted = confusion.sum(axis=0)
+    scores = [one.f1 for k, one in enumerate(by_class) if one.support or predicted[k]]
+    return sum(recalls) / len(recalls), sum(scores) / len(scores)
+
+
 def top_k_accuracy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], k: int) -> float:
     """The share of images whose label is among the k classes with the largest logits.
 
@@ -64,10 +76,17 @@ def evaluation(
         class_names: K of them, in label order.
     """
     counts = confusion_counts(labels, predictions, n_classes=len(class_names))
-    n_images = len(labels)
+    n_images, by_class = len(labels), per_class(counts, class_names)
+    balanced_accuracy, macro_f1 = class_means(counts, by_class)
     return Evaluation(
-        metrics=SplitMetrics(loss=loss_sum / n_images, accuracy=int(np.trace(counts)) / n_images, n_images=n_images),
-        per_class=per_class(counts, class_names),
+        metrics=SplitMetrics(
+            loss=loss_sum / n_images,
+            accuracy=int(np.trace(counts)) / n_images,
+            n_images=n_images,
+            balanced_accuracy=balanced_accuracy,
+            macro_f1=macro_f1,
+        ),
+        per_class=by_class,
         confusion=counts,
         predictions=predictions,
     )

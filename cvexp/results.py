@@ -31,8 +31,12 @@ class Metric(StrEnum):
     LEARNING_RATE = "optimizer/lr"
     VAL_LOSS = "val/loss"
     VAL_ACCURACY = "val/accuracy"
+    VAL_BALANCED_ACCURACY = "val/balanced_accuracy"
+    VAL_MACRO_F1 = "val/macro_f1"
     TEST_LOSS = "test/loss"
     TEST_ACCURACY = "test/accuracy"
+    TEST_BALANCED_ACCURACY = "test/balanced_accuracy"
+    TEST_MACRO_F1 = "test/macro_f1"
     EPOCH_SECONDS = "time/epoch_seconds"
     SETUP_SECONDS = "time/setup_seconds"
     FIRST_STEP_SECONDS = "time/first_step_seconds"
@@ -55,9 +59,13 @@ class Metric(StrEnum):
     BYTES = "model/bytes"
 
 
+IMBALANCE = 1.5
+"""A split is imbalanced where its largest class has so many times the images of its smallest."""
+
+
 def higher_is_better(metric: str) -> bool:
-    """Whether a larger value of `metric` is the better one: accuracies and throughputs, not losses or times."""
-    return metric.endswith(("accuracy", "images_per_second")) and metric != Metric.SECONDS_TO_ACCURACY
+    """Whether a larger value of `metric` is the better one: accuracies, F1 and throughputs, not losses or times."""
+    return metric.endswith(("accuracy", "macro_f1", "images_per_second")) and metric != Metric.SECONDS_TO_ACCURACY
 
 
 def rank(metrics: Mapping[str, float], metric: str) -> tuple[int, float]:
@@ -70,15 +78,27 @@ def rank(metrics: Mapping[str, float], metric: str) -> tuple[int, float]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitMetrics:
-    """Mean cross-entropy in nats per image, and accuracy in [0, 1], over the `n_images` of a split."""
+    """Figures over the images of a split.
+
+    Attributes:
+        loss: Mean cross-entropy in nats per image.
+        accuracy: Share of the images that are right, in [0, 1].
+        balanced_accuracy: Mean recall of the classes, in [0, 1]: each class counts the same, however many images it
+            has. None where classes were not counted, as in training, and for epochs of early versions.
+        macro_f1: Mean F1 of the classes, in [0, 1]; None likewise.
+    """
 
     loss: float
     accuracy: float
     n_images: int
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
 
     def keyed(self, split: SplitName) -> dict[str, float]:
-        """The figures under their metric keys."""
-        return {f"{split}/loss": self.loss, f"{split}/accuracy": self.accuracy}
+        """The figures under their metric keys, those that there are."""
+        names = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
+        found = {f"{split}/{name}": getattr(self, name) for name in names}
+        return {key: value for key, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +127,12 @@ class Evaluation:
     per_class: tuple[ClassMetrics, ...]
     confusion: npt.NDArray[np.int64]
     predictions: npt.NDArray[np.int64]
+
+    @property
+    def is_imbalanced(self) -> bool:
+        """Whether some class has half as many images again as another, so that accuracy says most of the large ones."""
+        sizes = [one.support for one in self.per_class]
+        return max(sizes) >= IMBALANCE * min(sizes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -66,6 +66,25 @@ def test_figures_are_torchmetrics_too(labels, predictions):
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6, atol=0)
 
 
+@cases
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_means_over_classes_are_scikit_learns_and_torchmetrics(labels, predictions):
+    found = evaluation(loss_sum=0.0, labels=labels, predictions=predictions, class_names=NAMES).metrics
+    assert found.balanced_accuracy == pytest.approx(reference.balanced_accuracy_score(labels, predictions), rel=1e-12)
+    macro = reference.f1_score(labels, predictions, average="macro", zero_division=0)
+    assert found.macro_f1 == pytest.approx(macro, rel=1e-12)
+    pair = torch.from_numpy(predictions), torch.from_numpy(labels)
+    theirs = classification.multiclass_f1_score(*pair, K, average="macro")
+    assert found.macro_f1 == pytest.approx(theirs.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("sizes", "is_imbalanced"), [((4, 5), False), ((4, 6), True), ((0, 1), True), ((3, 3), False)])
+def test_a_split_is_imbalanced_where_a_class_has_half_as_many_images_again(sizes, is_imbalanced):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    found = evaluation(loss_sum=0.0, labels=labels, predictions=labels, class_names=NAMES[: len(sizes)])
+    assert found.is_imbalanced == is_imbalanced
+
+
 @pytest.mark.parametrize("case", ["a class never predicted", "a class without images", "one class takes all"])
 def test_nothing_divided_by_nothing_is_zero_and_not_a_warning(case, recwarn):
     labels, predictions = CASES[case]

@@ -30,7 +30,7 @@ TIMING = Timing(
 
 def evaluation(loss, accuracy):
     return Evaluation(
-        metrics=SplitMetrics(loss=loss, accuracy=accuracy, n_images=4),
+        metrics=SplitMetrics(loss=loss, accuracy=accuracy, n_images=4, balanced_accuracy=0.5, macro_f1=0.25),
         per_class=(),
         confusion=np.zeros((2, 2), np.int64),
         predictions=np.zeros(4, np.int64),
@@ -52,6 +52,7 @@ def epoch(number, name, loss):
 def test_accuracies_and_throughputs_should_rise_and_the_rest_should_fall(metric):
     rising = {"train/accuracy", "val/accuracy", "test/accuracy", "throughput/images_per_second"}
     rising |= {"bench/images_per_second"}
+    rising |= {f"{split}/{name}" for split in ("val", "test") for name in ("balanced_accuracy", "macro_f1")}
     assert higher_is_better(metric) is (metric.value in rising)
 
 
@@ -62,6 +63,12 @@ def test_a_splits_figures_lie_under_its_own_keys(split):
     assert set(keyed) <= set(Metric)
 
 
+def test_figures_over_classes_lie_there_where_they_were_counted():
+    counted = SplitMetrics(loss=0.5, accuracy=0.75, n_images=8, balanced_accuracy=0.6, macro_f1=0.7).keyed("test")
+    assert (counted["test/balanced_accuracy"], counted["test/macro_f1"]) == (0.6, 0.7)
+    assert set(counted) <= set(Metric)
+
+
 @pytest.mark.parametrize("name", ["val", "test"])
 def test_an_epoch_logs_its_figures_its_seconds_and_its_throughput(name):
     assert epoch(1, name, 0.5).keyed() == {
@@ -69,6 +76,8 @@ def test_an_epoch_logs_its_figures_its_seconds_and_its_throughput(name):
         "train/accuracy": 0.5,
         f"{name}/loss": 0.5,
         f"{name}/accuracy": 0.25,
+        f"{name}/balanced_accuracy": 0.5,
+        f"{name}/macro_f1": 0.25,
         "time/epoch_seconds": 4.0,
         "throughput/images_per_second": 4.0,
     }
@@ -101,7 +110,8 @@ def test_a_run_reports_its_last_epoch_and_its_final_evaluation():
         artifacts_uri="here",
         figures={"time/epoch_seconds_median": 4.0, "time/waited_share": 0.0, "memory/process_peak_bytes": 9.0},
     )
-    measured_of_some = {"val/loss", "val/accuracy", "step/train_loss", "optimizer/lr"}
+    measured_of_some = {"val/loss", "val/accuracy", "val/balanced_accuracy", "val/macro_f1"}
+    measured_of_some |= {"step/train_loss", "optimizer/lr"}
     measured_of_some |= {"memory/device_peak_bytes", "time/to_accuracy"}
     measured_of_some |= {"model/trainable_parameters"}
     benched = {metric for metric in Metric if metric.startswith("bench/")}

@@ -90,7 +90,7 @@ def analyse(runs: Sequence[RunSummary], request: Request, evidence: Reader) -> A
         runs=ordered,
         entries=entries,
         sort=key,
-        columns=choose_columns(request.columns, request.view, known),
+        columns=choose_columns(request.columns, request.view, known, redundant=_redundant(runs, request.margin)),
         limits=read_budget(request.budget, known) if request.budget else (),
         labels=labels,
         letters=dict(zip((entry.run_id for entry in entries), letters, strict=True)),
@@ -100,6 +100,14 @@ def analyse(runs: Sequence[RunSummary], request: Request, evidence: Reader) -> A
         request=request,
         evidence=evidence,
     )
+
+
+def _redundant(runs: Sequence[RunSummary], margin: float) -> tuple[str, ...]:
+    """Balanced accuracy, where it says of every run what its accuracy says, as on classes of nearly the same size."""
+    accuracy, balanced = Metric.TEST_ACCURACY.value, Metric.TEST_BALANCED_ACCURACY.value
+    pairs = ((run.metrics.get(accuracy), run.metrics.get(balanced)) for run in runs)
+    differs = any(a is not None and b is not None and abs(a - b) > margin for a, b in pairs)
+    return () if differs else (balanced,)
 
 
 def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int, float], float]:

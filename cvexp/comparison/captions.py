@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.figures import figure_of
+from cvexp.comparison.groups import best_first
 from cvexp.comparison.request import BEST, LAST
+from cvexp.results import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +43,7 @@ def captions_of(groups: Sequence[Group], front: Front, analysis: Analysis, *, n_
         ),
     }
     lines += [text for text, holds in facts.items() if holds]
+    lines += _balance_captions(groups, margin=analysis.request.margin)
     lines += _front_captions(front)
     if any(group.is_busy(key) for group in groups for key in columns if group.figure(key)):
         lines.append("! was measured on a busy machine: not ranked, and not on the front.")
@@ -56,6 +60,19 @@ def captions_of(groups: Sequence[Group], front: Front, analysis: Analysis, *, n_
         if len(letters) > SHOWN_CONDITIONS:
             lines.append(f"  and {len(letters) - SHOWN_CONDITIONS} more (--json has all)")
     return tuple(lines)
+
+
+def _balance_captions(groups: Sequence[Group], *, margin: float) -> list[str]:
+    """Who is ahead where each class counts the same, if that is another one, by more than the margin."""
+    finished = [group for group in groups if group.is_finished and group.figure(Metric.TEST_ACCURACY) is not None]
+    balanced = {group.label: group.mean(Metric.TEST_BALANCED_ACCURACY) or 0.0 for group in finished}
+    if not all(math.isfinite(mean) and mean for mean in balanced.values()) or not balanced:
+        return []  # some run is of a version that did not measure it
+    first, ahead = best_first(finished, Metric.TEST_ACCURACY)[0].label, max(balanced, key=lambda label: balanced[label])
+    if balanced[ahead] - balanced[first] <= margin:
+        return []
+    means = f"{balanced[ahead]:.1%}, {first} has {balanced[first]:.1%}"
+    return [f"Where each class counts the same, {ahead} is ahead: balanced accuracy {means} (means, not tested)."]
 
 
 def _front_captions(front: Front) -> list[str]:

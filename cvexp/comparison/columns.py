@@ -18,14 +18,24 @@ _ALL = tuple(figure.key for figure in FIGURES)
 
 USUAL = (
     *("model", "settings", "front", "dataset"),
-    *(Metric.VAL_ACCURACY, Metric.TEST_ACCURACY, Metric.TEST_LOSS, Metric.TRAIN_SECONDS, Metric.LATENCY_MS),
-    *(Metric.IMAGES_PER_SECOND, Metric.PARAMETERS, "device", "status", "when", "run"),
+    *(Metric.VAL_ACCURACY, Metric.TEST_ACCURACY, Metric.TEST_BALANCED_ACCURACY, Metric.TEST_LOSS),
+    *(
+        Metric.TRAIN_SECONDS,
+        Metric.LATENCY_MS,
+        Metric.IMAGES_PER_SECOND,
+        Metric.PARAMETERS,
+        "device",
+        "status",
+        "when",
+        "run",
+    ),
 )
 """Without a view."""
 
 VIEWS: dict[str, tuple[str, ...]] = {
     "accuracy": (
-        *("model", "settings", "front", Metric.VAL_ACCURACY, Metric.TEST_ACCURACY, Metric.VAL_LOSS, Metric.TEST_LOSS),
+        *("model", "settings", "front", Metric.VAL_ACCURACY, Metric.TEST_ACCURACY, Metric.TEST_BALANCED_ACCURACY),
+        *(Metric.TEST_MACRO_F1, Metric.VAL_LOSS, Metric.TEST_LOSS),
         *(Metric.TRAIN_ACCURACY, Metric.TRAIN_LOSS, "run"),
     ),
     "speed": (
@@ -41,10 +51,12 @@ VIEWS: dict[str, tuple[str, ...]] = {
 }
 
 
-def choose_columns(columns: Sequence[str] | None, view: str | None, known: Collection[str]) -> tuple[str, ...]:
+def choose_columns(
+    columns: Sequence[str] | None, view: str | None, known: Collection[str], *, redundant: Collection[str] = ()
+) -> tuple[str, ...]:
     """The columns asked for: names of TEXTS, and metric keys; those of a view that no run has are left out.
 
-    `known` are the metric keys that any run has.
+    `known` are the metric keys that any run has; those that are `redundant` are left out unless they are asked for.
 
     Raises:
         ConfigError: A column or the view is unknown, or both are asked for.
@@ -54,7 +66,7 @@ def choose_columns(columns: Sequence[str] | None, view: str | None, known: Colle
     if view is not None and view not in VIEWS:
         raise ConfigError(f"--view {view}: unknown view", nearest(view, VIEWS))
     if columns is None:
-        usual = USUAL if view is None else VIEWS[view]
+        usual = [name for name in USUAL if name not in redundant] if view is None else VIEWS[view]
         return tuple(str(name) for name in usual if name in TEXTS or name in known)
     names = [name.strip() for name in columns if name.strip()]
     if not names:

@@ -93,6 +93,10 @@ _TRAINING, _BENCH = "training", "bench"
 FIGURES = (
     Figure(Metric.VAL_ACCURACY, ("val_accuracy",), "val acc", ".2%"),
     Figure(Metric.TEST_ACCURACY, ("accuracy", "test_accuracy"), "test acc", ".2%"),
+    Figure(Metric.TEST_BALANCED_ACCURACY, ("balanced_accuracy", "test_balanced_accuracy"), "balanced acc", ".2%"),
+    Figure(Metric.TEST_MACRO_F1, ("macro_f1", "test_macro_f1"), "macro F1", ".4f"),
+    Figure(Metric.VAL_BALANCED_ACCURACY, ("val_balanced_accuracy",), "val balanced acc", ".2%"),
+    Figure(Metric.VAL_MACRO_F1, ("val_macro_f1",), "val macro F1", ".4f"),
     Figure(Metric.TEST_LOSS, ("loss", "test_loss"), "test loss", ".4f"),
     Figure(Metric.VAL_LOSS, ("val_loss",), "val loss", ".4f"),
     Figure(Metric.TRAIN_ACCURACY, ("train_accuracy",), "train acc", ".2%"),

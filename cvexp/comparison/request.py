@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SORT_KEYS = {
     "accuracy": Metric.TEST_ACCURACY.value,
+    "balanced-accuracy": Metric.TEST_BALANCED_ACCURACY.value,
+    "macro-f1": Metric.TEST_MACRO_F1.value,
     "loss": Metric.TEST_LOSS.value,
     "val-accuracy": Metric.VAL_ACCURACY.value,
     "seconds": Metric.TRAIN_SECONDS.value,

@@ -7,7 +7,14 @@ from cvexp.config.keys import keyed
 from cvexp.errors import ConfigError, nearest
 from cvexp.text import shown
 
-GOALS = {"val/accuracy": "maximize", "val/loss": "minimize", "parameters": "minimize", "macs": "minimize"}
+GOALS = {
+    "val/accuracy": "maximize",
+    "val/balanced_accuracy": "maximize",
+    "val/macro_f1": "maximize",
+    "val/loss": "minimize",
+    "parameters": "minimize",
+    "macs": "minimize",
+}
 """What a sweep may be for, and in which direction."""
 
 COSTS = ("parameters", "macs")

@@ -38,6 +38,8 @@ class RunConfig(ExecutionConfig, LoopConfig, LossConfig, ScheduleConfig, Optimiz
         """Refuse options that follow a validation part that there is not, and cached features on several devices."""
         for name in needs_validation(vars(self)) if not self.val_split else ():
             self.refuse(name, "it needs a validation part: leave --val-split out, or give one above 0")
+        if self.monitor != "accuracy" and self.early_stop is None and not self.keep_best:
+            self.refuse("monitor", "it goes with --early-stop or --keep-best")
         if self.devices > 1 and self.cache_features:
             self.refuse("devices", "--cache-features trains only a head, which one device does as fast")
 

@@ -275,7 +275,9 @@ class Fit:
         state, figures = self._runner.state, epoch.held_out.metrics
         if state.plateau is not None:
             state.plateau.observe(figures.loss)
-        if self._config.keep_best and (state.best is None or is_better(figures, state.best.figures)):
+        if not self._config.keep_best:
+            return
+        if state.best is None or is_better(figures, state.best.figures, self._config.monitor):
             state.best = state.snapshot(epoch.epoch, figures)
 
     def finish(self) -> int | None:

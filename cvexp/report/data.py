@@ -7,6 +7,7 @@ from rich.table import Table
 
 from cvexp.jobs.data import Cleared, Decoded, Description, Duplicated, Files, Listed
 from cvexp.report.terminal import cell, console, hint, say, shape, table
+from cvexp.results import IMBALANCE
 
 N_NAMED, N_IN_GROUP = 10, 4
 """Lines of each kind of finding, and images in one of them."""
@@ -136,6 +137,9 @@ def _warnings(description: Description) -> list[str]:
     others = [one for one in description.duplicates if not one.in_train_and_test]
     lines += _listed("in train and in test, so that accuracy is optimistic", [_group(one) for one in leaks])
     lines += _listed("twice", [_group(one) for one in others])
+    counts = description.counts["train"]
+    if max(counts) >= IMBALANCE * min(counts):
+        lines.append("classes differ in size: see --class-weights, --sampler and --monitor of cvexp train --help-all")
     return lines
 
 

@@ -26,6 +26,8 @@ def show(result: EvaluateResult) -> None:
         figures = (f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.support:,}")
         made.add_row(cell(row.name), *figures)
     console().print(made)
+    if result.evaluation.is_imbalanced:
+        say(f"balanced accuracy {metrics.balanced_accuracy:.2%} (mean recall), macro F1 {metrics.macro_f1:.4f}")
     for line in _probabilities(result):
         say(line)
     say(_verdict(result))

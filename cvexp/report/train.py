@@ -9,7 +9,7 @@ from cvexp.contention import BUSY_TRAINING_SHARE
 from cvexp.events import CheckpointStarted, EpochEnded, Observed, StepsRun, TrainingStarted
 from cvexp.redaction import without_credentials
 from cvexp.report.terminal import cell, console, seconds, show_rows
-from cvexp.results import EpochMetrics, Metric, TrainResult
+from cvexp.results import EpochMetrics, Evaluation, Metric, TrainResult
 
 _MEDIAN = Metric.EPOCH_SECONDS_MEDIAN
 _PEAKS = {"peak memory": Metric.PROCESS_PEAK_BYTES, "peak memory of the GPU": Metric.DEVICE_PEAK_BYTES}
@@ -88,7 +88,10 @@ class TrainConsole:
         }
         if any(chosen.values()):
             texts = "; ".join(text for text, on in chosen.items() if on)
-            self._say(f"choice   by the validation split, {config.val_split:.3g} of the training images: {texts}")
+            figure = "" if config.monitor == "accuracy" else f"'s {config.monitored}"
+            self._say(
+                f"choice   by the validation split{figure}, {config.val_split:.3g} of the training images: {texts}"
+            )
 
     def _move_bar(self, progress: StepsRun) -> None:
         if not self._console.is_terminal:
@@ -106,10 +109,11 @@ class TrainConsole:
     def _show_epoch(self, metrics: EpochMetrics) -> None:
         self._stop_bar()
         held_out = metrics.held_out.metrics
+        balanced = f" balanced {held_out.balanced_accuracy:.2%}" if metrics.held_out.is_imbalanced else ""
         self._say(
             f"epoch {metrics.epoch}/{self._n_epochs}"
             f"  train loss {metrics.train.loss:.5f} acc {metrics.train.accuracy:.2%}"
-            f"  {metrics.held_out_name} loss {held_out.loss:.5f} acc {held_out.accuracy:.2%}"
+            f"  {metrics.held_out_name} loss {held_out.loss:.5f} acc {held_out.accuracy:.2%}{balanced}"
             f"  {seconds(metrics.timing.train_seconds + metrics.timing.evaluate_seconds)}"
         )
 
@@ -138,7 +142,7 @@ def show(result: TrainResult) -> None:
     val = metrics.get(Metric.VAL_ACCURACY)
     rows = {
         **({} if val is None else {"validation accuracy": f"{val:.2%}"}),
-        **_tested(metrics),
+        **_tested(metrics, result.evaluation),
         "training time": seconds(timing.train_seconds),
         **({"epoch, median": seconds(metrics[_MEDIAN])} if _MEDIAN in metrics else {}),
         **_seconds_to_accuracy(result),
@@ -153,10 +157,14 @@ def show(result: TrainResult) -> None:
     show_rows(rows, bold="test accuracy")
 
 
-def _tested(metrics: Mapping[str, float]) -> dict[str, str]:
+def _tested(metrics: Mapping[str, float], evaluation: Evaluation | None) -> dict[str, str]:
     if Metric.TEST_LOSS not in metrics:
         return {}
-    return {"test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}", "test loss": f"{metrics[Metric.TEST_LOSS]:.5f}"}
+    found = {"test accuracy": f"{metrics[Metric.TEST_ACCURACY]:.2%}"}
+    if evaluation is not None and evaluation.is_imbalanced:
+        found["balanced accuracy"] = f"{metrics[Metric.TEST_BALANCED_ACCURACY]:.2%}, the mean recall of the classes"
+        found["macro F1"] = f"{metrics[Metric.TEST_MACRO_F1]:.4f}"
+    return found | {"test loss": f"{metrics[Metric.TEST_LOSS]:.5f}"}
 
 
 def _seconds_to_accuracy(result: TrainResult) -> dict[str, str]:

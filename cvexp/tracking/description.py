@@ -32,4 +32,7 @@ def description(result: TrainResult) -> str:
 
 def _tested(evaluation: Evaluation) -> dict[str, str]:
     figures = evaluation.metrics
-    return {"test accuracy": f"{figures.accuracy:.2%}", "test loss": f"{figures.loss:.5f}"}
+    found = {"test accuracy": f"{figures.accuracy:.2%}", "test loss": f"{figures.loss:.5f}"}
+    if evaluation.is_imbalanced:
+        found |= {"balanced accuracy": f"{figures.balanced_accuracy:.2%}", "macro F1": f"{figures.macro_f1:.4f}"}
+    return found

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from cvexp.tracking.store import Store
 
 PER_EPOCH = (
-    *(Metric.TRAIN_LOSS, Metric.TRAIN_ACCURACY, Metric.VAL_LOSS, Metric.VAL_ACCURACY),
-    *(Metric.TEST_LOSS, Metric.TEST_ACCURACY),
+    *(Metric.TRAIN_LOSS, Metric.TRAIN_ACCURACY, Metric.VAL_LOSS, Metric.VAL_ACCURACY, Metric.TEST_LOSS),
+    *(Metric.TEST_ACCURACY, Metric.VAL_BALANCED_ACCURACY, Metric.VAL_MACRO_F1, Metric.TEST_BALANCED_ACCURACY),
+    Metric.TEST_MACRO_F1,
 )
 """Logged after each epoch; the test figures of a run with a validation part only after the last."""
 

@@ -94,7 +94,7 @@ def time_is_up(history: Sequence[EpochMetrics], config: RunConfig) -> bool:
 def no_better(history: Sequence[EpochMetrics], config: RunConfig) -> bool:
     """Whether the `early_stop` of `config` ends the training: so many epochs had no better validation figures."""
     figures = [epoch.held_out.metrics for epoch in history]
-    return config.early_stop is not None and out_of_patience(figures, config.early_stop)
+    return config.early_stop is not None and out_of_patience(figures, config.early_stop, config.monitor)
 
 
 def is_over(history: Sequence[EpochMetrics], config: RunConfig) -> bool:
@@ -109,5 +109,5 @@ def stopped_text(history: Sequence[EpochMetrics], config: RunConfig) -> str:
     after = f"after {len(history)} of {config.epochs} epochs"
     if time_is_up(history, config):
         return f"{after}: --max-time {config.max_time:g} had passed"
-    best = best_of([epoch.held_out.metrics for epoch in history]) + 1
-    return f"{after}: validation accuracy was not better than after epoch {best} (--early-stop {config.early_stop})"
+    best, figure = best_of([epoch.held_out.metrics for epoch in history], config.monitor) + 1, config.monitored
+    return f"{after}: validation {figure} was not better than after epoch {best} (--early-stop {config.early_stop})"

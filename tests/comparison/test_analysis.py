@@ -131,6 +131,30 @@ def test_an_unfinished_run_is_shown_and_not_compared():
     assert table.front.of("linear").on_front is None
 
 
+@pytest.mark.parametrize(
+    ("balanced", "ahead"),
+    [((0.70, 0.80), True), ((0.80, 0.80), False), ((0.80, 0.804), False), ((0.8, 0.7), False), ((0.7, None), False)],
+)
+def test_who_is_ahead_where_each_class_counts_the_same_is_said_if_it_is_another_one(balanced, ahead):
+    runs = [
+        run_of(n, model=model, accuracy=accuracy, metrics={"test/balanced_accuracy": mean})
+        for n, model, accuracy, mean in ((1, "mlp", 0.9, balanced[0]), (2, "linear", 0.85, balanced[1]))
+    ]
+    (table,), _ = tables_of(analysis_of(runs))
+    (said,) = [line for line in table.captions if "each class counts the same" in line] or [""]
+    assert bool(said) == ahead
+    if ahead:
+        assert "linear is ahead: balanced accuracy 80.0%, mlp has 70.0% (means, not tested)" in said
+
+
+@pytest.mark.parametrize(("balanced", "shown"), [(0.7, True), (0.803, False), (None, False)])
+def test_balanced_accuracy_is_a_usual_column_where_it_says_something_else(balanced, shown):
+    runs = [run_of(1, accuracy=0.8, metrics={"test/balanced_accuracy": balanced})]
+    assert ("test/balanced_accuracy" in analysis_of(runs).columns) == shown
+    if balanced is not None:
+        assert "test/balanced_accuracy" in analysis_of(runs, view="accuracy").columns
+
+
 # ---- The front
 
 

@@ -38,6 +38,13 @@ def test_what_is_not_said_takes_the_course_settings():
     )
 
 
+def test_a_figure_to_monitor_goes_with_what_follows_it():
+    assert refusal(monitor="macro-f1")[0] == "--monitor macro-f1: it goes with --early-stop or --keep-best"
+    assert "balanced-accuracy" in "".join(refusal(monitor="balanced_acuracy", keep_best=True))
+    config = run_config({"model": "mlp", "monitor": "balanced-accuracy", "keep_best": True})
+    assert (config.val_split, config.monitored) == (0.1, "balanced accuracy")
+
+
 @pytest.mark.parametrize(
     ("names", "reason"),
     [

@@ -138,6 +138,8 @@ def test_every_epoch_carries_the_promised_figures():
         "train/accuracy",
         "test/loss",
         "test/accuracy",
+        "test/balanced_accuracy",
+        "test/macro_f1",
         "time/epoch_seconds",
         "throughput/images_per_second",
     }

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from cvexp.comparability import images_key
 from cvexp.config import RunConfig
 from cvexp.tracking.delivery import DELIVERED
 
@@ -24,6 +25,8 @@ PER_EPOCH = {
     "train/accuracy",
     "test/loss",
     "test/accuracy",
+    "test/balanced_accuracy",
+    "test/macro_f1",
     "time/epoch_seconds",
     "throughput/images_per_second",
 }
@@ -89,6 +92,9 @@ def check_everything(client, run_id, folder, *, epochs):
         assert len(client.get_metric_history(run_id, key)) == 1
     assert 0 < run.data.metrics["time/train_seconds"] < run.data.metrics["time/total_seconds"]
     assert run.data.tags.keys() >= TAGS
+    (images,) = [key for key in run.data.tags if key.startswith("cvexp.images.")]
+    assert run.data.tags[images] == "dataset digits, limit none, split_seed 42, val_split 0.0"
+    assert images == images_key(run.data.tags["cvexp.test_set"], run.data.params)
     assert run.data.tags["mlflow.note.content"].count("|") > 10
     (dataset,) = run.inputs.dataset_inputs
     assert (dataset.dataset.name, dataset.dataset.digest) == ("digits", "7673c1411f0daa6a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -14,6 +15,9 @@ from cvexp.jobs import evaluate, reproduce, resume, train
 from cvexp.settings import store_settings
 from cvexp.tracking.queries import search
 from cvexp.tracking.store import open_store
+
+RARE = 0.1
+"""The share of the second class below."""
 
 
 @pytest.fixture
@@ -89,3 +93,70 @@ def test_enough_patience_changes_no_figure(settings, tmp_path):
     plain = trained(settings, tmp_path, val_split=0.1, epochs=3)
     assert [e.keyed()["train/loss"] for e in patient.history] == [e.keyed()["train/loss"] for e in plain.history]
     assert patient.stopped == ""
+
+
+@pytest.fixture
+def imbalanced(tmp_path, monkeypatch):
+    """Two classes, one of them rare; a model that never predicts it after epoch 1, and one that finds it after epoch 2.
+
+    Images of the rare class are bright, and so are a fifth of the others: the second model is right about fewer images,
+    and about more classes.
+    """
+    draw = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", 600), ("test", 200)):
+        labels = np.arange(n) % round(1 / RARE) == 0
+        bright = labels | (draw.random(n) < 0.2)
+        arrays[f"x_{split}"] = np.where(bright, 200, 20).astype(np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
+        arrays[f"y_{split}"] = labels.astype(np.int64)
+    np.savez(tmp_path / "rare.npz", **arrays, class_names=["usual", "rare"])
+    evaluated = Fit._evaluated
+
+    def planned(self, metrics):
+        hidden, _, weight, bias = self._model.parameters()
+        with torch.no_grad():
+            for parameter in self._model.parameters():
+                parameter.zero_()
+            bias[0] = 1.0
+            if self._epoch == 2:  # the first hidden unit is the mean of the pixels
+                hidden[0] = 1.0 / hidden.shape[1]
+                weight[1, 0] = 4.0
+        return evaluated(self, metrics)
+
+    monkeypatch.setattr(Fit, "_evaluated", planned)
+    return {"dataset": f"npz:{tmp_path}/rare.npz", "val_split": 0.2, "epochs": 3}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("monitor", "best_epoch"), [("accuracy", 1), ("balanced-accuracy", 2), ("macro-f1", 2)])
+def test_the_figure_that_is_monitored_chooses_the_epoch_that_is_stored(
+    settings, tmp_path, imbalanced, monitor, best_epoch
+):
+    result = trained(settings, tmp_path, **imbalanced, keep_best=True, monitor=monitor)
+    figures = [epoch.held_out.metrics for epoch in result.history]
+    assert figures[0].accuracy == pytest.approx(1 - RARE, abs=0.01)
+    assert figures[0].accuracy > figures[1].accuracy
+    assert figures[0].balanced_accuracy == 0.5
+    assert figures[1].balanced_accuracy > 0.85
+    assert figures[0].macro_f1 < figures[1].macro_f1
+    assert result.best_epoch == best_epoch
+    (run,) = search(open_store(settings, create=False))
+    for split, measured in (("val", figures[best_epoch - 1]), ("test", result.evaluation.metrics)):
+        assert run.metrics[f"{split}/balanced_accuracy"] == measured.balanced_accuracy
+        assert run.metrics[f"{split}/macro_f1"] == measured.macro_f1
+    points = MlflowClient(settings.tracking_uri).get_metric_history(run.run_id, "val/balanced_accuracy")
+    assert [point.value for point in points][:3] == [one.balanced_accuracy for one in figures]
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_early_names_the_figure_that_was_no_better(settings, tmp_path, imbalanced, cvexp):
+    dataset = imbalanced["dataset"]
+    words = ("--dataset", dataset, "--epochs", "9", "--early-stop", "1", "--monitor", "macro-f1", "--device", "cpu")
+    done = cvexp("train", "linear", *words)
+    assert done.code == 0, done.stderr
+    why = "after 3 of 9 epochs: validation macro F1 was not better than after epoch 2 (--early-stop 1)"
+    assert why in " ".join(done.stdout.split())
+    assert "by the validation split's macro F1, 0.1 of the training images: stops after 1 epoch" in done.stderr
+    assert "acc 90.00% balanced 50.00%" in done.stderr
+    assert "balanced accuracy" in done.stdout
+    assert "macro F1" in cvexp("evaluate", "@last").stdout

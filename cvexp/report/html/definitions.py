@@ -21,6 +21,12 @@ FIGURES: dict[str, str] = {
     Metric.TEST_ACCURACY: (
         "Share of the test images whose likeliest class is the true one, with the weights after the last epoch."
     ),
+    Metric.TEST_BALANCED_ACCURACY: (
+        "Mean over the classes of the share of their test images that are right: small classes count as large ones do."
+    ),
+    Metric.TEST_MACRO_F1: "Mean over the classes of F1, the harmonic mean of precision and recall, on the test images.",
+    Metric.VAL_BALANCED_ACCURACY: "As the balanced accuracy, on the part that was set aside for validation.",
+    Metric.VAL_MACRO_F1: "As macro F1, on the part of the training images that was set aside for validation.",
     Metric.TEST_LOSS: "Mean cross-entropy over the test images, in nats, with the weights after the last epoch.",
     Metric.VAL_ACCURACY: "As the test accuracy, on the part of the training images that was set aside for validation.",
     Metric.VAL_LOSS: "As the test loss, on the part of the training images that was set aside for validation.",
