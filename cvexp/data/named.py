@@ -13,6 +13,7 @@ from cvexp.settings import data_dir as default_data_dir
 from cvexp.text import shown
 
 FileKind = Literal["csv", "npz", "hf"]
+FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
 Kind = Literal["folder", "csv", "npz", "hf"]
 _WHAT = {"folder": "folder", "csv": "file", "npz": "file", "hf": "folder"}
 
@@ -69,7 +70,7 @@ def _unregistered(name: str, folder: Path) -> DatasetError:
 def _kind(name: str) -> tuple[Kind | None, str]:
     """The kind that was typed, and the path without its prefix; None for a word alone."""
     prefix, colon, rest = name.partition(":")
-    for kind in get_args(FileKind):
+    for kind in FILE_KINDS:
         if colon and prefix == kind:
             if not rest:
                 raise DatasetError(f"--dataset {name}: a path is missing", f"for example: --dataset {kind}:pictures")

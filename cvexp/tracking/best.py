@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import shlex
 from typing import TYPE_CHECKING
 
 from cvexp.comparability import DECIDES_IMAGES, TEST_SET, test_set_labels
+from cvexp.data.named import FILE_KINDS
 from cvexp.errors import RunError
 from cvexp.results import Metric, rank
 from cvexp.runs import IMPORTED, SWEEP, is_trial
@@ -95,11 +97,16 @@ def fields_of(selector: str) -> Fields:
 
 
 def parsed(selector: str) -> tuple[dict[str, str], str]:
-    """The dataset and settings that the selector names, if any, and its metric, or an empty one."""
-    head, colon, metric = selector.removeprefix("@best").partition(":")
-    wanted: dict[str, str] = {}
-    if head:
+    """The dataset and settings that the selector names, if any, and its metric, or an empty one.
+
+    A dataset may begin with the kind of its files and a colon, as `--dataset` has it; the next colon ends it.
+    """
+    about, wanted = selector.removeprefix("@best"), dict[str, str]()
+    kind = next((kind for kind in FILE_KINDS if about.startswith(f"@{kind}:")), "")
+    head, colon, metric = about[len(f"@{kind}:") if kind else 0 :].partition(":")
+    if head or kind:
         dataset, *settings = head.removeprefix("@").split(",")
+        dataset = f"{kind}:{dataset}" if kind and dataset else dataset
         pairs = [setting.partition("=") for setting in settings]
         wanted = {"dataset": dataset, **{name: value for name, _, value in pairs}}
         if not dataset or any(name not in DECIDES_IMAGES or not value for name, _, value in pairs):
@@ -137,7 +144,7 @@ def _refuse_several_sets(runs: Sequence[RunSummary], selector: str, metric: str)
         RunError: There are several sets of them; what to type for each is named.
     """
     labels = test_set_labels(runs)
-    sets = {run.test_set: labels[run.test_set] for run in runs}
+    sets = {run.test_set: (labels[run.test_set], run.test_set) for run in runs}
     kind = "test"
     if len(sets) == 1 and metric.startswith("val/"):
         kind = "validation"
@@ -145,15 +152,26 @@ def _refuse_several_sets(runs: Sequence[RunSummary], selector: str, metric: str)
         for run in runs:
             if metric in run.metrics:
                 split = {key: run.settings.get(key, "unknown") for key in ("val_split", "split_seed")}
-                label = labels[run.test_set].partition(",split_seed=")[0]
-                sets[str(split)] = ",".join([label, *(f"{key}={value}" for key, value in split.items())])
+                end = "".join(f",{key}={value}" for key, value in split.items())
+                label, identity = (one.partition(",split_seed=")[0] for one in (labels[run.test_set], run.test_set))
+                sets[str(split)] = label + end, identity + end
     if len(sets) > 1:
-        typed = f":{selector.partition(':')[2]}" if ":" in selector else ""
-        forms = [f"@best@{label}{typed}" for label in sorted(sets.values())]
+        asked = parsed(selector)[1]
+        forms = [_form(label, identity, asked) for label, identity in sorted(sets.values())]
         raise RunError(
             f"{shown(selector)} fits runs that were measured on different {kind} images, so none is the best",
             "choose one set: " + _listed(forms),
         )
+
+
+def _form(label: str, identity: str, metric: str) -> str:
+    """What to type for a set of images: its label, or its identity where the selector cannot hold the name in that."""
+    typed = f":{metric}" if metric else ""
+    try:
+        is_read = parsed(f"@best@{label}")[1] == ""
+    except RunError:
+        is_read = False
+    return shlex.quote(f"@best@{label if is_read else identity}{typed}")
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -46,6 +46,22 @@ def test_the_best_of_several_test_sets_is_not_guessed(record, cvexp):
     assert "no finished run" in refused(cvexp, "@best@cifar10")
 
 
+def test_images_of_the_users_own_are_selected_by_what_was_typed_for_them(record, cvexp):
+    own = {"npz": "npz:pets/rare.npz", "csv": "csv:list.csv", "comma": "a,b", "colon": "x:y", "blank": "my pets"}
+    for n, (name, dataset) in enumerate(own.items()):
+        tags = {"cvexp.test_set": f"{n:016x}"}
+        record(name, dataset=dataset, figures={**figures(0.5), "test/macro_f1": n / 10}, tags=tags)
+    complaint = refused(cvexp, "@best:test/macro_f1")
+    digests = {name: f"{n:016x}" for n, name in enumerate(own)}
+    typed = [f"@best@{digests['comma']}", "'@best@my pets:test/macro_f1'", "@best@csv:list.csv:test/macro_f1"]
+    assert all(form in complaint for form in (*typed, "@best@npz:pets/rare.npz:test/macro_f1"))
+    assert chosen(cvexp, "@best@npz:pets/rare.npz:test/macro_f1") == "npz"
+    assert chosen(cvexp, "@best@csv:list.csv") == "csv"
+    assert chosen(cvexp, "@best@my pets") == "blank"
+    assert chosen(cvexp, f"@best@{digests['colon']}:test/macro_f1") == "colon"
+    assert "no finished run" in refused(cvexp, "@best@npz:other.npz")
+
+
 def test_a_run_that_saw_one_test_image_does_not_beat_the_others(record, cvexp):
     record("whole", figures=figures(0.90))
     record("one image", figures=figures(1.0), limit=1)
@@ -83,7 +99,10 @@ def test_validation_accuracies_over_different_images_are_not_ranked(record, cvex
     assert chosen(cvexp, "@best@digits,val_split=0.1,split_seed=2") == "seed 2"
 
 
-@pytest.mark.parametrize("bad", ["@best@", "@best@digits,limit", "@best@digits,limits=3", "@best@digits:"])
+@pytest.mark.parametrize(
+    "bad",
+    ["@best@", "@best@digits,limit", "@best@digits,limits=3", "@best@digits:", "@best@npz:", "@best@csv:,limit=3"],
+)
 def test_a_selector_that_cannot_be_read_is_explained(record, cvexp, bad):
     record("only", figures=figures(0.9))
     assert "@best@DATASET" in refused(cvexp, bad)
