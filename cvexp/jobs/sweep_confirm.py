@@ -146,7 +146,8 @@ def _judged(found: Confirmed, planned: SweepPlan, data_dir: Path) -> Confirmed:
     evidence = gather(groups, reader, split="val")
     n_classes = known_classes(groups, reader)
     chosen = _pick(complete, evidence, planned, n_classes)
-    return replace(found, pick=chosen, sentences=_sentences(chosen, complete, evidence, n_classes))
+    about = "" if planned.sweep.goal.figure == Metric.VAL_ACCURACY else "by accuracy, "
+    return replace(found, pick=chosen, sentences=_sentences(chosen, complete, evidence, n_classes, about=about))
 
 
 def _groups(candidates: Sequence[Candidate], planned: SweepPlan) -> list[Group]:
@@ -179,18 +180,22 @@ def _pick(candidates: Sequence[Candidate], evidence: Evidence, planned: SweepPla
 
 
 def _sentences(
-    chosen: Candidate, candidates: Sequence[Candidate], evidence: Evidence, n_classes: int | None
+    chosen: Candidate, candidates: Sequence[Candidate], evidence: Evidence, n_classes: int | None, *, about: str
 ) -> tuple[str, ...]:
-    """The pick against each other candidate on the validation images, and what the intervals are about, once."""
+    """The pick against each other candidate on the validation images, and what the intervals are about, once.
+
+    Verdicts are on accuracy; `about` says so where something else was searched for.
+    """
     arms = [evidence.arms[one.name] for one in candidates if one.name in evidence.arms]
     if len(arms) < 2 or chosen.name not in evidence.arms:  # noqa: PLR2004 - a comparison
         return ()
     pairs = [one for one in pairwise_verdicts(arms, n_classes=n_classes) if chosen.name in (one.a, one.b)]
     texts = [verdict_text(one.verdict, one.a, one.b, population=False) for one in pairs]
-    about = {population_text(one.verdict) for one in pairs if one.verdict.kind != "these-two-only"}
+    texts = [f"{about}{text}" for text in texts]
+    population = {population_text(one.verdict) for one in pairs if one.verdict.kind != "these-two-only"}
     return (
         *(f"{text[0].upper()}{text[1:]}." for text in texts),
-        *([f"Intervals: {', '.join(sorted(about))}, all of them validation images."] if about else []),
+        *([f"Intervals: {', '.join(sorted(population))}, all of them validation images."] if population else []),
     )
 
 

@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 
 from cvexp.config.experiment import read_experiment
+from cvexp.config.goals import GOALS
 from cvexp.jobs.sweep import SweepResult
 from cvexp.jobs.sweep_confirm import Candidate, Confirmed
 from cvexp.jobs.sweep_plan import SweepPlan
 from cvexp.jobs.trials import Trial
 from cvexp.report import sweep as report
+from cvexp.report.sweep.words import SHORT, shown_figure
 from cvexp.settings import store_settings
 from cvexp.stats import mean_interval
 from cvexp.sweep.trials import Tried
@@ -28,6 +30,17 @@ sweep:
     hidden_units: {low: 8, high: 128, log: true}
   confirm: {best: 2, seeds: 3}
 """
+
+
+def test_every_goal_has_a_name_and_a_form():
+    assert SHORT.keys() == GOALS.keys()
+    shown = {figure: shown_figure(figure, 0.123456) for figure in GOALS if figure.startswith("val/")}
+    assert shown == {
+        "val/accuracy": "12.35%",
+        "val/balanced_accuracy": "12.35%",
+        "val/macro_f1": "0.1235",
+        "val/loss": "0.1235",
+    }
 
 
 @pytest.fixture

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from cvexp.config.sweep import Point, Sweep
     from cvexp.jobs.trials import Trial
 
-SHORT = {"val/accuracy": "val acc", "val/loss": "val loss", "parameters": "params", "macs": "MACs"}
+SHORT = {
+    "val/accuracy": "val acc",
+    "val/balanced_accuracy": "balanced acc",
+    "val/macro_f1": "macro F1",
+    "val/loss": "val loss",
+    "parameters": "params",
+    "macs": "MACs",
+}
+"""Of every figure that a sweep may be for."""
+
 _LARGE = 1e4
 
 
@@ -46,9 +55,9 @@ def value_of(value: object) -> str:
 
 
 def shown_figure(figure: str, value: float) -> str:
-    """A goal's figure: accuracies in percent, counts with separators, losses with four decimals unless huge."""
+    """A goal's figure: accuracies in percent, counts with separators, others with four decimals unless huge."""
     if figure.endswith("accuracy"):
         return f"{value:.2%}"
-    if figure.endswith("loss"):
+    if figure.startswith("val/"):
         return f"{value:.4f}" if abs(value) < _LARGE else f"{value:.3g}"
     return f"{value:,.0f}"
