@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -130,9 +130,14 @@ class Evaluation:
 
     @property
     def is_imbalanced(self) -> bool:
-        """Whether some class has half as many images again as another, so that accuracy says most of the large ones."""
-        sizes = [one.support for one in self.per_class]
-        return max(sizes) >= IMBALANCE * min(sizes)
+        """See `is_imbalanced`."""
+        return is_imbalanced(self.per_class)
+
+
+def is_imbalanced(per_class: Sequence[ClassMetrics]) -> bool:
+    """Whether some class has half as many images again as another, so that accuracy says most of the large ones."""
+    sizes = [one.support for one in per_class]
+    return max(sizes) >= IMBALANCE * min(sizes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

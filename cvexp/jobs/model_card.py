@@ -15,7 +15,7 @@ from cvexp.comparison.bench import bench_conditions
 from cvexp.errors import ConfigError, InputError
 from cvexp.jobs.confused_pairs import ConfusedPair, most_confused
 from cvexp.jobs.recipe_seeds import OverSeeds, over_seeds, repeats_of
-from cvexp.metrics import confusion_counts, per_class
+from cvexp.metrics import class_means, confusion_counts, per_class
 from cvexp.runs import versions_of
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Measured:
         low: Of the accuracy's 95% interval over new images (Wilson); `high` likewise.
         loss: Cross-entropy, nats per image.
         brier: Mean over images, summed over classes.
+        balanced_accuracy: Mean recall of the classes.
+        macro_f1: Mean F1 of the classes.
         calibration: None where logits are not finite.
         pairs: The most confused ones.
     """
@@ -80,6 +82,8 @@ class Measured:
     loss: float
     brier: float
     per_class: tuple[ClassMetrics, ...]
+    balanced_accuracy: float
+    macro_f1: float
     calibration: Calibration | None
     pairs: tuple[ConfusedPair, ...]
 
@@ -185,6 +189,8 @@ def measured_on(records: ImageRecords, class_names: Sequence[str]) -> Measured |
     counts = confusion_counts(records.labels, records.predicted, n_classes=len(class_names))
     accuracy, confidence = float(records.correct.mean()), records.confidence
     low, high = wilson(accuracy, len(records))
+    by_class = per_class(counts, class_names)
+    balanced_accuracy, macro_f1 = class_means(counts, by_class)
     return Measured(
         n_images=len(records),
         accuracy=accuracy,
@@ -192,7 +198,9 @@ def measured_on(records: ImageRecords, class_names: Sequence[str]) -> Measured |
         high=high,
         loss=float(records.log_loss.mean()),
         brier=float(records.brier.mean()),
-        per_class=per_class(counts, class_names),
+        per_class=by_class,
+        balanced_accuracy=balanced_accuracy,
+        macro_f1=macro_f1,
         calibration=calibration(confidence, records.correct) if np.isfinite(confidence).all() else None,
         pairs=most_confused(counts, class_names),
     )

@@ -73,6 +73,18 @@ def test_hugging_faces_own_reader_takes_it():
     assert {one.metric_type: one.metric_value for one in card.data.eval_results}["accuracy"] == 0.8
 
 
+def test_where_classes_differ_in_size_the_figures_over_classes_are_named():
+    correct = np.arange(13) > 0  # of ten classes, the first three have two images
+    facts = facts_of(measured=measured_on(records_of(correct), CLASSES))
+    card = text(facts)
+    assert "| balanced accuracy | 95.00%, the mean recall of the classes |" in card
+    assert "- Classes differ in size" in card
+    metrics = {one["type"]: one["value"] for one in header_of(card)["model-index"][0]["results"][0]["metrics"]}
+    assert metrics["balanced_accuracy"] == 0.95
+    assert metrics["f1"] == pytest.approx((8 + 2 / 3 + 0.8) / 10, abs=1e-6)
+    assert "balanced accuracy" not in text(facts_of())
+
+
 def test_the_figures_have_their_intervals_and_every_class_its_row():
     card = text(facts_of())
     assert "| accuracy | 80.00% (95%: 77.41% to 82.36%; these weights, new images) |" in card

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cvexp.report.model_card.markup import block, code, plain, rows_of, table
+from cvexp.results import is_imbalanced
 from cvexp.settings import VERSION
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def figures(facts: ModelFacts) -> str:
     between = f"95%: {measured.low:.2%} to {measured.high:.2%}; these weights, new images"
     rows = {
         "accuracy": f"{measured.accuracy:.2%} ({between})",
+        **_over_classes(measured),
         "cross-entropy": f"{measured.loss:.4f} nats",
         "Brier score": f"{measured.brier:.4f}",
     }
@@ -43,6 +45,16 @@ def figures(facts: ModelFacts) -> str:
     left_out = len(measured.per_class) - len(shown)
     more = f"\n\n{left_out:,} more classes are in `cvexp evaluate --json`." if left_out else ""
     return f"{rows_of(rows)}\n\n### By class\n\n{classes}{more}{_pairs(measured)}"
+
+
+def _over_classes(measured: Measured) -> dict[str, str]:
+    """Figures in which each class counts the same, where classes differ in size."""
+    if not is_imbalanced(measured.per_class):
+        return {}
+    return {
+        "balanced accuracy": f"{measured.balanced_accuracy:.2%}, the mean recall of the classes",
+        "macro F1": f"{measured.macro_f1:.4f}",
+    }
 
 
 def _pairs(measured: Measured) -> str:
@@ -69,11 +81,7 @@ def limits(facts: ModelFacts) -> str:
     elif facts.seeds.n_collapsed:
         n_collapsed, n_seeds = facts.seeds.n_collapsed, len(facts.seeds.seeds)
         lines.append(f"{n_collapsed} of {n_seeds} seeds of this recipe collapsed to chance level.")
-    if measured is None:
-        lines.append("Figures by class and calibration were not measured.")
-    elif measured.calibration is not None and measured.calibration.low > 0:
-        over = measured.calibration.confidence > measured.calibration.accuracy
-        lines.append(f"Its probabilities are {'over' if over else 'under'}confident: see the calibration error.")
+    lines += _measured_limits(measured)
     if settings.get("val_split", "0") in ("0", "0.0"):
         lines.append("No validation images were set aside: if it was chosen by accuracy, it was on these test images.")
     if settings.get("weights", "none") != "none":
@@ -87,6 +95,18 @@ def limits(facts: ModelFacts) -> str:
     if facts.busy:
         lines.append(f"Training times are not to be ranked: {plain(facts.busy)}.")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _measured_limits(measured: Measured | None) -> list[str]:
+    if measured is None:
+        return ["Figures by class and calibration were not measured."]
+    lines = []
+    if is_imbalanced(measured.per_class):
+        lines.append("Classes differ in size: its accuracy says most of the large ones; see the balanced accuracy.")
+    if measured.calibration is not None and measured.calibration.low > 0:
+        over = measured.calibration.confidence > measured.calibration.accuracy
+        lines.append(f"Its probabilities are {'over' if over else 'under'}confident: see the calibration error.")
+    return lines
 
 
 def _share(value: float) -> str:

@@ -6,6 +6,7 @@ import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from cvexp.results import is_imbalanced
 from cvexp.text import clean
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def _result(facts: ModelFacts, measured: Measured, dataset: str) -> dict[str, An
         {"type": "log_loss", "name": "Cross-entropy (nats)", "value": round(measured.loss, 6)},
         {"type": "brier_score", "name": "Brier score", "value": round(measured.brier, 6)},
     ]
+    if is_imbalanced(measured.per_class):
+        balanced, macro = round(measured.balanced_accuracy, 6), round(measured.macro_f1, 6)
+        metrics.append({"type": "balanced_accuracy", "name": "Balanced accuracy", "value": balanced})
+        metrics.append({"type": "f1", "name": "Macro F1", "value": macro})
     if measured.calibration is not None:
         error = round(measured.calibration.error, 6)
         metrics.append({"type": "expected_calibration_error", "name": "Expected calibration error", "value": error})
