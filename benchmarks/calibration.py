@@ -21,12 +21,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from cvexp.stats import Arm, accuracy_difference, agresti_min, contenders, mcnemar_midp, pairwise_verdicts
+from cvexp.stats import (
+    Arm,
+    accuracy_difference,
+    agresti_min,
+    arms_verdict,
+    class_weights,
+    contenders,
+    mcnemar_midp,
+    pairwise_verdicts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
+
+    from cvexp.stats import Verdict
 
 ACCURACY = 0.84
 DIFFICULTY = 8.305
@@ -180,6 +191,60 @@ def two_models(n_images: int, disagreement: float, *, repetitions: int, rng: np.
     ]
 
 
+def balanced(
+    n: int, n_images: int, ratio: float, *, repetitions: int, rng: np.random.Generator, n_classes: int = 10
+) -> list[Cell]:
+    """Verdicts on the balanced accuracy of two equally good recipes, or models where n is 1; coverage at a point.
+
+    The largest class has `ratio` times the images of the smallest, in expectation. Besides what all images share, each
+    seed has an effect of its own on each class, of three times that SD in accuracy.
+    """
+    setting: dict[str, str | int] = {"n": n, "images": n_images, "largest to smallest class": f"{ratio:g}"}
+    sizes = np.geomspace(ratio, 1, n_classes)
+
+    def judged(gap: float) -> Verdict:
+        sd = NOISE["0.75"] if n > 1 else (0.0, 0.0)
+        world = World(accuracies=(ACCURACY, ACCURACY - gap), seed_sd=sd, likeness=0.9, shared=SHARED)
+        labels = rng.choice(n_classes, n_images, p=sizes / sizes.sum())
+        drawn = world.draw(n, n_images, rng)
+        if n > 1:
+            drawn = [_with_class_effects(correct, labels, 3 * sd[0], n_classes, rng) for correct in drawn]
+        arms = [Arm(name=f"{k}", correct=one, weights=class_weights(labels)) for k, one in enumerate(drawn)]
+        return arms_verdict(*arms)
+
+    def differs() -> bool:
+        found = judged(0.0).difference
+        assert found.low is not None  # noqa: S101 - there are records
+        assert found.high is not None  # noqa: S101
+        return found.low > 0 or found.high < 0
+
+    def covers() -> bool:
+        found = judged(POINT).difference
+        assert found.low is not None  # noqa: S101
+        assert found.high is not None  # noqa: S101
+        return found.low <= POINT <= found.high
+
+    return [
+        share("false, balanced accuracy", setting, repetitions, differs),
+        share("coverage, balanced accuracy", setting, repetitions, covers),
+    ]
+
+
+def _with_class_effects(
+    correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64], sd: float, n_classes: int, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """With each seed's images of each class made right or wrong by a share of its own, of mean 0 in accuracy."""
+    effect = sd * rng.standard_normal((len(correct), n_classes))
+    chance = effect[:, labels]
+    right, wrong = chance > 0, chance < 0
+    turned = rng.random(correct.shape)
+    rate = correct.mean()
+    found: npt.NDArray[np.bool_] = np.where(
+        right, correct | (turned < chance / (1 - rate)), np.where(wrong, correct & (turned >= -chance / rate), correct)
+    )
+    return found
+
+
 def jobs(repeats: int) -> list[Callable[..., list[Cell]]]:
     """What is simulated, in the order of the tables; each takes a generator of its own as `rng`."""
     return [
@@ -190,6 +255,7 @@ def jobs(repeats: int) -> list[Callable[..., list[Cell]]]:
         *(partial(lost_best, k, lead, repetitions=repeats) for k, lead in product((3, 10), (0.0, 0.002))),
         partial(false_among, 5, repetitions=repeats),
         *(partial(two_models, *setting, repetitions=10 * repeats) for setting in product(IMAGES, (0.05, 0.10))),
+        *(partial(balanced, *setting, repetitions=repeats) for setting in product((1, 3, 5), (500, 5000), (1.0, 30.0))),
     ]
 
 

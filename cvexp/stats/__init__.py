@@ -1,6 +1,6 @@
 """Intervals, paired tests and fronts: arrays in, frozen results out; numpy and scipy only."""
 
-from cvexp.stats.arms import Arm
+from cvexp.stats.arms import Arm, class_weights
 from cvexp.stats.choice import Pick, Rejected, pick, pick_text
 from cvexp.stats.difference import Difference, accuracy_difference, score_difference
 from cvexp.stats.front import Placement, pareto_front
@@ -28,6 +28,7 @@ __all__ = [
     "accuracy_difference",
     "agresti_min",
     "arms_verdict",
+    "class_weights",
     "collapsed",
     "contenders",
     "holm",

@@ -69,7 +69,9 @@ class Estimate:
         seeds: One component for paired arms, one per arm for nested ones.
         image_variance: s², the variance over images of the mean difference per image.
         n_images: N; 0 when only accuracies per seed are known, so that the images add nothing to the variance.
-        binary: Whether the values are 0 and 1, which decides what happens at V = 0: see `limits`.
+        binary: Whether the values are 0 and 1, weighted perhaps, which decides what happens at V = 0: see `limits`.
+        n_equal: How many images of equal weight say as much as the weighted ones, (sum of w)² / (sum of w²) rounded
+            down (Kish 1965, Survey Sampling); 0 where they count the same.
     """
 
     mean: float
@@ -77,6 +79,7 @@ class Estimate:
     image_variance: float
     n_images: int
     binary: bool
+    n_equal: int = 0
 
     @property
     def images(self) -> float:
@@ -105,7 +108,7 @@ class Estimate:
     def limits(self, confidence: float = 0.95) -> tuple[float, float]:
         """Two-sided: mean ± t · sqrt(V); `agresti_min`'s, each image counted once, where V = 0 and D is binary."""
         if self.binary and not self.variance:
-            return agresti_min(*self._discordant(), self.n_images, confidence=confidence)
+            return agresti_min(*self._discordant(), self.n_equal or self.n_images, confidence=confidence)
         half = quantile(self.df, (1 + confidence) / 2) * math.sqrt(self.variance)
         return self.mean - half, self.mean + half
 
@@ -137,7 +140,8 @@ class Estimate:
 
     def _discordant(self) -> tuple[int, int]:
         """Images that only a, and that only b classifies correctly, where all seeds agree."""
-        return round(max(0.0, self.mean) * self.n_images), round(max(0.0, -self.mean) * self.n_images)
+        n = self.n_equal or self.n_images
+        return round(max(0.0, self.mean) * n), round(max(0.0, -self.mean) * n)
 
 
 def quantile(df: float, p: float) -> float:

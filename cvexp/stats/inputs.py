@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+TOLERANCE = 1e-9  # of a mean of 1
+
+
 def correctness(values: npt.ArrayLike, name: str) -> npt.NDArray[np.bool_]:
     """`values` as bool (seeds, images); numbers are accepted when each is 0 or 1.
 
@@ -59,6 +62,18 @@ def check_images(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> None:
             f"expected the same test images in both arms, got {a.shape[1]:,} and {b.shape[1]:,}",
             "compare runs that were tested on the same images",
         )
+
+
+def check_weights(weights: npt.NDArray[np.float64] | None, n_images: int, name: str) -> None:
+    """Refuse weights of images that are not one for each, at least 0, with a mean of 1.
+
+    Raises:
+        InputError: They are something else.
+    """
+    if weights is None:
+        return
+    if weights.shape != (n_images,) or not (weights >= 0).all() or not abs(float(weights.mean()) - 1) <= TOLERANCE:
+        raise InputError(f"{name}: expected {n_images:,} weights of images, at least 0, with a mean of 1")
 
 
 def check_seeds(seeds: Sequence[int], n_rows: int, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cvexp.errors import InputError
-from cvexp.stats.arms import Arm, arm_estimate, pairing
+from cvexp.stats.arms import Arm, arm_estimate, check_alike, n_equal, pairing
 from cvexp.stats.difference import Difference, Estimate, estimate
 from cvexp.stats.inputs import check_images, matching_rows, scores
 from cvexp.stats.interval import collapsed
@@ -113,9 +113,10 @@ def arms_verdict(
         )
     if min(n_seeds) == 1 and not any(lost):
         rows = rows_to_compare(n_seeds, a.seeds, b.seeds)
-        if a.correct is not None and b.correct is not None:
-            check_images(a.correct, b.correct)
-            return two_models(a.correct, b.correct, rows, margin, "accuracy")
+        if a.values is not None and b.values is not None:
+            check_alike(a, b)
+            equal = 0 if a.weights is None else n_equal(a.weights)
+            return two_models(a.values, b.values, rows, margin, "accuracy", equal=equal)
         return unrecorded_models(a, b, rows, margin)
     n_images = a.correct.shape[1] if a.correct is not None and recorded else 0
     paired = pairing(a, b) is not None

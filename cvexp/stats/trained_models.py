@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cvexp.stats.difference import Difference, Estimate
 from cvexp.stats.two_runs import agresti_min, mcnemar_midp
 from cvexp.stats.verdicts import Verdict
@@ -27,17 +29,30 @@ def rows_to_compare(
     return 0, 0
 
 
-def two_models(a: npt.NDArray[Any], b: npt.NDArray[Any], rows: tuple[int, int], margin: float, metric: str) -> Verdict:
-    """Two trained models: mid-p McNemar with Agresti-Min for accuracy, the paired t interval over images for scores."""
+def two_models(
+    a: npt.NDArray[Any], b: npt.NDArray[Any], rows: tuple[int, int], margin: float, metric: str, *, equal: int = 0
+) -> Verdict:
+    """Two trained models, of which a and b hold a value per image.
+
+    Mid-p McNemar with Agresti-Min for bool (n, N), which is accuracy; for float the paired t interval over images.
+    Weighted accuracies have the number of images that say as much, `equal`: see `Estimate`.
+    """
     x, y = a[rows[0]], b[rows[1]]
-    if metric == "accuracy":
-        only_a, only_b, n = int((x & ~y).sum()), int((~x & y).sum()), len(x)
+    n = len(x)
+    if x.dtype == np.bool_:
+        only_a, only_b = int((x & ~y).sum()), int((~x & y).sum())
         mean, df, p_value = (only_a - only_b) / n, float("inf"), mcnemar_midp(only_a, only_b)
         (low, high), (low90, high90) = (agresti_min(only_a, only_b, n, confidence=level) for level in (0.95, 0.90))
     else:
         per_image = x - y
-        n, variance = len(per_image), float(per_image.var(ddof=1))
-        found = Estimate(mean=float(per_image.mean()), seeds=(), image_variance=variance, n_images=n, binary=False)
+        found = Estimate(
+            mean=float(per_image.mean()),
+            seeds=(),
+            image_variance=float(per_image.var(ddof=1)) if n > 1 else 0.0,
+            n_images=n,
+            binary=equal > 0,
+            n_equal=equal,
+        )
         mean, df, p_value = found.mean, found.df, found.p_value()
         (low, high), (low90, high90) = found.limits(), found.limits(0.90)
     difference = Difference(mean=mean, low=low, high=high, df=df, paired=True, n_seeds=1, n_images=n)

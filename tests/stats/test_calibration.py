@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from benchmarks import calibration
-from benchmarks.calibration import ACCURACY, NOISE, SHARED, Cell, World, false_among, lost_best, two_models, two_recipes
+from benchmarks.calibration import (
+    ACCURACY,
+    NOISE,
+    SHARED,
+    Cell,
+    World,
+    balanced,
+    false_among,
+    lost_best,
+    two_models,
+    two_recipes,
+)
 from cvexp.stats import verdict
 
 ALLOWED = 2.5
@@ -57,6 +68,11 @@ def test_two_single_runs_are_rejected_and_covered_at_the_level(n_images):
     check(two_models(n_images, 0.1, repetitions=3000, rng=np.random.default_rng(25)))
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_verdicts_on_balanced_accuracy_keep_their_level(n):
+    check(balanced(n, 500, 30.0, repetitions=300, rng=np.random.default_rng(30)))
+
+
 def test_a_share_out_of_its_bounds_is_noticed():
     cell = {"setting": {}, "repetitions": 400, "seconds": 0.0}
     assert Cell(what="false, two recipes", share=0.12, **cell).is_outside(errors=ALLOWED)
@@ -79,6 +95,14 @@ def test_the_tables_show_every_cell():
 @pytest.mark.parametrize("n", [3, 5])
 def test_intervals_keep_their_level_in_every_kind_of_cell(n, n_images, noise, form):
     check(two_recipes(n, n_images, noise, form, repetitions=400, rng=np.random.default_rng(27)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ratio", [1.0, 30.0])
+@pytest.mark.parametrize("n_images", [500, 5000])
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_verdicts_on_balanced_accuracy_keep_their_level_in_every_kind_of_cell(n, n_images, ratio):
+    check(balanced(n, n_images, ratio, repetitions=400, rng=np.random.default_rng(31)))
 
 
 @pytest.mark.slow
