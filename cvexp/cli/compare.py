@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 _RUNS = "Runs to compare, each as for evaluate, of any experiment; without any, all runs of the experiment."
 _GROUP = "Put runs that differ in nothing but their seed into one row, or show each run."
-_SORT = "accuracy, loss, val-accuracy, seconds, latency, speed, parameters, started, or a metric's key; the best first."
+_BY = "What verdicts, front and pick are about; in balanced-accuracy each class counts the same, whatever its size."
+_SORT = (
+    "accuracy, balanced-accuracy, macro-f1, loss, val-accuracy, seconds, latency, speed, parameters, started, or a "
+    "metric's key; the best first. Without it, as --by."
+)
 _LAST = "Only the most recently started so many."
 _WHERE = "Only the runs that MLflow's filter selects: 'params.model = \"tinyvgg\"'."
 _AT = "Figures after the last epoch, each run's best one (by validation, else test), or an epoch: last, best, 3."
@@ -39,6 +43,13 @@ _EXPORTS = "Also show the exported files that `cvexp export` timed, each as an e
 _PUBLISH = "Store report and picture with the newest of the runs, and link them from the experiment in MLflow."
 
 
+class By(StrEnum):
+    """Which accuracy it is by; see request.QUALITIES."""
+
+    ACCURACY = "accuracy"
+    BALANCED_ACCURACY = "balanced-accuracy"
+
+
 class Format(StrEnum):
     """How the comparison is printed."""
 
@@ -53,7 +64,8 @@ def compare(
     runs: Annotated[list[str] | None, typer.Argument(help=_RUNS, show_default=False)] = None,
     *,
     group: Annotated[bool, typer.Option("--group/--no-group", help=_GROUP)] = True,
-    sort: Annotated[str, typer.Option(help=_SORT)] = "accuracy",
+    by: Annotated[By, typer.Option(help=_BY)] = By.ACCURACY,
+    sort: Annotated[str | None, typer.Option(help=_SORT)] = None,
     last: Annotated[int | None, typer.Option(min=1, help=_LAST)] = None,
     where: Annotated[str | None, typer.Option(help=_WHERE)] = None,
     at: Annotated[str, typer.Option(help=_AT)] = "last",
@@ -86,6 +98,7 @@ def compare(
     from cvexp.report.terminal import hint, print_json, suggest
 
     request = Request(
+        by=by.value,
         sort=sort,
         last=last,
         where=where,

@@ -186,6 +186,7 @@ def _complain_of_usage(error: Any, arguments: Sequence[str]) -> None:
     if not message:  # `cvexp` alone: its help was printed
         return
     given = _given(getattr(getattr(error, "param", None), "opts", ()), arguments)
+    message = message.replace("Value error, ", "")  # pydantic's words, which say nothing
     if given and given not in message:
         message = f"{message.rstrip('.')}: {given!r}"
     _complain(message, f"see: {error.ctx.command_path if error.ctx else 'cvexp'} --help")

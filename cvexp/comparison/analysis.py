@@ -80,7 +80,7 @@ def analyse(runs: Sequence[RunSummary], request: Request, evidence: Reader) -> A
     for run in with_exports(runs) if request.exports else runs:
         if not known >= run.metrics.keys():
             known |= run.metrics.keys()
-    key = sort_key(request.sort, known, any_run=bool(runs))
+    key = sort_key(request.sort or request.by, known, any_run=bool(runs))
     labels = test_set_labels(runs)
     ordered = tuple(sorted(runs, key=lambda run: _position(run, key, labels[run.test_set])))
     entries = tuple(with_exports(ordered)) if request.exports else ordered
@@ -90,7 +90,7 @@ def analyse(runs: Sequence[RunSummary], request: Request, evidence: Reader) -> A
         runs=ordered,
         entries=entries,
         sort=key,
-        columns=choose_columns(request.columns, request.view, known, redundant=_redundant(runs, request.margin)),
+        columns=choose_columns(request.columns, request.view, known, redundant=_redundant(runs, request)),
         limits=read_budget(request.budget, known) if request.budget else (),
         labels=labels,
         letters=dict(zip((entry.run_id for entry in entries), letters, strict=True)),
@@ -102,12 +102,12 @@ def analyse(runs: Sequence[RunSummary], request: Request, evidence: Reader) -> A
     )
 
 
-def _redundant(runs: Sequence[RunSummary], margin: float) -> tuple[str, ...]:
+def _redundant(runs: Sequence[RunSummary], request: Request) -> tuple[str, ...]:
     """Balanced accuracy, where it says of every run what its accuracy says, as on classes of nearly the same size."""
     accuracy, balanced = Metric.TEST_ACCURACY.value, Metric.TEST_BALANCED_ACCURACY.value
     pairs = ((run.metrics.get(accuracy), run.metrics.get(balanced)) for run in runs)
-    differs = any(a is not None and b is not None and abs(a - b) > margin for a, b in pairs)
-    return () if differs else (balanced,)
+    differs = any(a is not None and b is not None and abs(a - b) > request.margin for a, b in pairs)
+    return () if differs or request.is_balanced else (balanced,)
 
 
 def _position(run: RunSummary, key: str, test_set: str) -> tuple[str, tuple[int, float], float]:
@@ -143,23 +143,23 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
     shown = [_with_collapsed(group, analysis.evidence) for group in shown]
     finished = [group for group in shown if group.is_finished]
     trained = [group for group in finished if not group.first.export]  # a file has its verdict from `cvexp export`
-    compared = best_first(trained, Metric.TEST_ACCURACY)[:COMPARED_GROUPS]
+    by, quality = analysis.request.by, analysis.request.quality("test")
+    compared = best_first(trained, quality)[:COMPARED_GROUPS]
     n_classes, margin = known_classes(compared, analysis.evidence), analysis.request.margin
     recorded = len(compared) > 1 and analysis.request.at == LAST
-    evidence = gather(compared, analysis.evidence, split="test", recorded=recorded)
+    evidence = gather(compared, analysis.evidence, split="test", recorded=recorded, by=by)
     rest = [group for group in finished if group.label not in evidence.arms]
-    arms = {**evidence.arms, **gather(rest, analysis.evidence, split="test", recorded=False).arms}
-    objectives = objectives_of(
-        finished, analysis.request.objectives, sorted({key for group in shown for key in group.keys})
-    )
-    front = front_of(finished, objectives, arms, margin=margin, n_classes=n_classes)
+    arms = {**evidence.arms, **gather(rest, analysis.evidence, split="test", recorded=False, by=by).arms}
+    known = sorted({key for group in shown for key in group.keys})
+    objectives = objectives_of(finished, analysis.request.objectives, known, quality=quality)
+    front = front_of(finished, objectives, arms, margin=margin, n_classes=n_classes, quality=quality)
     judged = judge(
         evidence,
         request=analysis.request,
         n_classes=n_classes,
         n_others=sum(group.is_finished and not group.first.export for group in every) - len(compared),
     )
-    best = next((group.label for group in compared if math.isfinite(group.mean(Metric.TEST_ACCURACY) or math.nan)), "")
+    best = next((group.label for group in compared if math.isfinite(group.mean(quality) or math.nan)), "")
     n_left_out = len(every) - len(shown)
     return Table(
         test_set=test_set,
@@ -174,6 +174,7 @@ def _table(test_set: str, runs: Sequence[RunSummary], analysis: Analysis) -> Tab
         arms=arms,
         n_classes=n_classes,
         margin=margin,
+        quality=quality,
     )
 
 

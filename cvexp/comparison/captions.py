@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cvexp.comparison.analysis import Analysis
     from cvexp.comparison.groups import Group
+    from cvexp.comparison.request import Request
     from cvexp.comparison.tables import Front
 
 SHOWN_CONDITIONS = 26
@@ -43,7 +44,7 @@ def captions_of(groups: Sequence[Group], front: Front, analysis: Analysis, *, n_
         ),
     }
     lines += [text for text, holds in facts.items() if holds]
-    lines += _balance_captions(groups, margin=analysis.request.margin)
+    lines += _balance_captions(groups, analysis.request)
     lines += _front_captions(front)
     if any(group.is_busy(key) for group in groups for key in columns if group.figure(key)):
         lines.append("! was measured on a busy machine: not ranked, and not on the front.")
@@ -62,17 +63,19 @@ def captions_of(groups: Sequence[Group], front: Front, analysis: Analysis, *, n_
     return tuple(lines)
 
 
-def _balance_captions(groups: Sequence[Group], *, margin: float) -> list[str]:
-    """Who is ahead where each class counts the same, if that is another one, by more than the margin."""
+def _balance_captions(groups: Sequence[Group], request: Request) -> list[str]:
+    """What the table is by; by accuracy, who is ahead where each class counts the same, if that is another one."""
+    if request.is_balanced:
+        return ["By balanced accuracy, the mean recall of the classes: verdicts, front, and what is bold."]
     finished = [group for group in groups if group.is_finished and group.figure(Metric.TEST_ACCURACY) is not None]
     balanced = {group.label: group.mean(Metric.TEST_BALANCED_ACCURACY) or 0.0 for group in finished}
     if not all(math.isfinite(mean) and mean for mean in balanced.values()) or not balanced:
         return []  # some run is of a version that did not measure it
     first, ahead = best_first(finished, Metric.TEST_ACCURACY)[0].label, max(balanced, key=lambda label: balanced[label])
-    if balanced[ahead] - balanced[first] <= margin:
+    if balanced[ahead] - balanced[first] <= request.margin:
         return []
-    means = f"{balanced[ahead]:.1%}, {first} has {balanced[first]:.1%}"
-    return [f"Where each class counts the same, {ahead} is ahead: balanced accuracy {means} (means, not tested)."]
+    means = f"{balanced[ahead]:.1%}, and {first} has {balanced[first]:.1%}"
+    return [f"Where each class counts the same, {ahead} is ahead with {means}: see --by balanced-accuracy."]
 
 
 def _front_captions(front: Front) -> list[str]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from cvexp.comparison.groups import seed_of
+from cvexp.comparison.request import QUALITIES
 from cvexp.errors import RunError
 from cvexp.image_records import check_same_images
-from cvexp.results import Metric
-from cvexp.stats import Arm
+from cvexp.stats import Arm, class_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from cvexp.comparison.groups import Group
+    from cvexp.comparison.request import Split
     from cvexp.image_records import ImageRecords
     from cvexp.runs import RunSummary
 
-Split = Literal["val", "test"]
-ACCURACY: dict[Split, str] = {"val": Metric.VAL_ACCURACY.value, "test": Metric.TEST_ACCURACY.value}
+ACCURACY = QUALITIES["accuracy"]
 MAX_SEEDS = 20
 """Of a group, whose per-image records are read."""
 
@@ -89,10 +89,13 @@ def usable_records(runs: Sequence[RunSummary], reader: Reader, *, split: Split) 
     return Usable(records=found, reasons=tuple(reasons))
 
 
-def gather(groups: Sequence[Group], reader: Reader, *, split: Split, recorded: bool = True) -> Evidence:
+def gather(
+    groups: Sequence[Group], reader: Reader, *, split: Split, recorded: bool = True, by: str = "accuracy"
+) -> Evidence:
     """The arms of the groups that have accuracies on a split; without `recorded`, no per-image records are read.
 
-    A group has `correct` where every one of its seeds has usable records.
+    A group has `correct` where every one of its seeds has usable records. By `balanced-accuracy` their images have the
+    weights of their classes; groups without records need that figure, which early versions did not measure.
     """
     arms: dict[str, Arm] = {}
     unrecorded: list[str] = []
@@ -111,15 +114,28 @@ def gather(groups: Sequence[Group], reader: Reader, *, split: Split, recorded: b
         reasons |= dict.fromkeys(usable.reasons)
         if not complete:
             unrecorded.append(group.label)
-        arms[group.label] = _arm(group.label, runs, np.stack(rows) if complete else None, split)
+        key = QUALITIES[by][split]
+        if not complete and not all(math.isfinite(run.metrics.get(key, math.nan)) for run in runs):
+            continue
+        weights = class_weights(usable.records[runs[0].run_id].labels) if complete and key != ACCURACY[split] else None
+        arms[group.label] = _arm(group.label, runs, np.stack(rows) if complete else None, weights=weights, key=key)
     return Evidence(arms=arms, unrecorded=tuple(unrecorded), reasons=tuple(reasons))
 
 
-def _arm(label: str, runs: Sequence[RunSummary], correct: npt.NDArray[np.bool_] | None, split: Split) -> Arm:
+def _arm(
+    label: str,
+    runs: Sequence[RunSummary],
+    correct: npt.NDArray[np.bool_] | None,
+    *,
+    weights: npt.NDArray[np.float64] | None,
+    key: str,
+) -> Arm:
     found = [seed_of(run) for run in runs]
     seeds = [seed for seed in found if seed is not None]
-    accuracies = [min(1.0, max(0.0, run.metrics[ACCURACY[split]])) for run in runs]
-    return Arm(name=label, correct=correct, accuracies=accuracies, seeds=seeds if len(seeds) == len(runs) else None)
+    known = None if len(seeds) < len(runs) else seeds
+    if correct is not None:
+        return Arm(name=label, correct=correct, weights=weights, seeds=known)
+    return Arm(name=label, accuracies=[min(1.0, max(0.0, run.metrics[key])) for run in runs], seeds=known)
 
 
 def _unusable(run: RunSummary, records: ImageRecords, reference: ImageRecords | None, split: Split) -> str:

@@ -26,6 +26,12 @@ OF_FILE: dict[str, str] = {
 OF_RUN = ("time/", "throughput/", "memory/", Metric.PARAMETERS.value)
 """Figures of the training, which a file shares with its run."""
 
+OF_CLASSES = (
+    *(Metric.VAL_ACCURACY.value, Metric.VAL_BALANCED_ACCURACY.value, Metric.VAL_MACRO_F1.value),
+    *(Metric.TEST_BALANCED_ACCURACY.value, Metric.TEST_MACRO_F1.value),
+)
+"""Figures that follow from the classes given, which a file shares with its run where it gives the same ones."""
+
 VARIANTS = ("int8", "raw")
 MAX_KINDS = 20
 
@@ -67,8 +73,8 @@ def _entry(run: RunSummary, kind: str, conditions: Mapping[str, object]) -> RunS
     figures = {key: known[own] for name, key in OF_FILE.items() if (own := f"export/{kind}/{name}") in known}
     same_classes = known.get(f"export/{kind}/top1_agreement") == 1
     shared = {key: value for key, value in known.items() if key.startswith(OF_RUN)}
-    if same_classes and Metric.VAL_ACCURACY in known:
-        shared[Metric.VAL_ACCURACY.value] = known[Metric.VAL_ACCURACY]
+    if same_classes:
+        shared |= {key: known[key] for key in OF_CLASSES if key in known}
     label = _label(kind)
     is_named = not run.name.endswith(f"-{run.run_id[:NAME_DIGITS]}")
     return replace(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cvexp.comparison.figures import Figure, figure_of, find_figure
 from cvexp.comparison.groups import seed_of
+from cvexp.comparison.request import QUALITIES
 from cvexp.comparison.tables import Front, Standing, Status
 from cvexp.errors import ConfigError, InputError, nearest
 from cvexp.results import Metric, higher_is_better
@@ -18,29 +19,35 @@ if TYPE_CHECKING:
     from cvexp.comparison.groups import Group
     from cvexp.stats import Arm, Measure
 
-ACCURACY = Metric.TEST_ACCURACY.value
 _STATUSES: dict[str, Status] = {"on": "on", "off": "off", "dominated-in-point-estimate": "undecided"}
 _UNITS = ("s", "ms", "images/s", "bytes", "parameters")
 
 
-def objectives_of(groups: Sequence[Group], asked: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
-    """The metric keys of the objectives: those asked for, else test accuracy, and latency where every group has it.
+def objectives_of(
+    groups: Sequence[Group], asked: Sequence[str] | None, known: Sequence[str], *, quality: str
+) -> tuple[str, ...]:
+    """The metric keys of the objectives: those asked for, else `quality`, and latency where every group has it.
 
-    Without latencies, it is training time.
+    Without latencies, it is training time. `quality` is the accuracy on test images that the comparison is by.
 
     Raises:
         ConfigError: An objective is unknown, or none that a front can be of.
     """
     if asked is not None:
-        return tuple(dict.fromkeys(_objective(name, known) for name in asked if name.strip()))
-    measured = [group for group in groups if group.figure(ACCURACY) is not None]
+        return tuple(dict.fromkeys(_objective(name, known, quality) for name in asked if name.strip()))
+    measured = [group for group in groups if group.figure(quality) is not None]
     benched = bool(measured) and all(group.figure(Metric.LATENCY_MS) is not None for group in measured)
-    return ACCURACY, (Metric.LATENCY_MS if benched else Metric.TRAIN_SECONDS).value
+    return quality, (Metric.LATENCY_MS if benched else Metric.TRAIN_SECONDS).value
 
 
-def _objective(name: str, known: Sequence[str]) -> str:
+def _objective(name: str, known: Sequence[str], quality: str) -> str:
     figure = find_figure(name, known, what="--front")
-    if figure.key != ACCURACY and figure.unit not in _UNITS:
+    others = {keys["test"]: by for by, keys in QUALITIES.items() if keys["test"] != quality}
+    if figure.key in others:
+        raise ConfigError(
+            f"--front: {name.strip()} is not what this comparison is by", f"add --by {others[figure.key]}"
+        )
+    if figure.key != quality and figure.unit not in _UNITS:
         valid = ("accuracy", "latency_ms", "train_seconds", "bytes", "parameters")
         raise ConfigError(f"--front: {name.strip()} is no accuracy, time or size", nearest(name, valid))
     return figure.key
@@ -52,23 +59,25 @@ def front_of(
     arms: Mapping[str, Arm],
     *,
     margin: float,
+    quality: str,
     n_classes: int | None = None,
 ) -> Front:
     """Where each group stands; groups measured under different conditions are placed apart.
 
-    A group is off the front only if another is shown to be better; see stats.pareto_front.
+    A group is off the front only if another is shown to be better; see stats.pareto_front. `quality` is the objective
+    that `arms` are about.
     """
     standings: dict[str, Standing] = {}
     apart: dict[tuple[str, ...], list[Candidate]] = {}
     for group in groups:
-        why = _unplaced(group, objectives, arms)
+        why = _unplaced(group, objectives, arms, quality)
         if why:
             standings[group.label] = Standing(status="unplaced", reason=f"{group.label} ({why})")
             continue
         conditions = tuple(group.conditions_of(key) for key in objectives)
-        measures = {key: _measure(group, figure_of(key)) for key in objectives if key != ACCURACY}
+        measures = {key: _measure(group, figure_of(key)) for key in objectives if key != quality}
         apart.setdefault(conditions, []).append(Candidate(accuracy=arms[group.label], measures=measures))
-    names = tuple("accuracy" if key == ACCURACY else key for key in objectives)
+    names = tuple("accuracy" if key == quality else key for key in objectives)
     for candidates in apart.values():
         if len(candidates) == 1 and len(groups) > 1:
             name = candidates[0].name
@@ -82,10 +91,10 @@ def front_of(
     return Front(objectives=objectives, standings=standings)
 
 
-def _unplaced(group: Group, objectives: Sequence[str], arms: Mapping[str, Arm]) -> str:
+def _unplaced(group: Group, objectives: Sequence[str], arms: Mapping[str, Arm], quality: str) -> str:
     """Why a group cannot be placed, in words; empty where it can."""
     if group.label not in arms:
-        return "no test accuracy"
+        return f"no {quality.replace('/', ' ').replace('_', ' ')}"
     for key in objectives:
         if group.figure(key) is None:
             return f"no {figure_of(key).header}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cvexp.comparison.evidence import ACCURACY, Split, gather, known_classes
+from cvexp.comparison.evidence import gather, known_classes
 from cvexp.comparison.figures import figure_of
 from cvexp.comparison.groups import best_first
-from cvexp.comparison.request import LAST
+from cvexp.comparison.request import LAST, QUALITIES
 from cvexp.comparison.tables import Pick
 from cvexp.errors import ConfigError
 from cvexp.results import Metric
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cvexp.comparison.analysis import Analysis
     from cvexp.comparison.budget import Limit
     from cvexp.comparison.groups import Group
+    from cvexp.comparison.request import Request, Split
     from cvexp.comparison.tables import Table
 
 SPEEDS = (Metric.LATENCY_MS.value, Metric.TRAIN_SECONDS.value)
@@ -45,17 +46,18 @@ def pick_of(tables: Sequence[Table], analysis: Analysis) -> Pick | None:
     limits = analysis.limits
     budget = tuple(limit.text for limit in limits)
     (table,) = tables
-    finished = [group for group in table.groups if _is_measured(group, "test")]
-    split: Split = "val" if finished and all(_is_measured(group, "val") for group in finished) else "test"
+    keys = QUALITIES[analysis.request.by]
+    finished = [group for group in table.groups if _is_measured(group, keys["test"])]
+    split: Split = "val" if finished and all(_is_measured(group, keys["val"]) for group in finished) else "test"
     meeting = [group for group in finished if all(limit.is_met(group.figure(limit.figure.key)) for limit in limits)]
     if not meeting:
         why = (_nearest_miss(finished, limits),) if finished else ("Nothing to pick from: no finished run here.",)
         return Pick(label="", run_ids=(), budget=budget, chosen_on=split, sentences=why)
-    return _choose(best_first(meeting, ACCURACY[split]), analysis, split, n_considered=len(finished))
+    return _choose(best_first(meeting, keys[split]), analysis, split, n_considered=len(finished))
 
 
-def _is_measured(group: Group, split: Split) -> bool:
-    mean = group.mean(ACCURACY[split])
+def _is_measured(group: Group, key: str) -> bool:
+    mean = group.mean(key)
     return mean is not None and math.isfinite(mean) and group.is_finished
 
 
@@ -78,7 +80,7 @@ def _nearest_miss(groups: Sequence[Group], limits: Sequence[Limit]) -> str:
 def _choose(ordered: Sequence[Group], analysis: Analysis, split: Split, *, n_considered: int) -> Pick:
     """One of the groups that meet the budget, the most accurate first; `n_considered` counts those that do not, too."""
     request, evidence = analysis.request, analysis.evidence
-    arms = gather(ordered, evidence, split=split, recorded=request.at == LAST).arms
+    arms = gather(ordered, evidence, split=split, recorded=request.at == LAST, by=request.by).arms
     speed = _speed_of(ordered)
     candidates = [
         Candidate(accuracy=arms[group.label], measures={speed: group.mean(speed) or math.inf} if speed else {})
@@ -95,9 +97,9 @@ def _choose(ordered: Sequence[Group], analysis: Analysis, split: Split, *, n_con
         reason = _reason(chosen, most_accurate, speed, request.margin)
     met = f"{len(ordered)} of {n_considered} meet {', '.join(budget)}; " if budget else ""
     why = f"{met}{reason}"
-    sentences = [f"Pick: {chosen.label}{_accuracy(chosen, split)}. {why[0].upper()}{why[1:]}."]
+    sentences = [f"Pick: {chosen.label}{_accuracy(chosen, request, split)}. {why[0].upper()}{why[1:]}."]
     if found.price is not None:
-        points = f"{100 * max(0.0, found.price):.2f} points of accuracy (95%)"
+        points = f"{100 * max(0.0, found.price):.2f} points of {_word(request)} (95%)"
         sentences.append(f"Against {most_accurate.label} it costs at most {points}.")
     return Pick(
         label=chosen.label,
@@ -106,7 +108,7 @@ def _choose(ordered: Sequence[Group], analysis: Analysis, split: Split, *, n_con
         chosen_on=split,
         rival=next((group.label for group in (most_accurate, *ordered) if group is not chosen), ""),
         price=found.price,
-        sentences=(*sentences, _chosen_on(chosen, split)),
+        sentences=(*sentences, _chosen_on(chosen, request, split)),
     )
 
 
@@ -130,14 +132,18 @@ def _reason(chosen: Group, most_accurate: Group, speed: str, margin: float) -> s
     return f"it is the fastest{fast} of those {within}"
 
 
-def _accuracy(group: Group, split: Split) -> str:
-    mean = group.mean(ACCURACY[split])
-    return "" if mean is None else f" ({'validation' if split == 'val' else 'test'} accuracy {mean:.2%})"
+def _word(request: Request) -> str:
+    return request.by.replace("-", " ")
 
 
-def _chosen_on(group: Group, split: Split) -> str:
+def _accuracy(group: Group, request: Request, split: Split) -> str:
+    mean = group.mean(request.quality(split))
+    return "" if mean is None else f" ({'validation' if split == 'val' else 'test'} {_word(request)} {mean:.2%})"
+
+
+def _chosen_on(group: Group, request: Request, split: Split) -> str:
     if split == "test":
         return (
             "Chosen on the test images, so its accuracy is a little too high; --val-split in training is the fair way."
         )
-    return f"Chosen on the validation images; measured once on the test images:{_accuracy(group, 'test')}."
+    return f"Chosen on the validation images; measured once on the test images:{_accuracy(group, request, 'test')}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cvexp.comparison.figures import find_figure
 from cvexp.errors import ConfigError, nearest
@@ -26,6 +26,13 @@ SORT_KEYS = {
 }
 """Short names for metrics; `started`, any name of a figure and any metric's own key will do as well."""
 
+Split = Literal["val", "test"]
+QUALITIES: dict[str, dict[Split, str]] = {
+    "accuracy": {"val": Metric.VAL_ACCURACY.value, "test": Metric.TEST_ACCURACY.value},
+    "balanced-accuracy": {"val": Metric.VAL_BALANCED_ACCURACY.value, "test": Metric.TEST_BALANCED_ACCURACY.value},
+}
+"""What a comparison may be by: the metric of each split, whose images are weighted alike or by their classes."""
+
 LAST, BEST = "last", "best"
 MAX_EPOCH = 10**9
 LARGEST_MARGIN = 0.5
@@ -36,7 +43,8 @@ class Request:
     """What is compared and how.
 
     Attributes:
-        sort: See SORT_KEYS.
+        by: A name of QUALITIES: what verdicts, front and pick are about.
+        sort: See SORT_KEYS; without it, by the same.
         last: The most recently started so many runs.
         where: A filter in MLflow's language.
         repeats: Whether runs of one recipe are put into one group.
@@ -50,7 +58,8 @@ class Request:
         exports: Whether exported files that were timed are entries too; the front is then of accuracy and latency.
     """
 
-    sort: str = "accuracy"
+    by: str = "accuracy"
+    sort: str | None = None
     last: int | None = None
     where: str | None = None
     repeats: bool = True
@@ -65,6 +74,8 @@ class Request:
 
     def __post_init__(self) -> None:
         """Refuse a margin, an epoch or a front that cannot be meant."""
+        if self.by not in QUALITIES:
+            raise ConfigError(f"--by {self.by}: unknown", nearest(self.by, QUALITIES))
         if not (math.isfinite(self.margin) and 0 < self.margin <= LARGEST_MARGIN):
             points = f"{100 * self.margin:g}"
             raise ConfigError(
@@ -85,7 +96,16 @@ class Request:
     @property
     def objectives(self) -> tuple[str, ...] | None:
         """Those of the front that were asked for; what sets a file apart from its run is its latency."""
-        return ("accuracy", "latency_ms") if self.exports and self.front is None else self.front
+        return (self.quality("test"), "latency_ms") if self.exports and self.front is None else self.front
+
+    def quality(self, split: Split) -> str:
+        """The key of the metric that the comparison is by, on a split."""
+        return QUALITIES[self.by][split]
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether each class counts the same."""
+        return self.by == "balanced-accuracy"
 
     @property
     def epoch(self) -> int | None:

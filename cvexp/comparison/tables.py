@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from cvexp.results import Metric
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -78,7 +80,7 @@ class Table:
         test_set: The label of the images.
         groups: Those shown; figures of others are not compared.
         n_left_out: Further groups, beyond the number that is shown.
-        best: The label of the group with the highest mean test accuracy, or empty.
+        best: The label of the group with the highest mean of `quality`, or empty.
         front: See Front.
         contenders: Labels of the groups that are not shown to be worse than the best.
         verdicts: The best against the others.
@@ -87,6 +89,7 @@ class Table:
         arms: The groups that have test accuracies, for further fronts of the same table.
         n_classes: Of its test images, if that is known.
         margin: A difference of accuracy below which two models are as good as equal, in [0, 1].
+        quality: The key of the accuracy that the table is by; see request.QUALITIES.
     """
 
     test_set: str
@@ -101,6 +104,7 @@ class Table:
     arms: Mapping[str, Arm] = field(default_factory=dict, repr=False, compare=False)
     n_classes: int | None = None
     margin: float = 0.005
+    quality: str = Metric.TEST_ACCURACY.value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.tables import PairVerdict
-from cvexp.results import Metric
 from cvexp.stats import contenders, pairwise_verdicts, population_text, verdict_text
 
 if TYPE_CHECKING:
@@ -45,14 +44,15 @@ def judge(evidence: Evidence, *, request: Request, n_classes: int | None, n_othe
     }
     found = contenders(arms, n_classes=n_classes)
     best = found.best or max(arms, key=lambda arm: arm.mean).name
-    verdicts = tuple(_against(best, arm.name, by_names) for arm in arms if arm.name != best)
+    metric = request.quality("test")
+    verdicts = tuple(_against(best, arm.name, by_names, metric=metric) for arm in arms if arm.name != best)
     sentences = _sentences(found, arms, verdicts)
     if n_others:
         sentences.append(f"{n_others:,} more are not compared with them; name the ones to compare.")
     return Judged(contenders=found.names, verdicts=verdicts, sentences=(*sentences, *_missing(evidence, arms, request)))
 
 
-def _against(best: str, other: str, by_names: dict[tuple[str, str], Verdict]) -> PairVerdict:
+def _against(best: str, other: str, by_names: dict[tuple[str, str], Verdict], *, metric: str) -> PairVerdict:
     straight = (best, other) in by_names
     verdict = by_names[(best, other) if straight else (other, best)]
     names = (best, other) if straight else (other, best)
@@ -63,7 +63,7 @@ def _against(best: str, other: str, by_names: dict[tuple[str, str], Verdict]) ->
     return PairVerdict(
         a=best,
         b=other,
-        metric=Metric.TEST_ACCURACY.value,
+        metric=metric,
         difference=sign * verdict.difference.mean,
         low=low,
         high=high,

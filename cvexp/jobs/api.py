@@ -167,7 +167,8 @@ def load_model(
 
 def compare(
     *runs: str,
-    sort: str = "accuracy",
+    by: str = "accuracy",
+    sort: str | None = None,
     last: int | None = None,
     where: str | None = None,
     repeats: bool = False,
@@ -176,7 +177,8 @@ def compare(
 ) -> pd.DataFrame:
     """Runs side by side, the best of each test set first, as `cvexp compare` does; of all runs where none is named.
 
-    `runs` are selectors as for `load_model`; `sort` is `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`,
+    `runs` are selectors as for `load_model`; `by` is `accuracy` or `balanced-accuracy`, which front and verdicts are
+    about; `sort`, without which it is the same, is `accuracy`, `loss`, `val-accuracy`, `seconds`, `speed`,
     `parameters`, `started`, or a metric's key; `last` leaves only the most recently started so many, and `where` is a
     filter in MLflow's language. With `repeats`, runs that differ in nothing but their seed are one row.
     `tracking_uri` and `experiment` are as for `train`.
@@ -198,7 +200,7 @@ def compare(
     from cvexp.comparison.request import Request
     from cvexp.jobs.compare import run
 
-    request = Request(sort=sort, last=last, where=where)
+    request = Request(by=by, sort=sort, last=last, where=where)
     compared = run(list(runs), _store(tracking_uri, experiment), request=request)
     if repeats:
         rows = [_group_row(group, table) for table in compared.tables for group in table.groups]

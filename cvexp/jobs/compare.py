@@ -17,7 +17,6 @@ from cvexp.jobs.changed_images import changed_images
 from cvexp.jobs.drawing import draw
 from cvexp.jobs.evidence import StoredEvidence
 from cvexp.plots.files import check_path, save
-from cvexp.results import Metric
 from cvexp.runs import SWEEP, is_trial
 from cvexp.settings import data_dir as resolve_data_dir
 
@@ -110,7 +109,7 @@ def run(
         notes += _draw_changes(sides, tables, analysis, plot, data_dir=data_dir)
     return Comparison(
         analysis=analysis,
-        best=_best(analysis.runs),
+        best=_best(analysis.runs, request.quality("test")),
         notes=notes,
         experiment=settings.experiment,
         plot=plot,
@@ -199,11 +198,11 @@ def _other_experiments(store: Store) -> tuple[str, ...]:
     )
 
 
-def _best(runs: Sequence[RunSummary]) -> frozenset[str]:
-    """The run with the highest test accuracy of each test set, if any is a number; the first among equals."""
+def _best(runs: Sequence[RunSummary], quality: str) -> frozenset[str]:
+    """The run with the highest accuracy of each test set, if any is a number; the first among equals."""
     best: dict[str, tuple[float, str]] = {}
     for run in runs:
-        accuracy = run.metrics.get(Metric.TEST_ACCURACY, math.nan)
+        accuracy = run.metrics.get(quality, math.nan)
         if accuracy > best.get(run.test_set, (-math.inf, ""))[0]:
             best[run.test_set] = accuracy, run.run_id
     return frozenset(run_id for _, run_id in best.values())

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from cvexp.runs import RunSummary
     from cvexp.settings import StoreSettings
 
-ACCURACY = Metric.TEST_ACCURACY.value
 COSTS: dict[str, tuple[str, str]] = {
-    Metric.TRAIN_SECONDS: ("Accuracy against training time", "training time (seconds)"),
-    Metric.LATENCY_MS: ("Accuracy against latency", "latency of one image (ms)"),
+    Metric.TRAIN_SECONDS: ("against training time", "training time (seconds)"),
+    Metric.LATENCY_MS: ("against latency", "latency of one image (ms)"),
 }
+QUALITY_WORDS = {Metric.TEST_ACCURACY.value: "accuracy", Metric.TEST_BALANCED_ACCURACY.value: "balanced accuracy"}
 """What pictures show accuracy against, besides the objectives of the front: a title and an axis."""
 
 MAX_DRAWN = 40
@@ -98,8 +98,8 @@ def charts_of(tables: Sequence[Table], *, titled: bool = False) -> tuple[list[Ch
 
 
 def _drawable(table: Table) -> list[Group]:
-    """The groups with a test accuracy, the most accurate first."""
-    return [g for g in best_first(table.groups, ACCURACY) if math.isfinite(_mean(g, ACCURACY))]
+    """The groups with the accuracy that the table is by, the most accurate first."""
+    return [g for g in best_first(table.groups, table.quality) if math.isfinite(_mean(g, table.quality))]
 
 
 def _mean(group: Group, key: str) -> float:
@@ -108,19 +108,20 @@ def _mean(group: Group, key: str) -> float:
 
 
 def _chart(table: Table, groups: Sequence[Group], *, title: str) -> Chart:
-    others = [key for key in table.front.objectives if key != ACCURACY and better(figure_of(key)) < 0]
+    others = [key for key in table.front.objectives if key != table.quality and better(figure_of(key)) < 0]
     costs = list(dict.fromkeys([*map(str, COSTS), *others]))
     panels = [panel for key in costs for panel in _panels(table, groups, key)]
-    return Chart(title=title, scores=tuple(map(_score, groups)), panels=tuple(panels))
+    scores = tuple(_score(group, table.quality) for group in groups)
+    return Chart(title=title, scores=scores, panels=tuple(panels), quality=f"test {QUALITY_WORDS[table.quality]}")
 
 
-def _score(group: Group) -> Score:
-    found = group.figure(ACCURACY)
+def _score(group: Group, quality: str) -> Score:
+    found = group.figure(quality)
     collapsed = f"{group.n_collapsed} of {group.n} collapsed" if group.n_collapsed and group.n > 1 else ""
     known = found is not None and not collapsed
     return Score(
         label=group.label,
-        accuracy=_mean(group, ACCURACY),
+        accuracy=_mean(group, quality),
         low=found.low if known and found is not None else None,
         high=found.high if known and found is not None else None,
         n=group.n if found is None else found.n,
@@ -136,13 +137,20 @@ def _panels(table: Table, groups: Sequence[Group], key: str) -> list[Panel]:
     if not measured:
         return []
     standings = front_of(
-        table.groups, (ACCURACY, key), table.arms, margin=table.margin, n_classes=table.n_classes
+        table.groups,
+        (table.quality, key),
+        table.arms,
+        margin=table.margin,
+        n_classes=table.n_classes,
+        quality=table.quality,
     ).standings
     letters: dict[str, list[int]] = {}
     for k, group in measured.items():
         letters.setdefault(group.conditions_of(key), []).append(k)
     most = sorted(letters, key=lambda letter: -len(letters[letter]))[:MAX_CONDITIONS]
     title, cost = COSTS.get(key) or _names(key)
+    word = QUALITY_WORDS[table.quality]
+    title = f"{word[0].upper()}{word[1:]} {title}"
     return [
         Panel(
             title=f"{title}, conditions {letter}" if len(letters) > 1 else title,
@@ -158,7 +166,7 @@ def _panels(table: Table, groups: Sequence[Group], key: str) -> list[Panel]:
 def _names(key: str) -> tuple[str, str]:
     figure = figure_of(key)
     unit = f" ({figure.unit})" if figure.unit and figure.unit not in figure.header else ""
-    return f"Accuracy against {figure.header}", f"{figure.header}{unit}"
+    return f"against {figure.header}", f"{figure.header}{unit}"
 
 
 def _point(score: int, group: Group, key: str, standings: Mapping[str, Standing]) -> Point:

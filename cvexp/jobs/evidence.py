@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cvexp.comparison.evidence import Split
+    from cvexp.comparison.request import Split
     from cvexp.image_records import ImageRecords
     from cvexp.runs import RunSummary
     from cvexp.tracking.store import Store

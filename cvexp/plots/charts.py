@@ -57,8 +57,9 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """Models that were measured on the same test images, the most accurate first."""
+    """Models that were measured on the same test images, the most accurate first; `quality` names their accuracy."""
 
     title: str
     scores: tuple[Score, ...]
     panels: tuple[Panel, ...]
+    quality: str = "test accuracy"

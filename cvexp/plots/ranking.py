@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from cvexp.plots.charts import Score
+    from cvexp.plots.charts import Chart, Score
 
 NAME_SIZE = 9.0
 WIDEST_NAMES = 3.0
@@ -43,11 +43,12 @@ def figures(score: Score) -> str:
     return f"{score.accuracy:.2%}{interval} (n={score.n}{note})"
 
 
-def draw_ranking(axes: Axes, scores: Sequence[Score], *, names: float, numbered: set[int]) -> None:
-    """Draw the scores from the top down, with their names in the `names` inches to the left of the axes.
+def draw_ranking(axes: Axes, chart: Chart, *, names: float, numbered: set[int]) -> None:
+    """Draw the scores of a chart from the top down, with their names in the `names` inches to the left of the axes.
 
     Where panels had only room for the numbers of some, all names have their numbers here.
     """
+    scores = chart.scores
     limits = accuracy_limits(scores)
     axes.set_xlim(limits)
     axes.set_ylim(len(scores) - 0.5, -0.5)
@@ -71,5 +72,5 @@ def draw_ranking(axes: Axes, scores: Sequence[Score], *, names: float, numbered:
         axes.text((indent - names) / width, row, name, color=INK, gid=f"name-{row}", **style)
         at_right = 1 + _PAD / 2 / width
         axes.text(at_right, row, figures(score), color=INK, **style)
-    title = axes.set_title("Test accuracy", loc="left", fontsize=10.5, fontweight="bold", color=INK)
+    title = axes.set_title(chart.quality.capitalize(), loc="left", fontsize=10.5, fontweight="bold", color=INK)
     title.set_x(-names / width)

@@ -18,19 +18,20 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
 
-    from cvexp.plots.charts import Panel, Point, Score, Status
+    from cvexp.plots.charts import Chart, Panel, Point, Score, Status
 
 LABEL_INCHES, LABEL_SIZE = 1.75, 8.5
 _MARKER_PIXELS = 7.0
 _ORDER = {"on": 0, "undecided": 1, "off": 2, "unplaced": 3}
 
 
-def draw_panel(axes: Axes, panel: Panel, scores: Sequence[Score], limits: tuple[float, float]) -> set[int]:
-    """Draw a panel, and give the indices of the scores for whose names there was no room: their number stands there."""
+def draw_panel(axes: Axes, panel: Panel, chart: Chart, limits: tuple[float, float]) -> set[int]:
+    """Draw a panel of a chart, and give the indices of the scores for whose names there was only room for a number."""
+    scores = chart.scores
     axes.set_ylim(limits)
     percent_axis(axes.yaxis, limits)
     cost_axis(axes, panel)
-    axes.set_ylabel("test accuracy", fontsize=9, color=INK)
+    axes.set_ylabel(chart.quality, fontsize=9, color=INK)
     frame(axes, "left", "bottom")
     points = sorted(panel.points, key=lambda point: (_ORDER[point.status], -scores[point.score].accuracy))
     front = _front(axes, points, scores)

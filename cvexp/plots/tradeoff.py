@@ -162,7 +162,7 @@ def _draw_panels(figure: Figure, layout: _Layout, chart: Chart, top: float) -> s
             left = _EDGE + layout.ranking + _TICK_LABELS + k * (_TICK_LABELS + width + 0.15)
             axes = _axes(figure, layout, left=left, top=top - _TITLE, width=width, height=height)
             axes.set_title(plain(panel.title), loc="left", fontsize=10.5, fontweight="bold", color=INK)
-            numbered |= draw_panel(axes, panel, chart.scores, limits)
+            numbered |= draw_panel(axes, panel, chart, limits)
             below = -(_AXIS + 0.02) / height
             text = "\n".join(layout.conditions(panel))
             axes.text(
@@ -176,7 +176,7 @@ def _draw_ranking(figure: Figure, layout: _Layout, chart: Chart, top: float, *, 
     top -= layout.heading(chart) + _TITLE
     height = layout.ranking_height(chart)
     axes = _axes(figure, layout, left=_EDGE + layout.names, top=top, width=layout.dots, height=height)
-    draw_ranking(axes, chart.scores, names=layout.names, numbered=numbered)
+    draw_ranking(axes, chart, names=layout.names, numbered=numbered)
 
 
 def _legend(figure: Figure, layout: _Layout) -> None:

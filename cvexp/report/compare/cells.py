@@ -54,8 +54,8 @@ class Column:
     below: Callable[[Group], str] | None = None
 
     def style(self, group: Group, table: Table) -> str:
-        """Bold for the best test accuracy, dim for a group that is off the front."""
-        if self.name == Metric.TEST_ACCURACY and group.label == table.best:
+        """Bold for the best accuracy, dim for a group that is off the front."""
+        if self.name == table.quality and group.label == table.best:
             return "bold"
         return "dim" if table.front.of(group.label).status == "off" else ""
 

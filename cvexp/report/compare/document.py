@@ -12,6 +12,7 @@ from cvexp.report.compare.pair import pair_document
 def document(comparison: Comparison) -> dict[str, Any]:
     """The result for `--json`."""
     return {
+        "by": comparison.analysis.request.by,
         "sort": comparison.analysis.sort,
         "groups": [_group(group, table) for table in comparison.tables for group in table.groups],
         "verdicts": [

@@ -62,6 +62,10 @@ _SINGLE = (
     "Of two single runs: McNemar's mid-p test and the interval of Agresti and Min, on the images that only one of "
     "them gets right. It is about these weights and new images; another seed may reverse it."
 )
+_BALANCED = (
+    " Each image counts by its class, N / (K n) with n of N images in one of K classes, so that the accuracy is the "
+    "balanced one; two single runs have the paired t interval over images."
+)
 _FRONT = (
     "A model is off the front only if another is shown to be better on one axis and not worse on the other, each "
     "one-sided at 5% divided by the number of rivals. Beaten in the point estimates only is drawn hollow."
@@ -74,11 +78,12 @@ def definitions(tables: Sequence[Table], columns: Sequence[Column]) -> list[tupl
     groups = [group for table in tables for group in table.groups]
     if any(group.n > 1 for group in groups):
         found["±"] = _INTERVAL
+    balanced = _BALANCED if any(table.quality != Metric.TEST_ACCURACY for table in tables) else ""
     kinds = {verdict.verdict == "these-two-only" for table in tables for verdict in table.verdicts}
     if False in kinds:
-        found["verdicts"] = _VERDICT
+        found["verdicts"] = _VERDICT + balanced
     if True in kinds:
-        found["these two only"] = _SINGLE
+        found["these two only"] = _SINGLE if not balanced else f"Of two single runs.{balanced}"
     if any(standing.status != "unplaced" for table in tables for standing in table.front.standings.values()):
         found["Pareto front (*)"] = _FRONT
     return list(found.items())
