@@ -71,7 +71,8 @@ def test_the_history_of_a_run_is_a_row_an_epoch(uri, tmp_path, monkeypatch):
     assert frame.index.name == "epoch"
     measured = [epoch.keyed() for epoch in result.history]
     assert frame[list(measured[0])].to_dict("records") == measured
-    assert set(frame) == {*measured[0], "test/loss", "test/accuracy"}
+    of_test = {f"test/{name}" for name in ("loss", "accuracy", "balanced_accuracy", "macro_f1")}
+    assert set(frame) == {*measured[0], *of_test}
     assert frame["test/accuracy"].isna().tolist() == [True, True, False]
 
 
