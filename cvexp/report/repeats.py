@@ -13,6 +13,7 @@ from cvexp.report.terminal import cell, console, hint, say, seconds, table
 from cvexp.report.train import TrainConsole
 from cvexp.results import EpochMetrics, Metric, TrainResult
 from cvexp.runs import BEST_EPOCH, UNLOGGED
+from cvexp.stats.verdicts import MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,6 +134,7 @@ class Column:
 COLUMNS = (
     Column("val accuracy", Metric.VAL_ACCURACY, 100, 2, "%"),
     Column("test accuracy", Metric.TEST_ACCURACY, 100, 2, "%"),
+    Column("balanced accuracy", Metric.TEST_BALANCED_ACCURACY, 100, 2, "%"),
     Column("test loss", Metric.TEST_LOSS, 1, 4, ""),
     Column("training time", Metric.TRAIN_SECONDS, 1, 2, " s"),
 )
@@ -141,7 +143,7 @@ COLUMNS = (
 def show(result: Repeats) -> None:
     """Print a row for each seed, the means over them, and the verdict against the best other recipe, on stdout."""
     n = len(result.runs)
-    columns = [column for column in COLUMNS if column.key in result.summary]
+    columns = [column for column in COLUMNS if column.key in result.summary and not _is_redundant(column, result)]
     made = table(">seed", "run", *(f">{column.header}" for column in columns))
     for one in result.runs:
         fell = " (collapsed)" if one.seed in result.collapsed else ""
@@ -156,6 +158,13 @@ def show(result: Repeats) -> None:
     if result.verdict:
         say(result.verdict)
     hint(*_notes(result))
+
+
+def _is_redundant(column: Column, result: Repeats) -> bool:
+    """Whether it is the balanced accuracy, and says what the accuracy says; else it stands in place of the loss."""
+    plain, balanced = (result.summary.get(key) for key in (Metric.TEST_ACCURACY, Metric.TEST_BALANCED_ACCURACY))
+    is_told = plain is not None and balanced is not None and abs(plain.mean - balanced.mean) > MARGIN
+    return column.key == (Metric.TEST_LOSS if is_told else Metric.TEST_BALANCED_ACCURACY)
 
 
 def _notes(result: Repeats) -> list[str]:

@@ -48,6 +48,15 @@ def found(*accuracies, collapsed=()):
     return Repeats(recipe="ab" * 8, config=config, runs=tuple(runs), summary=over, collapsed=collapsed, trouble="")
 
 
+@pytest.mark.parametrize(("balanced", "shown"), [(0.8, True), (0.902, False)])
+def test_balanced_accuracy_is_a_column_where_it_says_something_else(capsys, balanced, shown):
+    result = found(0.9, 0.9)
+    for one in result.runs:
+        one.run.metrics[Metric.TEST_BALANCED_ACCURACY] = balanced
+    over = summary([one.metrics for one in result.runs])
+    assert ("balanced" in printed(capsys, replace(result, summary=over)).out) == shown
+
+
 def printed(capsys, result):
     report.show(result)
     return capsys.readouterr()
