@@ -43,13 +43,6 @@ _EXPORTS = "Also show the exported files that `cvexp export` timed, each as an e
 _PUBLISH = "Store report and picture with the newest of the runs, and link them from the experiment in MLflow."
 
 
-class By(StrEnum):
-    """Which accuracy it is by; see request.QUALITIES."""
-
-    ACCURACY = "accuracy"
-    BALANCED_ACCURACY = "balanced-accuracy"
-
-
 class Format(StrEnum):
     """How the comparison is printed."""
 
@@ -64,7 +57,7 @@ def compare(
     runs: Annotated[list[str] | None, typer.Argument(help=_RUNS, show_default=False)] = None,
     *,
     group: Annotated[bool, typer.Option("--group/--no-group", help=_GROUP)] = True,
-    by: Annotated[By, typer.Option(help=_BY)] = By.ACCURACY,
+    by: Annotated[options.By, typer.Option(help=_BY)] = options.By.ACCURACY,
     sort: Annotated[str | None, typer.Option(help=_SORT)] = None,
     last: Annotated[int | None, typer.Option(min=1, help=_LAST)] = None,
     where: Annotated[str | None, typer.Option(help=_WHERE)] = None,

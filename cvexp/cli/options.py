@@ -1,5 +1,6 @@
 """Flags that several verbs share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -28,3 +29,10 @@ Device = Annotated[str, flags.info(settings_of(ExecutionConfig)["device"])]
 TrackingUri = Annotated[str | None, typer.Option(help=_STORE)]
 Experiment = Annotated[str | None, typer.Option(help=_EXPERIMENT)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+class By(StrEnum):
+    """Which accuracy it is by; see request.QUALITIES."""
+
+    ACCURACY = "accuracy"
+    BALANCED_ACCURACY = "balanced-accuracy"

@@ -18,6 +18,7 @@ _FORMAT = (
     "logged, the model that the run logged, or onnx: its network exported, proven and timed as by cvexp export, which "
     "MLflow then serves without torch."
 )
+_BY = "Which accuracy says what is better; in balanced-accuracy each class counts the same, whatever its size."
 _MARGIN = "Differences of accuracy below so many percentage points count as none."
 
 
@@ -27,6 +28,7 @@ def register(
     name: Annotated[str, typer.Option(help=_NAME)],
     alias: Annotated[str | None, typer.Option(help=_ALIAS)] = None,
     if_better: Annotated[bool, typer.Option("--if-better", help=_IF_BETTER)] = False,
+    by: Annotated[options.By, typer.Option(help=_BY)] = options.By.ACCURACY,
     margin: Annotated[float, typer.Option(help=_MARGIN)] = 0.5,
     output: Annotated[str, typer.Option("--format", help=_FORMAT)] = "logged",
     model: options.TrustedModel = None,
@@ -57,6 +59,7 @@ def register(
         alias=alias,
         if_better=if_better,
         margin=Request(margin=margin / 100).margin,
+        by=by.value,
         format_name=output,
         data_dir=resolve_data_dir(data_dir),
         trusted_factory=model,

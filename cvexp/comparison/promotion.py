@@ -43,7 +43,13 @@ class Promotion:
 
 
 def judge_promotion(
-    new: RunSummary, present: RunSummary, repeats: Sequence[RunSummary], reader: Reader, *, margin: float = MARGIN
+    new: RunSummary,
+    present: RunSummary,
+    repeats: Sequence[RunSummary],
+    reader: Reader,
+    *,
+    margin: float = MARGIN,
+    by: str = "accuracy",
 ) -> Promotion:
     """Judge the new run against the present one, on the same test images.
 
@@ -57,16 +63,18 @@ def judge_promotion(
         repeats: Further runs of their recipes.
         reader: Reads the per-image records.
         margin: A difference of accuracy below which two models are as good as equal, in [0, 1].
+        by: A name of request.QUALITIES: which accuracy.
     """
     if new.test_set != present.test_set:
         why = f"{new.name} and {present.name} were measured on different test images, so neither is better"
         return Promotion(moves=False, verdict="cannot-tell", text=why)
-    ours, theirs, weights = _judged([new, present], new, present, reader, margin=margin, together=False)
+    ours, theirs, weights = _judged([new, present], new, present, reader, margin=margin, by=by, together=False)
     if weights is None:
-        return Promotion(moves=False, verdict="cannot-tell", text="one of the two runs has no test accuracy")
+        what = f"one of the two runs has no test {by.replace('-', ' ')}"
+        return Promotion(moves=False, verdict="cannot-tell", text=what)
     kind, text = _of_weights(weights), verdict_text(weights, ours.label, theirs.label)
     runs = {run.run_id: run for run in (new, present, *repeats) if run.test_set == new.test_set}
-    a, b, recipes = _judged([*runs.values()], new, present, reader, margin=margin, together=True)
+    a, b, recipes = _judged([*runs.values()], new, present, reader, margin=margin, by=by, together=True)
     if recipes is not None and recipes.kind != "these-two-only":
         if recipes.kind == "better" and kind == "worse":
             text = f"{a.label} is the better recipe, but not by this run: {text}"
@@ -79,7 +87,14 @@ def judge_promotion(
 
 
 def _judged(
-    runs: Sequence[RunSummary], new: RunSummary, present: RunSummary, reader: Reader, *, margin: float, together: bool
+    runs: Sequence[RunSummary],
+    new: RunSummary,
+    present: RunSummary,
+    reader: Reader,
+    *,
+    margin: float,
+    by: str,
+    together: bool,
 ) -> tuple[Group, Group, Verdict | None]:
     """The groups of the two runs, and the verdict between them; None where they are one group or lack an accuracy."""
     letters, _ = condition_groups(runs)
@@ -89,7 +104,7 @@ def _judged(
     ours, theirs = (_group_of(run, groups) for run in (new, present))
     if ours is theirs:
         return ours, theirs, None
-    arms = gather([ours, theirs], reader, split="test").arms
+    arms = gather([ours, theirs], reader, split="test", by=by).arms
     if not {ours.label, theirs.label} <= arms.keys():
         return ours, theirs, None
     n_classes = known_classes([ours], reader)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cvexp.errors import ConfigError, InputError, RunError, nearest
@@ -81,6 +82,7 @@ def run(
     alias: str | None = None,
     if_better: bool = False,
     margin: float = MARGIN,
+    by: str = "accuracy",
     format_name: str = LOGGED,
     data_dir: Path | None = None,
     trusted_factory: str | None = None,
@@ -98,6 +100,7 @@ def run(
         alias: To move.
         if_better: See above.
         margin: A difference of accuracy that counts as none, in [0, 1].
+        by: Which accuracy, a name of `comparison.request.QUALITIES`.
         format_name: One of `FORMATS`; `onnx` exports the run first, unless that was registered before.
         data_dir: Where datasets are looked for first; by default as `settings.data_dir` says.
         trusted_factory: As for `load_trained`.
@@ -107,6 +110,7 @@ def run(
         InputError: The run, a name or the store cannot be used.
         GateError: The exported file does not give what the run gives.
     """
+    from cvexp.comparison.promotion import judge_promotion
     from cvexp.tracking.registration import check_alias, check_name
     from cvexp.tracking.registry import holder
 
@@ -117,6 +121,8 @@ def run(
         check_alias(alias)
     elif if_better:
         raise ConfigError("--if-better moves an alias, and none is named", "for example: --alias champion --if-better")
+    if by != "accuracy" and not if_better:
+        raise ConfigError(f"--by {by} says what is better, and --if-better is not given", "add --if-better")
     store, found, note = _finished(selector, settings)
     folder = data_dir or default_data_dir()
     reader = _reader(store, folder)
@@ -128,7 +134,8 @@ def run(
     version, is_new = _registered(store, found, name, format_name, export=exported, reader=reader)
     settled = None
     if alias is not None:
-        settled = _settle(store, found, version, alias, present, reader=reader, if_better=if_better, margin=margin)
+        judge = partial(judge_promotion, reader=reader, margin=margin, by=by) if if_better else None
+        settled = _settle(store, found, version, alias, present, judge=judge)
     return RegisterResult(
         run_id=found.run_id,
         run_name=found.name,
@@ -202,19 +209,17 @@ def _settle(
     alias: str,
     present: ModelVersion | None,
     *,
-    reader: Reader,
-    if_better: bool,
-    margin: float,
+    judge: Callable[..., Promotion] | None,
 ) -> Alias:
-    """Move the alias, unless its present version is to stay."""
+    """Move the alias, unless its present version is to stay because `judge` says so of it and the run."""
     from cvexp.tracking.registration import move_alias
 
     previous = None if present is None else present.version
     if previous == version.version:
         return Alias(name=alias, previous=previous, moved=True)
     promotion, trouble = None, ""
-    if if_better and present is not None:
-        promotion, trouble = _promotion(store, run, present, reader, margin)
+    if judge is not None and present is not None:
+        promotion, trouble = _promotion(store, run, present, judge)
         if promotion is None or not promotion.moves:
             return Alias(name=alias, previous=previous, moved=False, promotion=promotion, trouble=trouble)
     move_alias(store, version, alias)
@@ -222,10 +227,9 @@ def _settle(
 
 
 def _promotion(
-    store: Store, run: RunSummary, present: ModelVersion, reader: Reader, margin: float
+    store: Store, run: RunSummary, present: ModelVersion, judge: Callable[..., Promotion]
 ) -> tuple[Promotion | None, str]:
     """What is found out about a run and the present version; None and why, where the latter cannot be compared."""
-    from cvexp.comparison.promotion import judge_promotion
     from cvexp.tracking.queries import find
 
     try:
@@ -235,4 +239,4 @@ def _promotion(
     if other.run_id == run.run_id:
         return None, f"{present.uri} is the same run"
     repeats = [*repeats_of(store, run), *repeats_of(store, other)]
-    return judge_promotion(run, other, repeats, reader, margin=margin), ""
+    return judge(run, other, repeats), ""

@@ -55,9 +55,9 @@ def repeats_of(start, accuracies, **more):
     return [run_of(start + seed, seed=seed, accuracy=one, **more) for seed, one in enumerate(accuracies)]
 
 
-def records_of(correct, *, n_classes=10, order="o" * 64):
+def records_of(correct, *, n_classes=10, order="o" * 64, labels=None):
     """Records of images of which `correct` says whether they are classified so."""
-    labels = np.arange(len(correct), dtype=np.int64) % n_classes
+    labels = np.arange(len(correct), dtype=np.int64) % n_classes if labels is None else labels
     predicted = np.where(correct, labels, (labels + 1) % n_classes)
     logits = np.zeros((n_classes, len(correct)), np.float32)
     logits[predicted, np.arange(len(correct))] = 3

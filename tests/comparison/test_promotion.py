@@ -135,3 +135,17 @@ def test_the_margin_decides_what_is_tied():
     new, present = pair_of(1, near, model="mlp", latency=0.1), pair_of(2, base, latency=0.3)
     assert judged(new, present, margin=0.2).moves == (judged(new, present, margin=0.2).verdict in ("tied", "better"))
     assert judged(new, present, margin=1e-5).verdict in ("cannot-tell", "worse")
+
+
+@pytest.mark.parametrize(("by", "moves"), [("accuracy", False), ("balanced-accuracy", True)])
+def test_by_balanced_accuracy_a_run_that_finds_a_small_class_moves(by, moves):
+    """It is wrong about a few more images of nine classes, and right about all of the tenth, which is small."""
+    labels = np.where(np.arange(N) % 100 == 0, 9, np.arange(N) % 9)
+    usual = correct(0.95)
+    present, new = np.where(labels == 9, False, usual), np.where(labels == 9, True, usual & correct(0.97, seed=1))
+    records = {1: new, 2: present}
+    reader = Reader({run_of(n).run_id: records_of(right, labels=labels) for n, right in records.items()})
+    runs = [run_of(n, accuracy=float(right.mean()), model=f"m{n}") for n, right in records.items()]
+    found = judge_promotion(*runs, [], reader, by=by)
+    assert found.moves == moves
+    assert found.verdict == ("better" if moves else "worse")

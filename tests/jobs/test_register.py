@@ -99,6 +99,9 @@ def test_the_alias_moves_to_what_is_better_and_stays_otherwise(trained, store, c
     assert moves.stdout.splitlines()[-1] == "champion is this version now, before it was version 1"
     anyway = cvexp("register", "worse", "--name", "digits", "--alias", "champion")
     assert (anyway.code, find(store, "models:/digits@champion").run.name) == (0, "worse")
+    unmeasured = cvexp("register", "better", *words, "--by", "balanced-accuracy")  # these runs have not that figure
+    assert unmeasured.code == 4
+    assert "no test balanced accuracy" in unmeasured.stdout + unmeasured.stderr
 
 
 def test_a_present_version_that_cannot_be_compared_stays(trained, store, cvexp):
@@ -125,6 +128,8 @@ def test_a_present_version_that_cannot_be_compared_stays(trained, store, cvexp):
         (("register", "small", "--name", "digits", "--alias", "latest"), "--alias 'latest'"),
         (("register", "small", "--name", "digits", "--if-better"), "--alias champion"),
         (("register", "small", "--name", "digits", "--margin", "0"), "--margin 0"),
+        (("register", "small", "--name", "digits", "--by", "balanced-accuracy"), "add --if-better"),
+        (("register", "small", "--name", "digits", "--by", "f1"), "is not one of 'accuracy', 'balanced-accuracy'"),
         (("register", "small"), "--name"),
         (("register", "small", "--name", "digits", "--format", "onxn"), "did you mean 'onnx'"),
         (("compare", "models:/nothing@champion"), "no model is registered as 'nothing'"),
