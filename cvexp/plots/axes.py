@@ -32,6 +32,7 @@ _STEPS = (
     (1,),
 )
 _MOST_TICKS = 7
+_LINEAR_STEPS = 5
 
 
 def accuracy_limits(scores: Sequence[Score]) -> tuple[float, float]:
@@ -82,7 +83,10 @@ def cost_axis(axes: Axes, panel: Panel) -> None:
         axes.set_xticks(ticks, [f"{tick:,.10g}" for tick in ticks])
         axes.set_xticks([], minor=True)
     else:
+        from matplotlib.ticker import MaxNLocator
+
         low = max(low, 0.0)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=_LINEAR_STEPS, steps=[1, 2, 5, 10]))  # few and short numbers
     axes.set_xlim(low, high)
     axes.set_xlabel(f"{plain(panel.cost)}{', log scale' if is_log else ''}", fontsize=9, color=INK)
 
