@@ -157,21 +157,25 @@ def lab(_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def _empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's schema and no run; making one takes seconds."""
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Puts a store without runs into a folder: a copy of one, since to make one takes seconds."""
     from mlflow import MlflowClient
 
     file = tmp_path_factory.mktemp("empty") / "mlflow.db"
     MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
+
+    def put(folder: Path) -> None:
+        shutil.copy(file, folder / "mlflow.db")
+        with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+            # Where the copied store was made, in the project itself, is no place for this one's artifacts.
+            database.execute("UPDATE experiments SET artifact_location = ?", (f"{folder}/mlruns/0",))
+
+    return put
 
 
 @pytest.fixture
-def record(_empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+def record(empty_store: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """A new working folder with an empty store, and what writes runs into it without training."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(_empty_store, tmp_path / "mlflow.db")
-    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
-        # Where the copied store was made, in the project itself, is no place for this one's artifacts.
-        database.execute("UPDATE experiments SET artifact_location = ?", (f"{tmp_path}/mlruns/0",))
+    empty_store(tmp_path)
     return Recorder(f"sqlite:///{tmp_path}/mlflow.db")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -108,9 +107,9 @@ def gone(processes):
 
 
 @pytest.fixture
-def folder(tmp_path, _empty_store):
+def folder(tmp_path, empty_store):
     """A working folder with an empty store; making one takes seconds."""
-    shutil.copy(_empty_store, tmp_path / "mlflow.db")
+    empty_store(tmp_path)
     return tmp_path
 
 

@@ -38,14 +38,14 @@ def write(folder, *, n=12):
 
 
 @pytest.fixture(scope="module")
-def _trained(tmp_path_factory, _empty_store):
+def _trained(tmp_path_factory, empty_store):
     """A folder, and two runs on it."""
     from cvexp.config import run_config
     from cvexp.jobs import train
     from cvexp.settings import store_settings
 
     here = tmp_path_factory.mktemp("own")
-    shutil.copy(_empty_store, here / "mlflow.db")
+    empty_store(here)
     write(here / "numbers")
     before = Path.cwd()
     os.chdir(here)
