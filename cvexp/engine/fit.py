@@ -272,12 +272,10 @@ class Fit:
 
     def _observe(self, epoch: EpochMetrics) -> None:
         """Let the state follow the validation figures where that is asked for."""
-        state, figures = self._runner.state, epoch.held_out.metrics
+        state, figures, config = self._runner.state, epoch.held_out.metrics, self._config
         if state.plateau is not None:
             state.plateau.observe(figures.loss)
-        if not self._config.keep_best:
-            return
-        if state.best is None or is_better(figures, state.best.figures, self._config.monitor):
+        if config.keep_best and (state.best is None or is_better(figures, state.best.figures, config.monitor)):
             state.best = state.snapshot(epoch.epoch, figures)
 
     def finish(self) -> int | None:
