@@ -7,6 +7,16 @@ import pytest
 FILE = "defaults: {dataset: digits%s}\nruns: [{model: linear}, {model: mlp}]\n"
 
 
+def check(outcome, complaint, folder):
+    """Three lines that say what is wrong, and no store."""
+    lines = outcome.stderr.splitlines()
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert len(lines) <= 3, lines
+    assert lines[0].startswith("error: ")
+    assert complaint in outcome.stderr
+    assert not (folder / "mlflow.db").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "words", "complaint"),
     [
@@ -27,13 +37,7 @@ def test_a_wrong_use_is_explained_in_three_lines(cvexp, tmp_path, monkeypatch, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cvexp.device.usable_cpus", lambda: 2)
     (tmp_path / "file.yaml").write_text(FILE % more)
-    outcome = cvexp("run", *words)
-    lines = outcome.stderr.splitlines()
-    assert (outcome.code, outcome.stdout) == (2, "")
-    assert len(lines) <= 3, lines
-    assert lines[0].startswith("error: ")
-    assert complaint in outcome.stderr
-    assert not (tmp_path / "mlflow.db").exists()
+    check(cvexp("run", *words), complaint, tmp_path)
     assert not list(tmp_path.glob(".cvexp/runs/*"))
 
 
@@ -55,10 +59,4 @@ def test_a_wrong_use_of_train_is_explained_in_three_lines(cvexp, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cvexp.device.usable_cpus", lambda: 2)
     model = () if "--resume" in words else ("linear", "--dataset", "digits")
-    outcome = cvexp("train", *model, *words)
-    lines = outcome.stderr.splitlines()
-    assert (outcome.code, outcome.stdout) == (2, "")
-    assert len(lines) <= 3, lines
-    assert lines[0].startswith("error: ")
-    assert complaint in outcome.stderr
-    assert not (tmp_path / "mlflow.db").exists()
+    check(cvexp("train", *model, *words), complaint, tmp_path)
