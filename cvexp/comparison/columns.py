@@ -19,16 +19,8 @@ _ALL = tuple(figure.key for figure in FIGURES)
 USUAL = (
     *("model", "settings", "front", "dataset"),
     *(Metric.VAL_ACCURACY, Metric.TEST_ACCURACY, Metric.TEST_BALANCED_ACCURACY, Metric.TEST_LOSS),
-    *(
-        Metric.TRAIN_SECONDS,
-        Metric.LATENCY_MS,
-        Metric.IMAGES_PER_SECOND,
-        Metric.PARAMETERS,
-        "device",
-        "status",
-        "when",
-        "run",
-    ),
+    *(Metric.TRAIN_SECONDS, Metric.LATENCY_MS, Metric.IMAGES_PER_SECOND, Metric.PARAMETERS),
+    *("device", "status", "when", "run"),
 )
 """Without a view."""
 

@@ -125,6 +125,11 @@ FIGURES = (
 _BY_NAME = {name: figure for figure in FIGURES for name in (*figure.names, figure.key)}
 
 
+def key_in_words(key: str) -> str:
+    """A metric's key as a sentence has it, such as `test balanced accuracy`."""
+    return key.replace("/", " ").replace("_", " ")
+
+
 def figure_of(key: str) -> Figure:
     """The figure with a metric's key, or a plain one for a metric that cvexp does not know."""
     if key in _BY_NAME:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cvexp.comparison.figures import Figure, figure_of, find_figure
+from cvexp.comparison.figures import Figure, figure_of, find_figure, key_in_words
 from cvexp.comparison.groups import seed_of
 from cvexp.comparison.request import QUALITIES
 from cvexp.comparison.tables import Front, Standing, Status
@@ -94,7 +94,7 @@ def front_of(
 def _unplaced(group: Group, objectives: Sequence[str], arms: Mapping[str, Arm], quality: str) -> str:
     """Why a group cannot be placed, in words; empty where it can."""
     if group.label not in arms:
-        return f"no {quality.replace('/', ' ').replace('_', ' ')}"
+        return f"no {key_in_words(quality)}"
     for key in objectives:
         if group.figure(key) is None:
             return f"no {figure_of(key).header}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvexp.comparison.bench import bench_conditions
-from cvexp.comparison.figures import better, figure_of
+from cvexp.comparison.figures import better, figure_of, key_in_words
 from cvexp.comparison.front import front_of
 from cvexp.comparison.groups import best_first
 from cvexp.errors import ConfigError
@@ -29,7 +29,6 @@ COSTS: dict[str, tuple[str, str]] = {
     Metric.TRAIN_SECONDS: ("against training time", "training time (seconds)"),
     Metric.LATENCY_MS: ("against latency", "latency of one image (ms)"),
 }
-QUALITY_WORDS = {Metric.TEST_ACCURACY.value: "accuracy", Metric.TEST_BALANCED_ACCURACY.value: "balanced accuracy"}
 """What pictures show accuracy against, besides the objectives of the front: a title and an axis."""
 
 MAX_DRAWN = 40
@@ -112,7 +111,7 @@ def _chart(table: Table, groups: Sequence[Group], *, title: str) -> Chart:
     costs = list(dict.fromkeys([*map(str, COSTS), *others]))
     panels = [panel for key in costs for panel in _panels(table, groups, key)]
     scores = tuple(_score(group, table.quality) for group in groups)
-    return Chart(title=title, scores=scores, panels=tuple(panels), quality=f"test {QUALITY_WORDS[table.quality]}")
+    return Chart(title=title, scores=scores, panels=tuple(panels), quality=key_in_words(table.quality))
 
 
 def _score(group: Group, quality: str) -> Score:
@@ -149,8 +148,7 @@ def _panels(table: Table, groups: Sequence[Group], key: str) -> list[Panel]:
         letters.setdefault(group.conditions_of(key), []).append(k)
     most = sorted(letters, key=lambda letter: -len(letters[letter]))[:MAX_CONDITIONS]
     title, cost = COSTS.get(key) or _names(key)
-    word = QUALITY_WORDS[table.quality]
-    title = f"{word[0].upper()}{word[1:]} {title}"
+    title = f"{key_in_words(table.quality).removeprefix('test ').capitalize()} {title}"
     return [
         Panel(
             title=f"{title}, conditions {letter}" if len(letters) > 1 else title,

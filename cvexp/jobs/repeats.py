@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,12 @@ from cvexp.config.seeds import listed
 from cvexp.config.stored import config_of
 from cvexp.data.last import LastDataset
 from cvexp.data.named import class_names_of
-from cvexp.errors import RunError
 from cvexp.executors.seam import Ended
 from cvexp.jobs.plan import Step, Trainer, steps_of
 from cvexp.jobs.plan_training import PlanTraining
 from cvexp.jobs.resume import resumed_config, same_store
 from cvexp.jobs.summary import QUALITY, collapsed_seeds, summary
-from cvexp.jobs.workers import check_workers, runs_of, wait_for_orphans
+from cvexp.jobs.workers import check_workers, runs_of, wait_for_orphans, waiting
 from cvexp.results import Metric, TrainResult
 from cvexp.runs import ID_DIGITS, SEEDS
 
@@ -213,12 +211,12 @@ def run(
         on_event=on_event,
     ).run(planned.steps)
     known = runs_of([one.run_id for one in ended if isinstance(one, Ended)], planned.settings)
-    waiting = _waiting(planned.settings)
+    unsent = waiting([one.run_id for one in ended], planned.settings)
     runs = []
     for step, seed, end in zip(planned.steps, planned.seeds, ended, strict=True):
         one = known[end.run_id] if isinstance(end, Ended) else end
         history = _history(one, planned.settings) if histories and not isinstance(one, TrainResult) else {}
-        n_waiting, now = waiting.get(one.run_id, 0), step.done is None
+        n_waiting, now = unsent.get(one.run_id, 0), step.done is None
         runs.append(Repeat(seed=seed, run=one, trained_now=now, undelivered=n_waiting, history=history))
     config = planned.steps[0].planned.config
     figures, n_classes = [one.metrics for one in runs], len(class_names_of(config.dataset, data_dir))
@@ -233,19 +231,6 @@ def run(
         collapsed=fallen,
         trouble=next(filter(None, troubles), "the store has not answered yet"),
     )
-
-
-def _waiting(settings: StoreSettings) -> dict[str, int]:
-    """By run, the records that wait here: a later run's process may have delivered what an earlier one left."""
-    from cvexp.tracking.journal import Journal
-    from cvexp.tracking.local import folders
-
-    found = {}
-    for folder in folders(settings):
-        with contextlib.suppress(RunError):  # a damaged journal concerns its own run only
-            journal = Journal(folder)
-            found[journal.run_id] = journal.unsent
-    return found
 
 
 def _history(run: RunSummary, settings: StoreSettings) -> dict[int, dict[str, float]]:

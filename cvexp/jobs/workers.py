@@ -56,18 +56,18 @@ def check_delivered(run_ids: Sequence[str], settings: StoreSettings) -> None:
     """Raise DeliveryError where these runs left records that the store does not have, not even by now."""
     from cvexp.tracking.recovery import recover
 
-    if not _waiting(run_ids, settings):
+    if not waiting(run_ids, settings):
         return
     recover(settings)
-    if left := _waiting(run_ids, settings):
+    if left := waiting(run_ids, settings):
         raise DeliveryError(
             f"all runs are trained, and {sum(left.values()):,} records wait for the store",
             f"deliver them when it answers: {settings.command('sync')}",
         )
 
 
-def _waiting(run_ids: Sequence[str], settings: StoreSettings) -> dict[str, int]:
-    """By run, the records that wait here."""
+def waiting(run_ids: Sequence[str], settings: StoreSettings) -> dict[str, int]:
+    """By run, of these runs, how many records wait here, whatever process made or may deliver them."""
     from cvexp.tracking.journal import Journal
     from cvexp.tracking.local import folders
 
@@ -91,9 +91,11 @@ def runs_of(run_ids: Sequence[str], settings: StoreSettings) -> dict[str, RunSum
     from cvexp.tracking.local import local_runs
     from cvexp.tracking.store import open_store
 
-    waiting = _waiting(run_ids, settings)
-    found = [run for run in local_runs(settings, experiment=settings.experiment) if run.run_id in waiting]
-    if delivered := [run_id for run_id in run_ids if run_id not in waiting]:
+    if not run_ids:
+        return {}
+    unsent = waiting(run_ids, settings)
+    found = [run for run in local_runs(settings, experiment=settings.experiment) if run.run_id in unsent]
+    if delivered := [run_id for run_id in run_ids if run_id not in unsent]:
         found += search_ids(open_store(settings, create=False), delivered)
     by_id = {run.run_id: run for run in found}
     for run_id in run_ids:

@@ -49,7 +49,7 @@ class Arm:
         if self.seeds is not None:
             check_seeds(self.seeds, n_seeds, f"seeds of {self.name}")
 
-    @property
+    @cached_property
     def values(self) -> npt.NDArray[np.bool_] | npt.NDArray[np.float64] | None:
         """What an image adds to the mean, (n, N): bool, or float64 with weights; None without a record."""
         return self.correct if self.correct is None or self.weights is None else self.correct * self.weights
@@ -96,7 +96,8 @@ def check_alike(a: Arm, b: Arm) -> None:
     """
     if a.correct is not None and b.correct is not None:
         check_images(a.correct, b.correct)
-    if (a.weights is None) != (b.weights is None) or not np.array_equal(a.weights, b.weights):  # type: ignore[arg-type]
+    ours, theirs = (np.ones(1) if arm.weights is None else arm.weights for arm in (a, b))
+    if not np.array_equal(ours, theirs):
         raise InputError(f"expected the same weights of the images in {a.name} and {b.name}")
 
 
